@@ -1,0 +1,87 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ulmfit.nn.kernels.linear_cross_entropy import reference
+from ulmfit.nn.kernels.sampled_cross_entropy import NegativeSampler, sampled_cross_entropy
+
+N, E, V = 64, 8, 200
+
+
+@pytest.fixture
+def problem() -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    features, weight = torch.randn(N, E), torch.randn(V, E) * 0.5
+    return features, weight.requires_grad_(), torch.randn(V), torch.randint(0, V, (N,))
+
+
+def counts() -> Tensor:
+    return 10_000 // torch.arange(1, V + 1)  # Zipf
+
+
+def test_every_word_once_is_exact(problem: tuple[Tensor, ...]) -> None:
+    features, weight, bias, targets = problem
+    sampled = sampled_cross_entropy(*problem, torch.randperm(V), torch.zeros(V))
+    full = reference(features, weight, bias, targets)
+    torch.testing.assert_close(sampled, full)
+    got, want = (torch.autograd.grad(loss, weight)[0] for loss in (sampled, full))
+    torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-6)
+
+
+def test_many_negatives_approach_the_full_loss(problem: tuple[Tensor, ...]) -> None:
+    features, weight, bias, targets = problem
+    sampled = sampled_cross_entropy(*problem, *NegativeSampler(counts(), 200_000)())
+    full = reference(features, weight, bias, targets)
+    assert sampled.item() == pytest.approx(full.item(), abs=0.01)
+    got, want = (torch.autograd.grad(loss, weight)[0].flatten() for loss in (sampled, full))
+    assert F.cosine_similarity(got, want, dim=0) > 0.999
+
+
+def test_few_negatives_give_the_full_loss_on_average(problem: tuple[Tensor, ...]) -> None:
+    features, weight, bias, targets = problem
+    sampler = NegativeSampler(counts(), 100)
+    losses, grads = [], []
+    for _ in range(200):
+        loss = sampled_cross_entropy(*problem, *sampler())
+        losses.append(loss.item())
+        grads.append(torch.autograd.grad(loss, weight)[0].flatten())
+    full = reference(features, weight, bias, targets)
+    mean = sum(losses) / len(losses)
+    assert full.item() - 0.1 < mean < full.item()  # the logarithm makes it a little low
+    want = torch.autograd.grad(full, weight)[0].flatten()
+    assert F.cosine_similarity(torch.stack(grads).mean(0), want, dim=0) > 0.99
+
+
+def test_only_hits_still_give_a_finite_gradient() -> None:
+    features, weight = torch.randn(3, E), torch.randn(V, E).requires_grad_()
+    targets, negatives = torch.full((3,), 7), torch.full((5,), 7)
+    loss = sampled_cross_entropy(
+        features, weight, torch.zeros(V), targets, negatives, torch.zeros(V)
+    )
+    loss.backward()
+    assert loss.item() == pytest.approx(0.0, abs=1e-6)
+    assert weight.grad is not None
+    assert weight.grad.isfinite().all()
+
+
+def test_sampler_draws_what_it_expects() -> None:
+    sampler = NegativeSampler(counts(), 400_000)
+    negatives, log_expected = sampler()
+    assert negatives.min() >= 0
+    assert negatives.max() < V
+    drawn = negatives.bincount(minlength=V)
+    torch.testing.assert_close(drawn.float(), log_expected.exp(), rtol=0.15, atol=0.0)
+    assert log_expected.exp().sum().item() == pytest.approx(400_000, rel=1e-4)
+
+
+def test_sampler_repeats_itself_from_a_saved_random_state() -> None:
+    sampler, state = NegativeSampler(counts().numpy(), 50), torch.get_rng_state()
+    first, _ = sampler()
+    torch.set_rng_state(state)
+    assert torch.equal(sampler()[0], first)
+    assert not torch.equal(sampler()[0], first)
+
+
+def test_words_that_never_occur_can_be_drawn() -> None:
+    _, log_expected = NegativeSampler(torch.tensor([0, 5, 0]), 10).to("cpu")()
+    assert log_expected.isfinite().all()

@@ -1,0 +1,74 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from ulmfit.config import PAD_ID
+from ulmfit.nn import dropout
+from ulmfit.nn.dropout import (
+    dropout_mask,
+    elementwise_dropout,
+    embedding_dropout,
+    variational_dropout,
+    weight_dropout,
+)
+
+
+def test_mask_keeps_the_expected_value() -> None:
+    mask = dropout_mask((200, 500), 0.3, torch.ones(()))
+    assert mask.unique().tolist() == pytest.approx([0.0, 1 / 0.7])
+    assert mask.mean().item() == pytest.approx(1.0, abs=0.02)
+
+
+@pytest.mark.parametrize("p", [1.0, -0.1, 1.5])
+def test_impossible_probability(p: float) -> None:
+    with pytest.raises(ValueError, match=r"\[0, 1\)"):
+        dropout_mask((2, 2), p, torch.ones(()))
+
+
+def test_one_mask_for_all_time_steps_another_for_each_row() -> None:
+    dropped = variational_dropout(torch.ones(3, 7, 50), 0.5, True)
+    assert (dropped == dropped[:, :1]).all()
+    assert not torch.equal(dropped[0], dropped[1])
+
+
+def test_nothing_happens_in_evaluation_or_with_p_zero() -> None:
+    x, matrix = torch.randn(2, 3, 4), torch.randn(3, 4)
+    for p, training in ((0.5, False), (0.0, True)):
+        assert variational_dropout(x, p, training) is x
+        assert weight_dropout(matrix, p, training) is matrix
+        assert elementwise_dropout(matrix, p, training) is matrix
+        tokens = torch.tensor([[0, 2]])
+        assert torch.equal(embedding_dropout(tokens, matrix, p, training), matrix[tokens])
+
+
+def test_embedding_dropout_equals_masking_the_whole_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    mask = dropout_mask((20, 1), 0.4, torch.ones(()))
+    monkeypatch.setattr(dropout, "dropout_mask", lambda shape, p, like: mask)
+    tokens = torch.randint(0, 20, (4, 9))
+    tokens[0, 0] = PAD_ID
+    weights = [torch.randn(20, 5, requires_grad=True)]
+    weights.append(weights[0].detach().clone().requires_grad_())
+    gathered = embedding_dropout(tokens, weights[0], 0.4, True)
+    masked = F.embedding(tokens, weights[1] * mask, padding_idx=PAD_ID)
+    assert torch.equal(gathered, masked)
+
+    upstream = torch.randn_like(gathered)
+    gathered.backward(upstream)
+    masked.backward(upstream)
+    torch.testing.assert_close(weights[0].grad, weights[1].grad)
+    assert weights[0].grad is not None
+    assert not weights[0].grad[PAD_ID].any()
+
+
+def test_a_dropped_word_is_dropped_everywhere() -> None:
+    tokens = torch.randint(2, 20, (8, 40))
+    dropped = embedding_dropout(tokens, torch.ones(20, 3), 0.5, True)[..., 0]
+    for word in tokens.unique():
+        assert len(dropped[tokens == word].unique()) == 1
+
+
+def test_weight_dropout_is_elementwise() -> None:
+    zeros = weight_dropout(torch.ones(100, 100), 0.25, True) == 0
+    assert zeros.float().mean().item() == pytest.approx(0.25, abs=0.02)
+    assert 0 < zeros[0].sum() < 100
+    assert 0 < zeros[:, 0].sum() < 100

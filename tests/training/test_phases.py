@@ -1,0 +1,79 @@
+"""Plans are data: freezing depth, rates per layer group, lengths."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ulmfit.config import ClassifierConfig, FinetuneConfig, PretrainConfig
+from ulmfit.training.phases import (
+    classifier_phases,
+    discriminative,
+    finetune_phases,
+    gradual_unfreezing,
+    plan,
+    pretrain_phases,
+)
+from ulmfit.training.schedule import OneCycle
+
+GROUPS = 5
+
+
+def test_discriminative_rates_are_fastais_slices(goldens: Path) -> None:
+    recorded = json.loads((goldens / "lr_slices.json").read_text())["lr"]
+    for name, peak in (("slice(1e-2/2.6**4,1e-2)", 1e-2), ("slice(5e-3/(2.6**4),5e-3)", 5e-3)):
+        assert discriminative(peak, 2.6, GROUPS, GROUPS) == pytest.approx(recorded[name])
+
+
+def test_gradual_unfreezing_opens_one_group_at_a_time_and_ends_with_all() -> None:
+    phases = gradual_unfreezing(ClassifierConfig(), 0.05, GROUPS)
+    assert [sum(lr > 0 for lr in phase.lrs) for phase in phases] == [1, 2, 3, GROUPS]
+    assert [phase.lrs[-1] for phase in phases] == pytest.approx([0.05, 0.025, 0.0125, 0.0025])
+    for phase in phases:
+        rates = [lr for lr in phase.lrs if lr]
+        assert [high / low for low, high in zip(rates, rates[1:], strict=False)] == pytest.approx([2.6] * (len(rates) - 1))
+
+
+def test_quick_unfreezing_is_fastais_fine_tune() -> None:
+    head, rest = classifier_phases(ClassifierConfig(unfreezing="quick", lr=2e-3, epochs=(1, 4), lr_divisors=(1, 1)), 5, 64)
+    assert (head.epochs, rest.epochs) == (1, 4)
+    assert head.lrs == (0, 0, 0, 0, 2e-3)
+    assert rest.lrs == pytest.approx([1e-5 * 100 ** (i / 4) for i in range(5)])
+    assert (head.schedule, rest.schedule) == (OneCycle(warm_up=0.99), OneCycle(warm_up=0.3, div=5.0))
+
+
+def test_learning_rate_scales_with_the_batch() -> None:
+    (small, *_), (large, *_) = (classifier_phases(ClassifierConfig(), GROUPS, size) for size in (16, 128))
+    assert large.lrs[-1] == pytest.approx(8 * small.lrs[-1]) == pytest.approx(0.1)  # 0.1 · bs / 128
+
+
+def test_finetuning_starts_with_the_words_and_keeps_within_its_tokens() -> None:
+    config = FinetuneConfig(frozen_epochs=1, epochs=3)
+    frozen, unfrozen = finetune_phases(config, 4, tokens=1000)
+    assert frozen.lrs == (0, 0, 0, config.frozen_lr)
+    assert unfrozen.lrs == (config.lr,) * 4
+    bounded = finetune_phases(FinetuneConfig(frozen_epochs=1, epochs=3, max_tokens=2000), 4, tokens=1000)
+    assert sum(p.epochs for p in bounded) * 1000 == pytest.approx(2000)
+    assert bounded[1].epochs / bounded[0].epochs == pytest.approx(3)
+
+
+def test_pretraining_is_one_phase_stretched_over_its_tokens() -> None:
+    (phase,) = pretrain_phases(PretrainConfig(epochs=1, max_tokens=500), 3, tokens=1000)
+    assert phase.epochs == 0.5 and phase.steps(100) == 50 and all(phase.lrs)
+
+
+def test_unequal_phases_are_an_error() -> None:
+    with pytest.raises(ValueError, match="one of each per phase"):
+        gradual_unfreezing(ClassifierConfig(epochs=(1, 1)), 0.05, GROUPS)
+
+
+def test_plan_shows_what_is_frozen() -> None:
+    rows = plan(gradual_unfreezing(ClassifierConfig(), 0.05, 2), ["embedding", "head"], steps_per_epoch=10)
+    assert rows[0] == {
+        "phase": "1",
+        "epochs": "1",
+        "steps": "10",
+        "embedding": "frozen",
+        "head": "5.0e-02",
+        "schedule": "OneCycle",
+    }

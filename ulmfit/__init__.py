@@ -1,0 +1,49 @@
+"""ULMFiT: fine-tune a language model on your texts, then train a classifier on few labels.
+
+The public API in reading order. Names are imported when first used, so that `import ulmfit` and `--help` are quick.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_HOME = {
+    # data
+    "Document": "ulmfit.text.corpus",
+    "read_documents": "ulmfit.text.readers",
+    "tokenize": "ulmfit.text.tokenizer",
+    "Tokenizer": "ulmfit.text.tokenizer",
+    # the method
+    "fit": "ulmfit.stages",
+    "pretrain_lm": "ulmfit.stages",
+    "finetune_lm": "ulmfit.stages",
+    "train_classifier": "ulmfit.stages",
+    # what one holds afterwards
+    "load": "ulmfit.saved",
+    "LanguageModel": "ulmfit.language_model",
+    "TextClassifier": "ulmfit.classifier",
+    "Ensemble": "ulmfit.classifier",
+    "Prediction": "ulmfit.classifier",
+    # settings
+    "FitConfig": "ulmfit.config",
+    "FinetuneConfig": "ulmfit.config",
+    "ClassifierConfig": "ulmfit.config",
+    "PretrainConfig": "ulmfit.config",
+    "ModelConfig": "ulmfit.config",
+    "TokenizerConfig": "ulmfit.config",
+    "SamplingConfig": "ulmfit.config",
+    "RuntimeConfig": "ulmfit.config",
+    "Runtime": "ulmfit.runtime",
+    "models": "ulmfit.pretrained",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'ulmfit' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,5 @@
+"""`python -m ulmfit` is the `ulmfit` command."""
+
+from ulmfit.cli import main
+
+main()

@@ -1,0 +1,109 @@
+"""What is on disk: safetensors + JSON, written atomically. No pickle, no code in files."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+Storage = Literal["fp32", "fp16", "int8"]
+SCALE = ".scale"  # suffix of the tensor that holds the row scales of an int8 matrix
+
+
+class CheckpointError(ValueError):
+    """A saved file is missing, damaged or of another kind; the message says which and what to do."""
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """A temporary sibling to write to; it becomes `path` only if the block succeeds (fsync, rename)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def save_json(path: Path, content: Any) -> None:
+    """Readable JSON, written atomically."""
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def load_json(path: Path) -> Any:
+    """The content of a JSON file, or a `CheckpointError` that names it."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} is missing: {path.parent} is not a complete saved directory") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}); save or copy it again") from None
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], *, storage: Storage = "fp32") -> None:
+    """Write a state dict. `fp16` halves float matrices and vectors; `int8` also stores two-dimensional
+    embeddings as int8 rows with an fp32 scale each (largest absolute value / 127)."""
+    packed: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        tensor = tensor.detach().cpu().contiguous()
+        if storage == "int8" and name.endswith("embedding.weight"):
+            scale = tensor.float().abs().amax(dim=1).clamp_min(1e-12) / 127
+            packed[name] = (tensor / scale[:, None]).round().to(torch.int8)
+            packed[name + SCALE] = scale
+        elif storage != "fp32" and tensor.is_floating_point():
+            packed[name] = tensor.half()
+        else:
+            packed[name] = tensor.clone()
+    with atomic(path) as temporary:
+        save_file(packed, temporary)
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """The saved tensors, floats as fp32 whatever they were stored as."""
+    try:
+        packed = load_file(path)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} is missing: {path.parent} is not a complete saved directory") from None
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is damaged or cut short ({error}); save or copy it again") from None
+    tensors = {name: t.float() if t.dtype == torch.float16 else t for name, t in packed.items()}
+    for name in [n for n in tensors if n.endswith(SCALE)]:
+        scale = tensors.pop(name)
+        tensors[name.removesuffix(SCALE)] = tensors[name.removesuffix(SCALE)].float() * scale[:, None]
+    return tensors
+
+
+def load_into(net: torch.nn.Module, path: Path) -> None:
+    """Fill `net` from a file; every name and shape must agree."""
+    tensors = load_tensors(path)
+    expected = net.state_dict()
+    for problem, names in (("lacks", expected.keys() - tensors.keys()), ("has unknown", tensors.keys() - expected.keys())):
+        if names:
+            raise CheckpointError(f"{path} {problem} tensors: {', '.join(sorted(names)[:4])}; it was saved by another kind of model")
+    for name, tensor in tensors.items():
+        if tensor.shape != expected[name].shape:
+            raise CheckpointError(
+                f"{path}: {name} has shape {tuple(tensor.shape)}, but config.json and tokenizer.json ask for "
+                f"{tuple(expected[name].shape)}; these files do not belong together"
+            )
+    net.load_state_dict(tensors)

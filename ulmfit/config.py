@@ -1,0 +1,189 @@
+"""Every number a user can change: default, unit, source. Flags, help texts and saved configs come from here.
+
+Sources: `paper` = Howard & Ruder 2018 (arXiv 1801.06146); `AWD` = Merity et al. 2017 (arXiv 1708.02182);
+`fastai` = fastai 2.8.12, `fastai/text` and `nbs/examples/ulmfit.ipynb`.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Direction = Literal["forward", "backward"]
+
+# Ids of the special tokens that code outside `text/` needs; the full list is `text.rules.SPECIAL_TOKENS`.
+UNKNOWN_ID, PAD_ID, BOS_ID = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class TokenizerConfig:
+    """How text becomes tokens; stored with every model."""
+
+    lang: str = "en"  # spaCy language code of the word splitter
+    rules: Literal["fastai", "clean"] = (
+        "fastai"  # "clean" unescapes HTML properly; the pretrained weights expect "fastai"
+    )
+    max_vocab: int = 60_000  # words kept, special tokens included (fastai)
+    min_freq: int = 3  # rarer words become xxunk (fastai)
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """AWD-LSTM's five dropout probabilities (AWD §4)."""
+
+    embedding: float  # whole words, for the length of a batch
+    input: float  # features of the embedding, the same at every time step
+    weight: float  # elements of the hidden-to-hidden matrices
+    hidden: float  # features between LSTM layers, the same at every time step
+    output: float  # features before the decoder (language model) or the head (classifier)
+
+    def scaled(self, scale: float) -> "Dropout":
+        """All five multiplied by `scale` (fastai's `drop_mult`)."""
+        return Dropout(
+            *(
+                p * scale
+                for p in (self.embedding, self.input, self.weight, self.hidden, self.output)
+            )
+        )
+
+
+NO_DROPOUT = Dropout(0.0, 0.0, 0.0, 0.0, 0.0)
+LM_DROPOUT = Dropout(
+    embedding=0.02, input=0.25, weight=0.2, hidden=0.15, output=0.1
+)  # fastai awd_lstm_lm_config
+CLASSIFIER_DROPOUT = Dropout(
+    embedding=0.05, input=0.4, weight=0.5, hidden=0.3, output=0.4
+)  # fastai awd_lstm_clas_config
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Shape of the AWD-LSTM encoder. The vocabulary's size comes from the tokenizer."""
+
+    embedding_size: int = 400  # E; the last LSTM returns to it so that the decoder can be tied
+    hidden_size: int = 1152  # H of all LSTM layers but the last
+    layers: int = 3  # LSTM layers
+    direction: Direction = "forward"  # order in which documents are read
+
+
+BASE = ModelConfig()  # fastai's AWD-LSTM, 44 M parameters at 60,000 words
+SMALL = ModelConfig(
+    embedding_size=256, hidden_size=512, layers=2
+)  # made for CPUs: 10 M parameters at 30,000 words
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """Language model from scratch, on general text (paper §3.1)."""
+
+    lr: float = 6e-3  # peak learning rate at 64 streams
+    epochs: float = 1.0  # passes over the corpus; a fraction is allowed
+    max_tokens: int | None = None  # bound on the tokens read in all; the schedule is stretched over what is left
+    batch_size: int = 64  # parallel text streams
+    bptt: int = 70  # tokens per stream and step (AWD §5)
+    weight_decay: float = 0.01  # decoupled
+    max_grad_norm: float | None = 0.5  # gradient clipping
+    dropout_scale: float = 0.2  # factor on LM_DROPOUT; little data seen means little dropout
+    ar: float = 0.0  # activation regularisation (AWD §4.6), 2.0 in fastai
+    tar: float = 0.0  # temporal activation regularisation (AWD §4.6), 1.0 in fastai
+    softmax: Literal["full", "sampled"] = "sampled"  # in training only; evaluation always uses the full one
+    negatives: int = 4096  # words drawn per step by the sampled softmax, shared by the batch
+    schedule: Literal["one_cycle", "slanted_triangular"] = "one_cycle"
+    init_embeddings: str | None = None  # "skipgram" (needs gensim), or a model's name or directory to copy words from
+    valid_fraction: float = 0.01  # documents held out for the perplexity, where no file is given
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """Language model to the user's own texts (paper §3.2): new words first, then everything."""
+
+    frozen_epochs: float = 1.0  # passes that train the embedding and the decoder only (fastai ulmfit.ipynb)
+    frozen_lr: float = 2e-2  # their peak learning rate
+    epochs: float = 10.0  # passes that train all layers
+    lr: float = 2e-3  # their peak learning rate, all layer groups alike
+    max_tokens: int | None = None  # bound on the tokens read in all; epochs shrink in proportion
+    batch_size: int = 64  # parallel text streams
+    bptt: int = 72  # tokens per stream and step
+    weight_decay: float = 0.1  # decoupled
+    max_grad_norm: float | None = 0.1  # gradient clipping (fastai ulmfit.ipynb)
+    dropout_scale: float = 1.0  # factor on LM_DROPOUT
+    ar: float = 2.0  # activation regularisation
+    tar: float = 1.0  # temporal activation regularisation
+    softmax: Literal["full", "sampled"] = "full"  # in training only; evaluation always uses the full one
+    negatives: int = 4096  # words drawn per step by the sampled softmax
+    schedule: Literal["one_cycle", "slanted_triangular"] = "one_cycle"
+    min_steps: int = 30  # a phase is given at least so many: the batch shrinks, then epochs grow
+    keep_words: bool = True  # words of the pretrained model stay in the vocabulary; False: only those of the texts (fastai)
+    valid_fraction: float = 0.1  # documents held out for the perplexity
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """Classifier on the fine-tuned encoder (paper §3.3)."""
+
+    lr: float = 0.05  # peak LR of the head at 64 documents a batch, scaled with batch_size (fastai: 0.1·bs/128)
+    lr_decay: float = 2.6  # LR divisor per layer group, top to bottom (paper §3.2)
+    lr_divisors: tuple[float, ...] = (1.0, 2.0, 4.0, 20.0)  # of `lr`, phase by phase (fastai ulmfit.ipynb)
+    epochs: tuple[int, ...] = (1, 1, 1, 2)  # per phase: head, top 2 groups, top 3 groups, …, the last one everything
+    unfreezing: Literal["gradual", "quick"] = "gradual"  # "quick": head, then everything (fastai's fine_tune)
+    batch_size: int = 64  # documents per step
+    bptt: int = 72  # tokens per chunk; gradients stop at a chunk's border
+    max_len: int = 1440  # tokens of a document's end that are pooled; the state reads all of it
+    head_sizes: tuple[int, ...] = (50,)  # hidden layers of the head
+    weight_decay: float = 0.1  # decoupled
+    max_grad_norm: float | None = None  # gradient clipping
+    dropout_scale: float = 0.5  # factor on CLASSIFIER_DROPOUT
+    ar: float = 2.0  # activation regularisation
+    tar: float = 1.0  # temporal activation regularisation
+    schedule: Literal["one_cycle", "slanted_triangular"] = "one_cycle"
+    min_steps: int = 30  # a phase is given at least so many: the batch shrinks, then epochs grow
+    keep: Literal["last", "best"] = "last"  # epoch kept; "best" needs ≥ 200 validation documents
+    valid_fraction: float = 0.1  # labelled documents held out, where no file is given
+
+
+@dataclass(frozen=True)
+class SamplingConfig:
+    """How `generate` draws words."""
+
+    tokens: int = 50  # at most so many are drawn
+    temperature: float = 0.8  # below 1: likelier words; 0: always the likeliest
+    top_k: int | None = None  # only the k likeliest
+    top_p: float | None = None  # only the likeliest that together reach this probability
+    stop: str | None = None  # end after this token, for instance "."
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class RuntimeConfig:
+    """Where and how precisely to compute."""
+
+    device: str = "auto"  # auto, cpu, cuda, cuda:1, mps
+    precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"  # of activations; weights stay fp32
+    threads: int | None = None  # CPU threads; PyTorch's choice where left out
+    seed: int = 0  # of initialisation, dropout and order
+
+
+BEST_NEEDS_DOCUMENTS = 200  # choosing an epoch on fewer validation documents is choosing noise
+MIN_BATCH_SIZE = 8  # few documents: the batch shrinks no further (BatchNorm needs company)
+
+
+def few_documents(n: int, batch_size: int, min_steps: int) -> tuple[int, int]:
+    """Batch size and repetitions of every epoch that give a phase of `n` rows at least `min_steps` steps.
+
+    The batch is halved until an epoch has the steps or MIN_BATCH_SIZE is reached; then epochs are repeated.
+    """
+    while batch_size // 2 >= MIN_BATCH_SIZE and n / batch_size < min_steps:
+        batch_size //= 2
+    steps = max(1, -(-n // batch_size))
+    return batch_size, max(1, -(-min_steps // steps))
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """Everything `ulmfit fit` can be told, apart from files."""
+
+    pretrained: str = "wikipedia-small"  # shipped model, directory of a language model or run, or "none" (SMALL, random)
+    directions: Literal["forward", "backward", "both"] = "forward"  # "both": two classifiers, averaged
+    finetune: bool = True  # fine-tune the language model first; False: the classifier starts from the pretrained one
+    transductive: bool = False  # let texts of the validation and test sets into the language model's corpus
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    lm: FinetuneConfig = FinetuneConfig()
+    classifier: ClassifierConfig = ClassifierConfig()

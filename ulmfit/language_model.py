@@ -1,0 +1,152 @@
+"""`LanguageModel`: net + tokenizer + config. A vocabulary and a direction are never apart from their weights."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ulmfit.checkpoint import CheckpointError, Storage, load_into, load_json, save_json, save_tensors
+from ulmfit.config import BOS_ID, NO_DROPOUT, PAD_ID, UNKNOWN_ID, ModelConfig, SamplingConfig
+from ulmfit.nn.awd_lstm import State
+from ulmfit.nn.heads import LMNet
+from ulmfit.nn.losses import lm_loss
+from ulmfit.runtime import Runtime
+from ulmfit.text.batches import LMBatches
+from ulmfit.text.corpus import Corpus, Document
+from ulmfit.text.tokenizer import Tokenizer
+from ulmfit.training.loop import evaluate_loss
+
+KIND = "language_model"
+FORMAT = 1  # of the directory; raised when old files can no longer be read
+
+
+@dataclass
+class LanguageModel:
+    """An AWD-LSTM language model of one direction."""
+
+    net: LMNet
+    tokenizer: Tokenizer
+    config: ModelConfig
+
+    @classmethod
+    def create(cls, tokenizer: Tokenizer, config: ModelConfig) -> "LanguageModel":
+        """Random weights (PyTorch's global generator)."""
+        return cls(LMNet(len(tokenizer), config, NO_DROPOUT).eval(), tokenizer, config)
+
+    def save(self, path: Path, *, storage: Storage = "fp32", card: dict[str, Any] | None = None) -> None:
+        """A directory: config.json, tokenizer.json, model.safetensors. `card` is kept inside config.json."""
+        path.mkdir(parents=True, exist_ok=True)
+        save_tensors(path / "model.safetensors", self.net.state_dict(), storage=storage)
+        self.tokenizer.save(path / "tokenizer.json")
+        save_json(
+            path / "config.json",
+            {"kind": KIND, "format": FORMAT, "model": asdict(self.config), "card": card or {}},
+        )
+
+    @classmethod
+    def load(cls, path: str | Path) -> "LanguageModel":
+        """The inverse of `save`. Raises `CheckpointError` naming what is missing, damaged or does not fit."""
+        path = Path(path)
+        saved = load_json(path / "config.json")
+        config = model_config(saved, KIND, path)
+        tokenizer = Tokenizer.load(path / "tokenizer.json")
+        model = cls.create(tokenizer, config)
+        load_into(model.net, path / "model.safetensors")
+        return model
+
+    def with_vocab(self, tokenizer: Tokenizer) -> "LanguageModel":
+        """The same model over another vocabulary: rows of known words are copied, new words get the mean row
+        (and the mean decoder bias), as fastai's `match_embeds`."""
+        known = {token: row for row, token in enumerate(self.tokenizer.vocab)}
+        rows = torch.tensor([known.get(token, -1) for token in tokenizer.vocab])
+        model = LanguageModel.create(tokenizer, self.config)
+        state = self.net.state_dict()
+        for name in ("encoder.embedding.weight", "decoder_bias"):
+            state[name] = _matched(state[name], rows)
+        model.net.load_state_dict(state)
+        return model
+
+    def perplexity(self, texts: Iterable[str], runtime: Runtime, *, batch_size: int = 1) -> float:
+        """exp of the mean loss per token. Texts are one stream, cut in `batch_size` parallel ones that start blind."""
+        corpus = Corpus.build((Document(text) for text in texts), self.tokenizer)
+        return self.perplexity_of(corpus, runtime, batch_size=batch_size)
+
+    def perplexity_of(self, corpus: Corpus, runtime: Runtime, *, batch_size: int = 1, bptt: int = 72) -> float:
+        """`perplexity` of an encoded corpus."""
+        backward = self.config.direction == "backward"
+        batches = LMBatches(corpus, batch_size, bptt, shuffle=False, backward=backward)
+        self.net.to(runtime.device)
+        return math.exp(evaluate_loss(self.net, partial(lm_loss, ar=0.0, tar=0.0), batches, runtime))
+
+    @torch.inference_mode()
+    def generate(self, prompt: str = "", sampling: SamplingConfig = SamplingConfig()) -> str:  # noqa: B008
+        """The prompt, continued. The state is carried, so the cost is linear in the words.
+
+        A backward model writes what comes before the prompt. Ends at `sampling.tokens` words, at the stop token, or
+        where the model ends the document itself.
+        """
+        self.net.eval()
+        device = self.net.decoder_bias.device
+        generator = torch.Generator().manual_seed(sampling.seed)
+        backward = self.config.direction == "backward"
+        ids = [int(i) for i in self.tokenizer.encode(prompt)]
+        read = ids[:0:-1] or [BOS_ID] if backward else ids
+        tokens, state, drawn = torch.tensor([read], device=device), None, []
+        for _ in range(sampling.tokens):
+            logits, state = self._next(tokens, state)
+            token = draw(logits.float().cpu(), sampling, generator)
+            if token == BOS_ID:
+                break
+            drawn.append(token)
+            if self.tokenizer.vocab[token] == sampling.stop:
+                break
+            tokens = torch.tensor([[token]], device=device)
+        return self.tokenizer.decode([*drawn[::-1], *ids[1:]] if backward else [*ids[1:], *drawn])
+
+    def _next(self, tokens: Tensor, state: State | None) -> tuple[Tensor, State]:
+        out = self.net(tokens, state)
+        return self.net.logits(out.raw[0, -1]), out.state
+
+
+def draw(logits: Tensor, sampling: SamplingConfig, generator: torch.Generator) -> int:
+    """One id from `logits` (V,). xxunk and xxpad are never drawn."""
+    logits = logits.clone()
+    logits[[UNKNOWN_ID, PAD_ID]] = -math.inf
+    if sampling.temperature == 0:
+        return int(logits.argmax())
+    logits = logits / sampling.temperature
+    if sampling.top_k is not None:
+        logits[logits < logits.topk(min(sampling.top_k, len(logits))).values[-1]] = -math.inf
+    probabilities = logits.softmax(0)
+    if sampling.top_p is not None:
+        ordered, order = probabilities.sort(descending=True)
+        beyond = ordered.cumsum(0) - ordered >= sampling.top_p  # the word that crosses the line stays
+        probabilities[order[beyond]] = 0.0
+    return int(torch.multinomial(probabilities, 1, generator=generator))
+
+
+def model_config(saved: dict[str, Any], kind: str, path: Path) -> ModelConfig:
+    """The encoder's config out of a saved config.json, checked for kind, format and unknown names."""
+    if saved.get("kind") != kind:
+        raise CheckpointError(f"{path} holds a {saved.get('kind')!r}, not a {kind!r}")
+    if saved.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path} has format {saved.get('format')!r}, this version reads {FORMAT}; install the version that wrote it"
+        )
+    try:
+        return ModelConfig(**saved["model"])
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{path / 'config.json'} does not describe a model ({error})") from None
+
+
+def _matched(old: Tensor, rows: Tensor) -> Tensor:
+    new = old.mean(dim=0, keepdim=True).expand(len(rows), *old.shape[1:]).clone()
+    new[rows >= 0] = old[rows[rows >= 0]]
+    return new
+
+

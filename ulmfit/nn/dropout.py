@@ -1,0 +1,56 @@
+"""The four kinds of dropout in an AWD-LSTM (Merity et al. 2017, §3–4), as functions.
+
+All randomness comes from `dropout_mask`, so that a recorded mask can stand in for a drawn one.
+With `p = 0` or `training = False` every function gives back its input itself, not a copy.
+"""
+
+import torch.nn.functional as F
+
+from ulmfit.config import PAD_ID
+from ulmfit.shapes import Float, Int, Tensor
+
+
+def dropout_mask(shape: tuple[int, ...], p: float, like: Tensor) -> Tensor:
+    """Zeros with probability `p`, else 1/(1−p), so that the expected product is unchanged."""
+    if not 0.0 <= p < 1.0:
+        raise ValueError(
+            f"a dropout probability must lie in [0, 1), got {p}: lower the dropout scale"
+        )
+    return like.new_empty(shape).bernoulli_(1.0 - p).div_(1.0 - p)
+
+
+def variational_dropout(
+    x: Float[Tensor, "B T F"], p: float, training: bool
+) -> Float[Tensor, "B T F"]:
+    """Drops features of each row, the same at all time steps (AWD §4.2)."""
+    if not training or p == 0.0:
+        return x
+    return x * dropout_mask((x.shape[0], 1, x.shape[2]), p, x)
+
+
+def embedding_dropout(
+    tokens: Int[Tensor, "B T"], weight: Float[Tensor, "V E"], p: float, training: bool
+) -> Float[Tensor, "B T E"]:
+    """The embedded tokens, whole words dropped wherever they stand in the batch (AWD §4.3).
+
+    Equal to masking the rows of the whole table first, without the copy of the table.
+    The lookup sends no gradient to the row of the padding token.
+    """
+    embedded = F.embedding(tokens, weight, padding_idx=PAD_ID)
+    if not training or p == 0.0:
+        return embedded
+    return embedded * F.embedding(tokens, dropout_mask((weight.shape[0], 1), p, weight))
+
+
+def weight_dropout(weight: Float[Tensor, "G H"], p: float, training: bool) -> Float[Tensor, "G H"]:
+    """DropConnect on a hidden-to-hidden matrix (AWD §3): one mask for all time steps of a call."""
+    if not training or p == 0.0:
+        return weight
+    return weight * dropout_mask(tuple(weight.shape), p, weight)
+
+
+def elementwise_dropout(x: Float[Tensor, "B F"], p: float, training: bool) -> Float[Tensor, "B F"]:
+    """Ordinary dropout, for the classifier's head."""
+    if not training or p == 0.0:
+        return x
+    return x * dropout_mask(tuple(x.shape), p, x)

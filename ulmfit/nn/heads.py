@@ -1,0 +1,198 @@
+"""What stands on the encoder: a tied decoder (language model), pooling and an MLP (classifier).
+
+Notable: the decoder has no matrix of its own, it *is* the embedding; a document is read from its
+own first token and pooled by its own length, so a prediction does not depend on its batch.
+"""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ulmfit.config import Dropout, ModelConfig
+from ulmfit.nn.awd_lstm import AWDLSTM, State, detach
+from ulmfit.nn.dropout import elementwise_dropout, variational_dropout
+from ulmfit.shapes import Bool, Float, Int, Tensor
+
+
+class LMOutput(NamedTuple):
+    raw: Float[Tensor, "B T E"]  # encoder output
+    dropped: Float[Tensor, "B T E"]  # the same after output dropout: what `logits` wants
+    state: State
+
+
+class LMNet(nn.Module):
+    """Language model: encoder, output dropout, and a decoder tied to the embedding (AWD §4.5)."""
+
+    def __init__(self, vocab_size: int, config: ModelConfig, dropout: Dropout) -> None:
+        super().__init__()
+        self.encoder = AWDLSTM(vocab_size, config, dropout)
+        self.decoder_bias = nn.Parameter(torch.zeros(vocab_size))
+
+    def forward(self, tokens: Int[Tensor, "B T"], state: State | None = None) -> LMOutput:
+        """Features only: losses can do without the B·T·V scores that `logits` makes of them."""
+        raw, after = self.encoder(tokens, state)
+        dropped = variational_dropout(raw, self.encoder.dropout.output, self.training)
+        return LMOutput(raw, dropped, after)
+
+    def logits(self, features: Float[Tensor, "*N E"]) -> Float[Tensor, "*N V"]:
+        """One score per word of the vocabulary."""
+        return F.linear(features, self.encoder.embedding.weight, self.decoder_bias)
+
+    def layer_groups(self) -> dict[str, list[nn.Parameter]]:
+        """Bottom → top; unfreezing starts at the top: the embedding, for it is also the decoder."""
+        return {
+            **_lstm_groups(self.encoder),
+            "embedding": [*self.encoder.embedding.parameters(), self.decoder_bias],
+        }
+
+
+class ClassifierOutput(NamedTuple):
+    logits: Float[Tensor, "B C"]
+    output: Float[Tensor, "B K E"]  # encoder output of the K columns read for pooling, 0 elsewhere
+    kept: Bool[Tensor, "B K"]  # which of them are real tokens that were pooled
+
+
+class ClassifierHead(nn.Module):
+    """Pooled features → logits: blocks of BatchNorm, dropout, Linear, with ReLU in between.
+
+    In training BatchNorm needs at least two documents in a batch.
+    """
+
+    def __init__(self, sizes: list[int], dropouts: list[float]) -> None:
+        super().__init__()
+        if len(dropouts) != len(sizes) - 1:
+            raise ValueError(
+                f"{len(sizes) - 1} blocks need as many dropouts, got {len(dropouts)}: "
+                "give one per hidden size and one for the output"
+            )
+        self.dropouts = dropouts
+        self.norms = nn.ModuleList(nn.BatchNorm1d(size) for size in sizes[:-1])
+        self.linears = nn.ModuleList(
+            nn.Linear(size_in, size_out, bias=False) for size_in, size_out in pairwise(sizes)
+        )
+        for norm in self.norms:
+            nn.init.constant_(norm.get_parameter("bias"), 1e-3)  # as fastai; weights start at 1
+
+    def forward(self, pooled: Float[Tensor, "B P"]) -> Float[Tensor, "B C"]:
+        x = pooled
+        for block, (norm, linear) in enumerate(zip(self.norms, self.linears, strict=True)):
+            if block > 0:
+                x = F.relu(x)
+            x = linear(elementwise_dropout(norm(x), self.dropouts[block], self.training))
+        return x
+
+
+class ClassifierNet(nn.Module):
+    """Text classifier: reads a document chunk by chunk, pools it, classifies (paper §3.3)."""
+
+    def __init__(
+        self,
+        vocab_size: int,
+        config: ModelConfig,
+        dropout: Dropout,
+        n_classes: int,
+        *,
+        bptt: int = 72,
+        max_len: int = 1440,
+        head_sizes: tuple[int, ...] = (50,),
+        head_dropouts: tuple[float, ...] | None = None,
+    ) -> None:
+        """`bptt`: tokens per chunk; `max_len`: how many last tokens of a document are pooled."""
+        super().__init__()
+        self.bptt = bptt
+        self.max_len = max_len
+        self.head_sizes = head_sizes
+        self.encoder = AWDLSTM(vocab_size, config, dropout)
+        if head_dropouts is None:
+            head_dropouts = (dropout.output, *[0.1] * len(head_sizes))  # fastai
+        self.head = ClassifierHead(
+            [3 * config.embedding_size, *head_sizes, n_classes], list(head_dropouts)
+        )
+
+    def forward(self, tokens: Int[Tensor, "B T"], lengths: Int[Tensor, " B"]) -> ClassifierOutput:
+        """`tokens` are padded on the right; `lengths` counts the real, best on the CPU."""
+        output, kept = self.read(tokens, lengths)
+        return ClassifierOutput(self.head(concat_pool(output, kept)), output, kept)
+
+    def read(
+        self, tokens: Int[Tensor, "B T"], lengths: Int[Tensor, " B"]
+    ) -> tuple[Float[Tensor, "B K E"], Bool[Tensor, "B K"]]:
+        """Encoder output and the mask of what is pooled, only of the chunks that some row pools.
+
+        The state is carried from chunk to chunk but detached: no gradient crosses a border, which
+        bounds memory for long documents (BPT3C, paper §3.3). Dropout masks are new in each chunk.
+        A chunk that starts `max_len` or fewer tokens before the end of its document is pooled.
+        """
+        _check_lengths(lengths, tokens.shape[1])
+        lengths, order = lengths.cpu().sort(descending=True, stable=True)
+        longest_first, original = _reordering(order, tokens.device)
+        tokens = tokens[longest_first] if longest_first is not None else tokens
+        outputs: list[Tensor] = []
+        masks: list[Tensor] = []
+        state: State | None = None
+        for start in range(0, int(lengths[0]), self.bptt):
+            left = lengths - start  # tokens that each document still has
+            rows = int((left > 0).sum())
+            chunk = tokens[:rows, start : min(start + self.bptt, int(lengths[0]))]
+            state = state and [(h[:, :rows], c[:, :rows]) for h, c in state]
+            mask = (torch.arange(chunk.shape[1]) < left[:, None]) & (left <= self.max_len)[:, None]
+            pooled = bool(mask.any())
+            with torch.set_grad_enabled(pooled and torch.is_grad_enabled()):
+                output, after = self.encoder(chunk, state)
+            state = detach(after)
+            if pooled:
+                outputs.append(F.pad(output, (0, 0, 0, 0, 0, len(tokens) - rows)))
+                masks.append(mask)
+        kept = torch.cat(masks, 1).to(tokens.device)
+        output = torch.cat(outputs, 1).masked_fill(~kept[..., None], 0.0)
+        if original is None:
+            return output, kept
+        return output[original], kept[original]
+
+    def layer_groups(self) -> dict[str, list[nn.Parameter]]:
+        """Bottom → top; unfreezing starts at the head."""
+        return {
+            "embedding": list(self.encoder.embedding.parameters()),
+            **_lstm_groups(self.encoder),
+            "head": list(self.head.parameters()),
+        }
+
+
+def concat_pool(output: Float[Tensor, "B K E"], kept: Bool[Tensor, "B K"]) -> Float[Tensor, "B P"]:
+    """[last, maximum, mean] over the kept tokens of each row, P = 3E (paper §3.3).
+
+    `output` must be zero where nothing is kept, as `ClassifierNet.read` gives it.
+    """
+    columns = torch.arange(kept.shape[1], device=kept.device)
+    last = columns.where(kept, -1).amax(1)
+    return torch.cat(
+        [
+            output[torch.arange(len(output), device=kept.device), last],
+            output.masked_fill(~kept[..., None], float("-inf")).amax(1),
+            output.sum(1) / kept.sum(1, keepdim=True),
+        ],
+        1,
+    )
+
+
+def _lstm_groups(encoder: AWDLSTM) -> dict[str, list[nn.Parameter]]:
+    return {f"lstm.{i}": encoder.layer_parameters(i) for i in range(len(encoder.lstms))}
+
+
+def _check_lengths(lengths: Tensor, width: int) -> None:
+    shortest, longest = int(lengths.min()), int(lengths.max())
+    if shortest < 1 or longest > width:
+        raise ValueError(
+            f"lengths must lie in 1–{width} (the batch's width), got {shortest}–{longest}: "
+            "a document has at least its xxbos token"
+        )
+
+
+def _reordering(order: Tensor, device: torch.device) -> tuple[Tensor | None, Tensor | None]:
+    """`order` and its inverse; twice `None` when there is nothing to move."""
+    if torch.equal(order, torch.arange(len(order))):
+        return None, None
+    return order.to(device), order.argsort().to(device)

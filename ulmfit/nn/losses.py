@@ -1,0 +1,111 @@
+"""What training minimises: cross-entropy, plus AWD-LSTM's two activation penalties (AWD §4.6).
+
+Loss functions share one signature, `(net, batch, carry) -> (Loss, carry)`, so that one training
+loop serves both tasks. `carry` is the LSTM state of the token streams; documents carry nothing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch.nn.functional as F
+
+from ulmfit.nn.awd_lstm import State, detach
+from ulmfit.nn.heads import ClassifierNet, LMNet
+from ulmfit.nn.kernels.linear_cross_entropy import linear_cross_entropy
+from ulmfit.nn.kernels.sampled_cross_entropy import sampled_cross_entropy
+from ulmfit.shapes import Bool, Float, Int, Tensor
+
+Sampler = Callable[[], tuple[Tensor, Tensor]]  # → negatives (K,), log_expected (V,)
+
+
+@dataclass(frozen=True)
+class Loss:
+    total: Float[Tensor, ""]  # what is differentiated
+    main: Float[Tensor, ""]  # cross-entropy without the penalties, detached: what is reported
+    count: int  # targets that `main` is the mean of
+
+
+@runtime_checkable
+class TokensAndTargets(Protocol):
+    @property
+    def tokens(self) -> Int[Tensor, "B T"]: ...
+    @property
+    def targets(self) -> Int[Tensor, "B T"]: ...
+
+
+@runtime_checkable
+class LabelledDocuments(Protocol):
+    @property
+    def tokens(self) -> Int[Tensor, "B T"]: ...
+    @property
+    def lengths(self) -> Int[Tensor, " B"]: ...
+    @property
+    def labels(self) -> Int[Tensor, " B"]: ...
+
+
+def lm_loss(
+    net: LMNet,
+    batch: TokensAndTargets,
+    carry: State | None,
+    *,
+    ar: float = 2.0,
+    tar: float = 1.0,
+    sampler: Sampler | None = None,
+) -> tuple[Loss, State]:
+    """Mean cross-entropy of the next tokens, and the detached state for the next batch.
+
+    A `sampler` replaces the full softmax in training only; evaluation is always exact.
+    """
+    out = net(batch.tokens, carry)
+    features, targets = out.dropped.flatten(0, 1), batch.targets.flatten()
+    weight, bias = net.encoder.embedding.weight, net.decoder_bias
+    if sampler is not None and net.training:
+        main = sampled_cross_entropy(features, weight, bias, targets, *sampler())
+    else:
+        main = linear_cross_entropy(features, weight, bias, targets)
+    total = main
+    if net.training:
+        total = main + ar_loss(out.dropped, alpha=ar) + tar_loss(out.raw, beta=tar)
+    return Loss(total, main.detach(), targets.numel()), detach(out.state)
+
+
+def classifier_loss(
+    net: ClassifierNet,
+    batch: LabelledDocuments,
+    carry: None,
+    *,
+    ar: float = 2.0,
+    tar: float = 1.0,
+) -> tuple[Loss, None]:
+    """Mean cross-entropy of the labels; the penalties run over pooled tokens, not over padding."""
+    out = net(batch.tokens, batch.lengths)
+    main = F.cross_entropy(out.logits, batch.labels)
+    total = main
+    if net.training and out.output.requires_grad:  # a frozen encoder has nothing to penalise
+        total = main + ar_loss(out.output, out.kept, alpha=ar)
+        total = total + tar_loss(out.output, out.kept, beta=tar)
+    return Loss(total, main.detach(), batch.labels.numel()), None
+
+
+def ar_loss(
+    dropped: Float[Tensor, "B T E"], mask: Bool[Tensor, "B T"] | None = None, *, alpha: float = 2.0
+) -> Float[Tensor, ""]:
+    """Activation regularisation, keeps the output small: alpha · mean(dropped²) of real tokens."""
+    return alpha * _mean_square(dropped, mask)
+
+
+def tar_loss(
+    raw: Float[Tensor, "B T E"], mask: Bool[Tensor, "B T"] | None = None, *, beta: float = 1.0
+) -> Float[Tensor, ""]:
+    """Temporal AR, keeps the output slow: beta · mean((raw[t+1] − raw[t])²) of real neighbours."""
+    pairs = None if mask is None else mask[:, 1:] & mask[:, :-1]
+    return beta * _mean_square(raw[:, 1:] - raw[:, :-1], pairs)
+
+
+def _mean_square(x: Tensor, mask: Tensor | None) -> Tensor:
+    """Mean over the features of masked positions; 0 if there are none (one-token documents)."""
+    squares = x.float().pow(2)
+    if mask is None:
+        return squares.sum() / max(squares.numel(), 1)
+    return (squares * mask[..., None]).sum() / (mask.sum() * x.shape[-1]).clamp(min=1)

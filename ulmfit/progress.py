@@ -1,0 +1,104 @@
+"""Progress of anything long: a rich bar with ETA on a terminal, a plain line now and then elsewhere."""
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+T = TypeVar("T")
+
+LINE_EVERY_S = 15.0  # seconds between two plain lines
+
+
+def track(
+    items: Iterable[T], description: str, *, total: int | None = None, unit: str = "it"
+) -> Iterator[T]:
+    """Pass `items` through, showing how far they are. `total` may be left out where `items` has a length."""
+    if total is None and hasattr(items, "__len__"):
+        total = len(items)  # type: ignore[arg-type]
+    with bar(description, total=total, unit=unit) as advance:
+        for item in items:
+            yield item
+            advance(1, "")
+
+
+@contextmanager
+def bar(
+    description: str, *, total: int | None, unit: str = "it", done: int = 0
+) -> Iterator[Callable[[int, str], None]]:
+    """Gives `advance(amount, note)`; `note` is shown beside the bar. No description: silence.
+
+    Writes to stderr, so that stdout stays data.
+    """
+    if not description:
+        yield lambda amount, note: None
+        return
+    rich_bar = _rich_bar if sys.stderr.isatty() else None
+    try:
+        if rich_bar:
+            import rich  # noqa: F401
+    except ImportError:
+        rich_bar = None
+    with (rich_bar or _plain_bar)(description, total, unit, done) as advance:
+        yield advance
+
+
+@contextmanager
+def _rich_bar(
+    description: str, total: int | None, unit: str, done: int
+) -> Iterator[Callable[[int, str], None]]:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeElapsedColumn(),
+        TextColumn("<"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(
+        *columns, console=Console(stderr=True), refresh_per_second=4, speed_estimate_period=60
+    ) as progress:
+        task = progress.add_task(description, total=total, completed=done, note="")
+        yield lambda amount, note: progress.update(task, advance=amount, note=note)
+
+
+@contextmanager
+def _plain_bar(
+    description: str, total: int | None, unit: str, done: int
+) -> Iterator[Callable[[int, str], None]]:
+    start = spoken = time.monotonic()
+    first, count = done, done
+
+    def advance(amount: int, note: str) -> None:
+        nonlocal count, spoken
+        count += amount
+        now = time.monotonic()
+        if now - spoken >= LINE_EVERY_S:
+            spoken = now
+            print(
+                f"{description}: {_position(count, first, total, now - start)} {unit} {note}".rstrip(),
+                file=sys.stderr,
+                flush=True,
+            )
+
+    yield advance
+
+
+def _position(count: int, first: int, total: int | None, seconds: float) -> str:
+    if not total or count <= first:
+        return f"{count:,}"
+    left = seconds / (count - first) * (total - count)
+    return f"{count:,}/{total:,} ({count / total:.0%}, about {left / 60:.1f} min left)"

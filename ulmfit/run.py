@@ -1,0 +1,110 @@
+"""A run directory: what was asked, what is finished, and what an unfinished stage needs to go on."""
+
+import hashlib
+import json
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ulmfit.checkpoint import CheckpointError, load_json, save_json
+from ulmfit.runtime import Runtime
+from ulmfit.text.corpus import Corpus, Document
+from ulmfit.training.log import Log
+from ulmfit.training.resume import ResumePoint
+from ulmfit.training.stage import Stage
+
+Say = Callable[[str], None]
+
+
+def silent(line: str) -> None:
+    """Says nothing."""
+
+
+class Run:
+    """Paths and bookkeeping of one run; everything is below `path`."""
+
+    def __init__(self, path: Path, identity: str, say: Say) -> None:
+        self.path, self.identity, self.say = path, identity, say
+
+    @classmethod
+    def open(cls, path: Path, config: dict[str, Any], data: str, *, overwrite: bool = False, say: Say = silent) -> "Run":
+        """A new run, or an unfinished one of the same config and data (`data` = fingerprint).
+
+        A finished run, or one with other settings, is refused unless `overwrite`; a directory that is no run always is.
+        """
+        identity = hashlib.sha256(json.dumps([config, data], sort_keys=True, default=str).encode()).hexdigest()[:16]
+        record = path / "config.json"
+        if record.exists() and (old := load_json(record)).get("kind") == "run":
+            if overwrite:
+                shutil.rmtree(path)
+            elif old["finished"]:
+                raise CheckpointError(f"{path} holds a finished run; give another --out, or --overwrite to replace it")
+            elif old["identity"] != identity:
+                raise CheckpointError(
+                    f"{path} holds an unfinished run with other settings or data; repeat its command to go on "
+                    f"({old['command']}), or use --overwrite to start anew"
+                )
+            else:
+                say(f"{path} holds an unfinished run of this command: going on with it")
+                return cls(path, identity, say)
+        elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise CheckpointError(f"{path} exists and is not a run directory; give another --out")
+        path.mkdir(parents=True, exist_ok=True)
+        save_json(record, _record(config, identity))
+        return cls(path, identity, say)
+
+    def has(self, saved: Path) -> bool:
+        """Whether a stage's result is there already (config.json is written last); says so."""
+        finished = (saved / "config.json").exists()
+        if finished:
+            self.say(f"{saved} is finished: taken from there")
+        return finished
+
+    def train(self, stage: Stage, runtime: Runtime) -> None:
+        """Print the plan and train; an interrupted stage goes on where its saved state stands."""
+        self.say(stage.plan())
+        point = ResumePoint(self.path / "resume" / f"{stage.name}.safetensors", f"{self.identity}/{stage.name}")
+        stage.train(runtime, Log(stage.name, self.path / "metrics.jsonl", self.say), point)
+
+    def card(self, stage: str, corpus: Corpus, config: Any) -> dict[str, Any]:
+        """What a saved model says about its making."""
+        data = {"documents": len(corpus), "tokens": corpus.n_tokens}
+        return {"stage": stage, "data": data, "config": asdict(config), "last": self._last_epoch()}
+
+    def _last_epoch(self) -> dict[str, Any]:
+        lines = (self.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        return next((r for r in map(json.loads, reversed(lines)) if r["kind"] == "epoch"), {})
+
+    def finish(self, results: dict[str, Any]) -> None:
+        """Mark the run finished, keep its results, drop what only an unfinished run needs."""
+        record = load_json(self.path / "config.json")
+        save_json(self.path / "config.json", record | {"finished": True, "results": results})
+        for name in ("resume", "corpus"):
+            shutil.rmtree(self.path / name, ignore_errors=True)
+
+
+def fingerprint(*parts: Iterable[Document]) -> str:
+    """One hash over the texts and labels of all parts, in order."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(b"\x00part")
+        for document in part:
+            digest.update(f"{document.label}\x00{document.text}\x01".encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def _record(config: dict[str, Any], identity: str) -> dict[str, Any]:
+    return {
+        "kind": "run",
+        "finished": False,
+        "identity": identity,
+        "command": " ".join(["ulmfit", *sys.argv[1:]]),
+        "config": config,
+        "versions": {name: version(name) for name in ("ulmfit", "torch", "numpy", "spacy")}
+        | {"python": platform.python_version()},
+    }

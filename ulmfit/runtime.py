@@ -1,0 +1,145 @@
+"""Device, precision, seed: the only file (with nn/kernels) that knows hardware.
+
+A `Runtime` is an object that is passed down, not a global: two with different precisions live side by side in tests.
+"""
+
+import random
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from ulmfit.config import RuntimeConfig
+
+Batch = TypeVar("Batch", bound=tuple[Any, ...])
+BF16_CAPABILITY = (8, 0)  # NVIDIA Ampere: first with bf16 tensor cores
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What this machine offers; made by hand in tests."""
+
+    cuda: bool = False
+    cuda_capability: tuple[int, int] = (0, 0)
+    mps: bool = False
+
+    @classmethod
+    def found(cls) -> "Hardware":
+        cuda = torch.cuda.is_available()
+        return cls(
+            cuda=cuda,
+            cuda_capability=torch.cuda.get_device_capability() if cuda else (0, 0),
+            mps=torch.backends.mps.is_available(),
+        )
+
+
+def choose_device(wanted: str, hardware: Hardware) -> tuple[str, str]:
+    """Device and the reason for it. A named device that is not there is an error, not a fallback."""
+    if wanted == "auto":
+        if hardware.cuda:
+            return "cuda", "auto: a CUDA GPU is present"
+        if hardware.mps:
+            return "mps", "auto: an Apple GPU is present"
+        return "cpu", "auto: no GPU found"
+    kind = wanted.split(":")[0]
+    if kind not in ("cpu", "cuda", "mps"):
+        raise ValueError(f"device {wanted!r} is unknown; use auto, cpu, cuda, cuda:N or mps")
+    if (kind == "cuda" and not hardware.cuda) or (kind == "mps" and not hardware.mps):
+        raise ValueError(f"device {wanted!r} was asked for, but PyTorch finds none; use --device auto or cpu")
+    return wanted, "as asked"
+
+
+def choose_precision(wanted: str, device: str, hardware: Hardware) -> tuple[str, str]:
+    """Precision of activations and the reason. Half precision away from CUDA falls back to fp32 and says so."""
+    if not device.startswith("cuda"):
+        if wanted in ("fp16", "bf16"):
+            return "fp32", f"{wanted} was asked for, but LSTMs train in fp32 on {device}"
+        return "fp32", "as asked" if wanted == "fp32" else f"auto: LSTMs train in fp32 on {device}"
+    if wanted != "auto":
+        return wanted, "as asked"
+    if hardware.cuda_capability >= BF16_CAPABILITY:
+        return "bf16", "auto: compute capability {}.{}".format(*hardware.cuda_capability)
+    return "fp16", "auto: compute capability {}.{} has no fast bf16".format(*hardware.cuda_capability)
+
+
+@dataclass
+class Runtime:
+    """Chosen once, passed to everything that computes."""
+
+    device: torch.device
+    precision: str
+    reasons: dict[str, str]
+    seed: int = 0
+    _scaler: torch.amp.GradScaler | None = field(default=None, repr=False)
+
+    @classmethod
+    def start(cls, config: RuntimeConfig = RuntimeConfig(), hardware: Hardware | None = None) -> "Runtime":  # noqa: B008
+        """Choose device and precision, set threads, seed all random generators."""
+        hardware = hardware or Hardware.found()
+        device, why_device = choose_device(config.device, hardware)
+        precision, why_precision = choose_precision(config.precision, device, hardware)
+        if config.threads is not None:
+            torch.set_num_threads(config.threads)
+        seed_everything(config.seed)
+        scaler = torch.amp.GradScaler("cuda") if precision == "fp16" else None
+        reasons = {"device": why_device, "precision": why_precision}
+        return cls(torch.device(device), precision, reasons, config.seed, scaler)
+
+    def describe(self) -> str:
+        """One line for people: what was chosen, and why."""
+        threads = f", {torch.get_num_threads()} threads" if self.device.type == "cpu" else ""
+        return (
+            f"device {self.device} ({self.reasons['device']}){threads}, "
+            f"precision {self.precision} ({self.reasons['precision']}), seed {self.seed}"
+        )
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Half precision where it was chosen, otherwise nothing."""
+        if self.precision == "fp32":
+            return nullcontext()
+        dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
+        return torch.autocast(self.device.type, dtype=dtype)
+
+    def move(self, batch: Batch) -> Batch:
+        """The batch (a named tuple of tensors or None) on this device."""
+        return type(batch)(*(None if t is None else t.to(self.device) for t in batch))
+
+    def step(self, loss: torch.Tensor, optimizer: torch.optim.Optimizer, net: nn.Module, max_grad_norm: float | None) -> None:
+        """One optimizer update: backward, clip by global norm, step, forget gradients."""
+        scaler = self._scaler
+        (scaler.scale(loss) if scaler else loss).backward()
+        if max_grad_norm is not None:
+            if scaler:
+                scaler.unscale_(optimizer)
+            nn.utils.clip_grad_norm_(net.parameters(), max_grad_norm)
+        if scaler:
+            scaler.step(optimizer)
+            scaler.update()
+        else:
+            optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+
+def seed_everything(seed: int) -> None:
+    """Seeds Python's, NumPy's and PyTorch's generators (all devices)."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def rng_state(device: torch.device) -> dict[str, torch.Tensor]:
+    """PyTorch's generator states, for checkpoints. Orders are drawn from (seed, epoch) and need none."""
+    state = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def set_rng_state(state: dict[str, torch.Tensor], device: torch.device) -> None:
+    """The inverse of `rng_state`."""
+    torch.set_rng_state(state["cpu"])
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], device)

@@ -1,0 +1,39 @@
+"""`load`: whatever a directory holds, as the right noun."""
+
+from pathlib import Path
+
+from ulmfit.checkpoint import CheckpointError, load_json
+from ulmfit.classifier import KIND as CLASSIFIER
+from ulmfit.classifier import Classifier, Ensemble, TextClassifier
+from ulmfit.language_model import KIND as LANGUAGE_MODEL
+from ulmfit.language_model import LanguageModel
+
+DIRECTIONS = ("forward", "backward")
+
+
+def load(path: str | Path) -> LanguageModel | Classifier:
+    """The model saved in a directory. A run gives its classifier – an `Ensemble` where both directions are there –
+    or, without classifiers, its language model."""
+    path = Path(path)
+    if not path.exists():
+        raise CheckpointError(f"{path} does not exist; give the directory of a run or of a saved model")
+    kind = load_json(path / "config.json").get("kind")
+    if kind == LANGUAGE_MODEL:
+        return LanguageModel.load(path)
+    if kind == CLASSIFIER:
+        return TextClassifier.load(path)
+    classifiers = [TextClassifier.load(path / d / CLASSIFIER) for d in DIRECTIONS if (path / d / CLASSIFIER).exists()]
+    if classifiers:
+        return classifiers[0] if len(classifiers) == 1 else Ensemble(classifiers)
+    models = [path / d / LANGUAGE_MODEL for d in DIRECTIONS if (path / d / LANGUAGE_MODEL / "config.json").exists()]
+    if len(models) == 1:
+        return LanguageModel.load(models[0])
+    raise CheckpointError(f"{path} holds no finished classifier and not one language model but {len(models)}; name a directory below it")
+
+
+def load_classifier(path: str | Path) -> Classifier:
+    """As `load`; anything but a classifier is an error."""
+    model = load(path)
+    if not isinstance(model, Classifier):
+        raise CheckpointError(f"{path} holds a language model, not a classifier; train one with `ulmfit train-classifier`")
+    return model

@@ -1,0 +1,196 @@
+"""Text in, marked-up text out: the rules that run before splitting into tokens, and their undoing.
+
+The rules and their order are fastai's (2.8.12), quirks included: the published weights were trained
+on texts prepared exactly so. `rules="clean"` replaces only the first one, the repair of HTML, by a
+correct one.
+"""
+
+import html
+import re
+from collections.abc import Callable, Iterable
+from typing import Literal
+
+Rules = Literal["fastai", "clean"]
+
+UNKNOWN, PAD, BOS, EOS, FIELD = "xxunk", "xxpad", "xxbos", "xxeos", "xxfld"
+REPEAT, REPEAT_WORD, UPPER, CAPITAL = "xxrep", "xxwrep", "xxup", "xxmaj"
+# Their positions are their ids, so the order is part of every saved model.
+SPECIAL_TOKENS = (UNKNOWN, PAD, BOS, EOS, FIELD, REPEAT, REPEAT_WORD, UPPER, CAPITAL)
+
+SPACE_IN_TOKEN = "▁"  # U+2581 stands for a space inside a token, as in "\n▁"
+MAX_REPEATS = 1000  # a generated "xxrep 999999999 a" must not fill the memory
+
+_FASTAI_LITERALS = (
+    ("#39;", "'"),
+    ("amp;", "&"),
+    ("#146;", "'"),
+    ("nbsp;", " "),
+    ("#36;", "$"),
+    ("\\n", "\n"),
+    ("quot;", "'"),
+    ("<br />", "\n"),
+    ('\\"', '"'),
+    ("<unk>", UNKNOWN),
+    (" @.@ ", "."),
+    (" @-@ ", "-"),
+    ("...", " …"),
+)
+_CLEAN_LITERALS = (
+    ("\\n", "\n"),
+    ('\\"', '"'),
+    ("\xa0", " "),
+    ("<unk>", UNKNOWN),
+    (" @.@ ", "."),
+    (" @,@ ", ","),
+    (" @-@ ", "-"),
+    ("...", " …"),
+)
+_LOST_AMPERSAND = re.compile(r"(?<!&)(#\d{2,4};)|(?<![&\w])((?:quot|amp|nbsp|lt|gt);)")
+_LINE_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
+# "_" counts as a border because spaCy cuts it off: "_xxbos_" would become the token xxbos.
+_TYPED_SPECIAL = re.compile(rf"(?<![^\W_])(?:{'|'.join(SPECIAL_TOKENS)})(?![^\W_])", re.IGNORECASE)
+_SAME_CHARACTER = re.compile(r"(\S)\1{2,}")
+_SAME_WORD = re.compile(r"(?:\s|^)(\w+)\s+((?:\1\s+)+)\1(\s|\W|$)")
+_SET_APART = re.compile(r"[/#\\]")
+_SPACES = re.compile(r" {2,}")
+_ALL_CAPS = re.compile(r"(\s|^)([A-Z]+[^a-z\s]*)(?=\s|$)")
+_CAPITALISED = re.compile(r"(\s|^)([A-Z][^A-Z\s]*)(?=\s|$)")
+
+
+def fix_html(text: str) -> str:
+    """HTML and WikiText leftovers undone the way fastai does: `&amp;` leaves a stray `&`."""
+    for old, new in _FASTAI_LITERALS:
+        text = text.replace(old, new)
+    return html.unescape(text)
+
+
+def fix_html_clean(text: str) -> str:
+    """HTML and WikiText leftovers undone properly; special tokens somebody typed become xxunk."""
+    # AG News and others lost the "&" of "&#39;" and "&quot;" on their way.
+    text = html.unescape(_LOST_AMPERSAND.sub(r"&\1\2", text))
+    text = _LINE_BREAK.sub("\n", text)
+    for old, new in _CLEAN_LITERALS:
+        text = text.replace(old, new)
+    return _TYPED_SPECIAL.sub(UNKNOWN, text)
+
+
+def replace_rep(text: str) -> str:
+    """`cccc` → ` xxrep 4 c `, from three equal characters on."""
+    return _SAME_CHARACTER.sub(lambda m: f" {REPEAT} {len(m[0])} {m[1]} ", text)
+
+
+def replace_wrep(text: str) -> str:
+    """`no no no` → ` xxwrep 3 no `, from three equal words on."""
+    return _SAME_WORD.sub(lambda m: f" {REPEAT_WORD} {len(m[2].split()) + 2} {m[1]} {m[3]}", text)
+
+
+def spec_add_spaces(text: str) -> str:
+    """A space on both sides of each `/`, `#` and backslash."""
+    return _SET_APART.sub(lambda m: f" {m[0]} ", text)
+
+
+def rm_useless_spaces(text: str) -> str:
+    """Runs of plain spaces → one; tabs, newlines and other white space stay."""
+    return _SPACES.sub(" ", text)
+
+
+def replace_all_caps(text: str) -> str:
+    """`GREAT!` → `xxup great!`; a single capital is only lower-cased."""
+    return _ALL_CAPS.sub(lambda m: m[1] + _marked(UPPER, m[2]), text)
+
+
+def replace_maj(text: str) -> str:
+    """`Great` → `xxmaj great`; a single capital is only lower-cased."""
+    return _CAPITALISED.sub(lambda m: m[1] + _marked(CAPITAL, m[2]), text)
+
+
+def _marked(marker: str, word: str) -> str:
+    return f"{marker} {word.lower()}" if len(word) > 1 else word.lower()
+
+
+def lowercase(text: str) -> str:
+    """The text stripped and lower-cased, behind `xxbos `."""
+    return f"{BOS} {text.lower().strip()}"
+
+
+def replace_space(token: str) -> str:
+    """Spaces inside a token → `▁`; runs after the splitting, on each token."""
+    return token.replace(" ", SPACE_IN_TOKEN)
+
+
+HTML_RULES: dict[Rules, Callable[[str], str]] = {"fastai": fix_html, "clean": fix_html_clean}
+WORD_RULES: tuple[Callable[[str], str], ...] = (
+    replace_rep,
+    replace_wrep,
+    spec_add_spaces,
+    rm_useless_spaces,
+    replace_all_caps,
+    replace_maj,
+    lowercase,
+)
+
+
+def apply_rules(text: str, rules: Rules = "fastai") -> str:
+    """`text` ready to be split: markers added, lower-cased, `xxbos` in front."""
+    if rules not in HTML_RULES:
+        raise ValueError(f'rules must be "fastai" or "clean", not {rules!r}')
+    text = HTML_RULES[rules](text)
+    for rule in WORD_RULES:
+        text = rule(text)
+    return text
+
+
+# ---- the way back, for people to read ----
+
+_NO_SPACE_BEFORE = frozenset({*".,!?;:…%)]}’”»", "n't", "n’t"})
+_CLITIC = re.compile(r"['’](?:s|d|m|re|ve|ll|t|em)$", re.IGNORECASE)
+_NO_SPACE_AFTER = frozenset("([{$£€#“‘«")
+_TIGHT = frozenset({"/", "-"})  # spaCy cut them out of words: "well-known", "8/10"
+_CUT_WORDS = {("gon", "na"), ("wan", "na"), ("got", "ta"), ("can", "not"), ("lem", "me")}
+
+
+def expand(tokens: Iterable[str]) -> list[str]:
+    """`xxmaj great` → `Great`, `xxrep 3 a` → `aaa` and so on, one list entry a word.
+
+    As fastai's decoder, except that a repeat holds for one token: there it goes on until the next
+    marker.
+    """
+    words: list[str] = []
+    marker = count = None
+    for token in tokens:
+        if token in (CAPITAL, UPPER, REPEAT, REPEAT_WORD):
+            marker, count = token, None
+        elif marker in (REPEAT, REPEAT_WORD) and count is None:
+            count = min(int(token), MAX_REPEATS) if token.isdecimal() else None
+            marker = marker if count is not None else None  # "xxrep" without a number: both go
+        else:
+            words += _restored(token, marker, count)
+            marker = None
+    return words
+
+
+def _restored(token: str, marker: str | None, count: int | None) -> list[str]:
+    if marker == UPPER:
+        return [token.upper()]
+    if marker == CAPITAL:
+        return [token[:1].upper() + token[1:]]
+    if marker == REPEAT:
+        return [token * (count or 0)]
+    return [token] * (count or 0) if marker == REPEAT_WORD else [token]
+
+
+def undo(tokens: Iterable[str]) -> str:
+    """Tokens as readable text: markers undone, spaces where English has them, no xxbos or xxpad."""
+    text, before, open_quotes = "", "", set[str]()
+    for word in expand(t for t in tokens if t not in (BOS, PAD)):
+        word = word.replace(SPACE_IN_TOKEN, " ")
+        closes = word in open_quotes
+        at_white_space = not text or word.isspace() or text[-1].isspace()
+        opened = before in _NO_SPACE_AFTER or before in open_quotes or before in _TIGHT
+        clings = closes or word in _NO_SPACE_BEFORE or word in _TIGHT or _CLITIC.match(word)
+        cut = (before.lower(), word.lower()) in _CUT_WORDS
+        text += ("" if at_white_space or opened or clings or cut else " ") + word
+        if word in ('"', "'"):
+            open_quotes ^= {word}
+        before = "" if closes else word
+    return text

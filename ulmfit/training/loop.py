@@ -1,0 +1,177 @@
+"""The only training loop: pre-training, fine-tuning and classification differ in their arguments.
+
+Losses → weights. `fit` walks a list of phases; each freezes some layer groups and schedules the others. The LSTM
+state of the text streams is a value (`carry`) that passes through the loop, not something the net remembers.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import nn
+
+from ulmfit.progress import bar
+from ulmfit.runtime import Runtime
+from ulmfit.training.log import Log
+from ulmfit.training.phases import Phase
+from ulmfit.training.resume import Position, ResumePoint
+
+BETA2, EPS = 0.99, 1e-5  # Adam's, as fastai sets them
+SMOOTHING = 0.98  # of the training loss shown (fastai)
+
+
+@runtime_checkable
+class Batches(Protocol):
+    """What the loop needs of data: epochs that can be entered anywhere, for resuming."""
+
+    @property
+    def steps_per_epoch(self) -> int: ...
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]: ...
+
+
+@runtime_checkable
+class Grouped(Protocol):
+    """What the loop needs of a net: parameters by layer group, bottom to top."""
+
+    def layer_groups(self) -> dict[str, list[nn.Parameter]]: ...
+
+
+LossFn = Callable[[Any, Any, Any], tuple[Any, Any]]  # (net, batch, carry) → (Loss, carry)
+
+
+@dataclass(frozen=True)
+class Optim:
+    """Numbers of the optimizer that stay fixed during a stage."""
+
+    weight_decay: float  # decoupled; not on BatchNorm, nor on parameters called bias
+    max_grad_norm: float | None = None
+
+
+def fit(
+    net: Any,
+    loss_fn: LossFn,
+    batches: Batches,
+    phases: Sequence[Phase],
+    *,
+    optim: Optim,
+    runtime: Runtime,
+    log: Log,
+    evaluate: Callable[[], dict[str, float]] | None = None,
+    resume: ResumePoint | None = None,
+    description: str = "training",
+) -> None:
+    """Train `net` in place through `phases`; one optimizer lives through all of them, as in fastai.
+
+    `evaluate` is called after each epoch and at the end of a phase; what it returns is logged. With `resume`, training
+    goes on where the saved state stands, and ends with the same bits as if it had not been interrupted.
+    """
+    optimizer = build_optimizer(net, optim.weight_decay, runtime)
+    here, carry = resume.load(net, optimizer, runtime) if resume else (Position(), None)
+    per_epoch = batches.steps_per_epoch
+    totals = [phase.steps(per_epoch) for phase in phases]
+    done = sum(totals[: here.phase]) + here.step
+    with bar(description, total=sum(totals), unit="steps", done=done) as advance:
+        for number in range(here.phase, len(phases)):
+            phase, total = phases[number], totals[number]
+            freeze(net, phase.lrs)
+            step = here.step if number == here.phase else 0
+            while step < total:
+                epoch, start = divmod(step, per_epoch)
+                seed_epoch = sum(math.ceil(t / per_epoch) for t in totals[:number]) + epoch
+                carry = carry if start else None
+                began, smooth = time.monotonic(), _Smooth()
+                net.train()
+                for batch in islice(batches.epoch(seed_epoch, start), total - step):
+                    factor, momentum = phase.schedule(step / total)
+                    set_rates(optimizer, [lr * factor for lr in phase.lrs], momentum)
+                    with runtime.autocast():
+                        loss, carry = loss_fn(net, runtime.move(batch), carry)
+                    runtime.step(loss.total, optimizer, net, optim.max_grad_norm)
+                    step += 1
+                    smooth.add(loss.main)
+                    log.step(phase=number + 1, step=step, loss=loss.main, lr=max(phase.lrs) * factor, momentum=momentum)
+                    advance(1, f"phase {number + 1}/{len(phases)} loss {smooth.value:.3f}")
+                    if resume and resume.due() and step % per_epoch:
+                        resume.save(net, optimizer, runtime, Position(number, step), carry)
+                metrics = evaluate() if evaluate else {}
+                log.epoch(
+                    phase=number + 1,
+                    epoch=step / per_epoch,
+                    train_loss=smooth.value,
+                    **metrics,
+                    seconds=time.monotonic() - began,
+                )
+                if resume:
+                    after = Position(number, step) if step < total else Position(number + 1, 0)
+                    resume.save(net, optimizer, runtime, after, carry)
+    freeze(net, [1.0] * len(net.layer_groups()))
+    net.eval()
+
+
+def evaluate_loss(net: Any, loss_fn: LossFn, batches: Batches, runtime: Runtime) -> float:
+    """Mean `main` loss over one pass, every target counted once (perplexity = exp of it); dropout off."""
+    net.eval()
+    total, count, carry = 0.0, 0, None
+    with torch.no_grad():
+        for batch in batches.epoch(0):
+            with runtime.autocast():
+                loss, carry = loss_fn(net, runtime.move(batch), carry)
+            total += float(loss.main) * loss.count
+            count += loss.count
+    return total / max(1, count)
+
+
+def build_optimizer(net: Any, weight_decay: float, runtime: Runtime) -> torch.optim.AdamW:
+    """AdamW over all layer groups, each split in decayed and exempt parameters; rates are set at every step.
+
+    Exempt are BatchNorm's parameters and those called bias. LSTM biases (`bias_ih_l0`, …) do decay, as in fastai.
+    """
+    exempt = {
+        id(parameter)
+        for module in net.modules()
+        for name, parameter in module.named_parameters(recurse=False)
+        if isinstance(module, nn.BatchNorm1d) or name == "bias" or name.endswith("_bias")
+    }
+    groups = []
+    for number, parameters in enumerate(net.layer_groups().values()):
+        decayed = [p for p in parameters if id(p) not in exempt]
+        rest = [p for p in parameters if id(p) in exempt]
+        for members, decay in ((decayed, weight_decay), (rest, 0.0)):
+            if members:
+                groups.append({"params": members, "weight_decay": decay, "layer_group": number})
+    fused = runtime.device.type in ("cpu", "cuda")
+    return torch.optim.AdamW(groups, lr=0.0, betas=(0.0, BETA2), eps=EPS, fused=fused)
+
+
+def set_rates(optimizer: torch.optim.Optimizer, lrs: Sequence[float], momentum: float) -> None:
+    """Learning rate per layer group and β₁ for the next step."""
+    for group in optimizer.param_groups:
+        group["lr"] = lrs[group["layer_group"]]
+        group["betas"] = (momentum, BETA2)
+
+
+def freeze(net: Grouped, lrs: Sequence[float]) -> None:
+    """Layer groups with rate 0.0 get no gradients. Their dropout stays on, as in fastai."""
+    for parameters, lr in zip(net.layer_groups().values(), lrs, strict=True):
+        for parameter in parameters:
+            parameter.requires_grad_(lr > 0)
+            parameter.grad = None
+
+
+class _Smooth:
+    """Debiased exponential mean of the loss, for people's eyes."""
+
+    def __init__(self) -> None:
+        self._mean, self._weight = 0.0, 0.0
+
+    def add(self, loss: torch.Tensor) -> None:
+        self._mean = SMOOTHING * self._mean + (1 - SMOOTHING) * float(loss)
+        self._weight = SMOOTHING * self._weight + (1 - SMOOTHING)
+
+    @property
+    def value(self) -> float:
+        return self._mean / self._weight if self._weight else math.nan

@@ -1,0 +1,15 @@
+"""What a classifier is judged by; every figure names the set it was measured on where it is printed."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def classification_metrics(truth: Sequence[int], predicted: Sequence[int]) -> dict[str, float]:
+    """`accuracy`, and `macro_f1` (scikit-learn's) where scikit-learn is installed."""
+    metrics = {"accuracy": float(np.mean(np.asarray(truth) == np.asarray(predicted)))}
+    try:
+        from sklearn.metrics import f1_score
+    except ImportError:
+        return metrics
+    return metrics | {"macro_f1": float(f1_score(truth, predicted, average="macro", zero_division=0))}

@@ -1,0 +1,97 @@
+"""One training, ready to start: all that the loop wants, as data that can be printed first."""
+
+import copy
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ulmfit.checkpoint import load_into, load_json, save_json, save_tensors
+from ulmfit.runtime import Runtime
+from ulmfit.training.log import Log
+from ulmfit.training.loop import Batches, LossFn, Optim, fit
+from ulmfit.training.phases import Phase, plan
+from ulmfit.training.resume import ResumePoint
+
+ESTIMATE_STEPS = 3
+
+
+@dataclass
+class Stage:
+    """Net, objective, data, phases and evaluation of one training."""
+
+    name: str
+    net: Any
+    loss_fn: LossFn
+    batches: Batches
+    phases: list[Phase]
+    optim: Optim
+    evaluate: Callable[[], dict[str, float]] | None = None
+
+    def plan(self) -> str:
+        """The phases as a table: a column per layer group with its peak learning rate."""
+        rows = plan(self.phases, list(self.net.layer_groups()), self.batches.steps_per_epoch)
+        return f"{self.name}: {self.size()}\n{as_table(rows)}"
+
+    def size(self) -> str:
+        """Parameters and steps, for people."""
+        parameters = sum(p.numel() for p in self.net.parameters())
+        steps = sum(phase.steps(self.batches.steps_per_epoch) for phase in self.phases)
+        return f"{parameters / 1e6:.1f} M parameters, {steps:,} steps, {self.batches}"
+
+    def estimate(self, runtime: Runtime) -> float:
+        """Seconds of training, measured on a few steps of a throw-away copy with everything trained: an upper bound."""
+        twin = copy.deepcopy(self.net).to(runtime.device)
+        probe = [Phase(ESTIMATE_STEPS / self.batches.steps_per_epoch, self.phases[-1].lrs, self.phases[-1].schedule)]
+        fit(twin, self.loss_fn, self.batches, probe, optim=self.optim, runtime=runtime, log=Log("probe"), description="")
+        began = time.monotonic()
+        fit(twin, self.loss_fn, self.batches, probe, optim=self.optim, runtime=runtime, log=Log("probe"), description="")
+        steps = sum(phase.steps(self.batches.steps_per_epoch) for phase in self.phases)
+        return (time.monotonic() - began) / probe[0].steps(self.batches.steps_per_epoch) * steps
+
+    def train(self, runtime: Runtime, log: Log, resume: ResumePoint | None = None) -> None:
+        """Run the phases; an interrupted training goes on where `resume` stands."""
+        self.net.to(runtime.device)
+        fit(
+            self.net,
+            self.loss_fn,
+            self.batches,
+            self.phases,
+            optim=self.optim,
+            runtime=runtime,
+            log=log,
+            evaluate=self.evaluate,
+            resume=resume,
+            description=self.name,
+        )
+
+
+class KeepBest:
+    """An `evaluate` that also remembers the weights of the best epoch by one metric, on disk, across restarts."""
+
+    def __init__(self, stage: Stage, metric: str, directory: Path) -> None:
+        if stage.evaluate is None:
+            raise ValueError("keeping the best epoch needs a validation set")
+        self._net, self._evaluate, self._metric, self._directory = stage.net, stage.evaluate, metric, directory
+
+    def __call__(self) -> dict[str, float]:
+        metrics = self._evaluate()
+        record = self._directory / "best.json"
+        if not record.exists() or metrics[self._metric] > load_json(record)[self._metric]:
+            save_tensors(self._directory / "best.safetensors", self._net.state_dict())
+            save_json(record, metrics)
+        return metrics
+
+    def restore(self) -> dict[str, float]:
+        """Put the best weights back; gives that epoch's metrics."""
+        load_into(self._net, self._directory / "best.safetensors")
+        return load_json(self._directory / "best.json")
+
+
+def as_table(rows: Sequence[dict[str, str]]) -> str:
+    """Rows of equal keys as aligned text."""
+    columns = list(rows[0])
+    widths = [max(len(c), *(len(row[c]) for row in rows)) for c in columns]
+    lines = [columns, *([row[c] for c in columns] for row in rows)]
+    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines)
