@@ -9,7 +9,7 @@ demo: .venv/demo  ## the whole method on real film reviews, a few minutes
 	$(BIN)/ulmfit demo --overwrite
 
 test: .venv/dev  ## what CI runs
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/python -m pytest -m "not slow"
 
 test-slow: .venv/dev  ## the long comparisons: 25,000 reviews token by token

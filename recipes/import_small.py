@@ -25,7 +25,12 @@ def convert(source: Path) -> LanguageModel:
     described = json.loads((source / "config.json").read_text())
     vocab = tuple(json.loads((source / "vocab.json").read_text()))
     tokenizer = Tokenizer(TokenizerConfig(max_vocab=len(vocab)), vocab)
-    config = ModelConfig(described["embedding"], described["hidden"], len(described["layers"]), described["direction"])
+    config = ModelConfig(
+        described["embedding"],
+        described["hidden"],
+        len(described["layers"]),
+        described["direction"],
+    )
     lm = LanguageModel.create(tokenizer, config)
     old = load_tensors(source / "model.safetensors")
     new = {"encoder.embedding.weight": old["embedding.weight"], "decoder_bias": old["decoder.bias"]}
@@ -37,7 +42,9 @@ def convert(source: Path) -> LanguageModel:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("source", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()

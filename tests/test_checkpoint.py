@@ -5,7 +5,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from ulmfit.checkpoint import CheckpointError, atomic, load_into, load_json, load_tensors, save_json, save_tensors
+from ulmfit.checkpoint import (
+    CheckpointError,
+    atomic,
+    load_into,
+    load_json,
+    load_tensors,
+    save_json,
+    save_tensors,
+)
 
 TENSORS = {"embedding.weight": torch.randn(50, 8), "bias": torch.randn(5), "count": torch.tensor(3)}
 
@@ -28,11 +36,11 @@ def test_int8_is_a_quarter_of_the_size(tmp_path: Path) -> None:
 
 
 def test_failed_writes_leave_the_old_file_and_no_debris(tmp_path: Path) -> None:
-    save_json(tmp_path / "a", [1])
+    save_json(tmp_path / "a", {"x": 1})
     with pytest.raises(RuntimeError), atomic(tmp_path / "a") as temporary:
         temporary.write_text("half")
         raise RuntimeError
-    assert load_json(tmp_path / "a") == [1]
+    assert load_json(tmp_path / "a") == {"x": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
 

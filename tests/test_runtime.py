@@ -4,15 +4,31 @@ import pytest
 import torch
 
 from ulmfit.config import RuntimeConfig
-from ulmfit.runtime import Hardware, Runtime, choose_device, choose_precision, rng_state, set_rng_state
+from ulmfit.runtime import (
+    Hardware,
+    Runtime,
+    choose_device,
+    choose_precision,
+    rng_state,
+    set_rng_state,
+)
 
-AMPERE, TURING = Hardware(cuda=True, cuda_capability=(8, 0)), Hardware(cuda=True, cuda_capability=(7, 5))
+AMPERE, TURING = (
+    Hardware(cuda=True, cuda_capability=(8, 0)),
+    Hardware(cuda=True, cuda_capability=(7, 5)),
+)
 APPLE, PLAIN = Hardware(mps=True), Hardware()
 
 
 @pytest.mark.parametrize(
     ("wanted", "hardware", "device"),
-    [("auto", AMPERE, "cuda"), ("auto", APPLE, "mps"), ("auto", PLAIN, "cpu"), ("cuda:1", TURING, "cuda:1"), ("cpu", AMPERE, "cpu")],
+    [
+        ("auto", AMPERE, "cuda"),
+        ("auto", APPLE, "mps"),
+        ("auto", PLAIN, "cpu"),
+        ("cuda:1", TURING, "cuda:1"),
+        ("cpu", AMPERE, "cpu"),
+    ],
 )
 def test_device(wanted: str, hardware: Hardware, device: str) -> None:
     assert choose_device(wanted, hardware)[0] == device
@@ -29,7 +45,9 @@ def test_device(wanted: str, hardware: Hardware, device: str) -> None:
         ("bf16", "cpu", PLAIN, "fp32", "bf16 was asked for"),
     ],
 )
-def test_precision(wanted: str, device: str, hardware: Hardware, precision: str, reason: str) -> None:
+def test_precision(
+    wanted: str, device: str, hardware: Hardware, precision: str, reason: str
+) -> None:
     chosen, why = choose_precision(wanted, device, hardware)
     assert chosen == precision and reason in why
 

@@ -47,17 +47,24 @@ def _umask() -> int:
 def save_json(path: Path, content: Any) -> None:
     """Readable JSON, written atomically."""
     with atomic(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(
+            json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
 
 
-def load_json(path: Path) -> Any:
-    """The content of a JSON file, or a `CheckpointError` that names it."""
+def load_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file, or a `CheckpointError` that names it."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise CheckpointError(f"{path} is missing: {path.parent} is not a complete saved directory") from None
+        raise CheckpointError(
+            f"{path} is missing: {path.parent} is not a complete saved directory"
+        ) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{path} is damaged ({error}); save or copy it again") from None
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} holds no JSON object: it was not written by ulmfit")
+    return content
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], *, storage: Storage = "fp32") -> None:
@@ -83,13 +90,19 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     try:
         packed = load_file(path)
     except FileNotFoundError:
-        raise CheckpointError(f"{path} is missing: {path.parent} is not a complete saved directory") from None
+        raise CheckpointError(
+            f"{path} is missing: {path.parent} is not a complete saved directory"
+        ) from None
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is damaged or cut short ({error}); save or copy it again") from None
+        raise CheckpointError(
+            f"{path} is damaged or cut short ({error}); save or copy it again"
+        ) from None
     tensors = {name: t.float() if t.dtype == torch.float16 else t for name, t in packed.items()}
     for name in [n for n in tensors if n.endswith(SCALE)]:
         scale = tensors.pop(name)
-        tensors[name.removesuffix(SCALE)] = tensors[name.removesuffix(SCALE)].float() * scale[:, None]
+        tensors[name.removesuffix(SCALE)] = (
+            tensors[name.removesuffix(SCALE)].float() * scale[:, None]
+        )
     return tensors
 
 
@@ -97,9 +110,14 @@ def load_into(net: torch.nn.Module, path: Path) -> None:
     """Fill `net` from a file; every name and shape must agree."""
     tensors = load_tensors(path)
     expected = net.state_dict()
-    for problem, names in (("lacks", expected.keys() - tensors.keys()), ("has unknown", tensors.keys() - expected.keys())):
+    for problem, names in (
+        ("lacks", expected.keys() - tensors.keys()),
+        ("has unknown", tensors.keys() - expected.keys()),
+    ):
         if names:
-            raise CheckpointError(f"{path} {problem} tensors: {', '.join(sorted(names)[:4])}; it was saved by another kind of model")
+            raise CheckpointError(
+                f"{path} {problem} tensors: {', '.join(sorted(names)[:4])}; it was saved by another kind of model"
+            )
     for name, tensor in tensors.items():
         if tensor.shape != expected[name].shape:
             raise CheckpointError(

@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from ulmfit.checkpoint import CheckpointError, Storage, load_into, load_json, save_json, save_tensors
+from ulmfit.checkpoint import (
+    CheckpointError,
+    Storage,
+    load_into,
+    load_json,
+    save_json,
+    save_tensors,
+)
 from ulmfit.config import CLASSIFIER_DROPOUT, NO_DROPOUT, ClassifierConfig, ModelConfig
 from ulmfit.language_model import FORMAT, LanguageModel, model_config
 from ulmfit.nn.heads import ClassifierNet
@@ -23,7 +30,9 @@ from ulmfit.training.metrics import classification_metrics
 
 KIND = "classifier"
 BATCH_SIZE = 64  # documents read together in prediction
-WINDOW = 8192  # documents held in memory and sorted by length together, so that a million texts can pass
+WINDOW = (
+    8192  # documents held in memory and sorted by length together, so that a million texts can pass
+)
 
 
 @dataclass(frozen=True)
@@ -41,28 +50,40 @@ class Classifier(ABC):
     labels: tuple[str, ...]
 
     @abstractmethod
-    def probabilities(self, texts: Iterable[str], runtime: Runtime | None = None, *, progress: str = "") -> np.ndarray:
+    def probabilities(
+        self, texts: Iterable[str], runtime: Runtime | None = None, *, progress: str = ""
+    ) -> np.ndarray:
         """(D, C) float32, rows in the order of `texts`, columns in the order of `labels`."""
 
-    def predict(self, texts: str | Iterable[str], runtime: Runtime | None = None) -> Any:
+    def predict(
+        self, texts: str | Iterable[str], runtime: Runtime | None = None, *, progress: str = ""
+    ) -> Any:
         """One `Prediction` for a string, a list of them (in input order) for an iterable of strings."""
         if isinstance(texts, str):
             return self.predict([texts], runtime)[0]
-        rows = self.probabilities(texts, runtime)
+        rows = self.probabilities(texts, runtime, progress=progress)
         best = rows.argmax(axis=1)
         return [
-            Prediction(self.labels[k], float(row[k]), dict(zip(self.labels, row.tolist(), strict=True)))
+            Prediction(
+                self.labels[k], float(row[k]), dict(zip(self.labels, row.tolist(), strict=True))
+            )
             for row, k in zip(rows, best, strict=True)
         ]
 
-    def evaluate(self, documents: Sequence[Document], runtime: Runtime | None = None, *, progress: str = "") -> dict[str, float]:
+    def evaluate(
+        self, documents: Sequence[Document], runtime: Runtime | None = None, *, progress: str = ""
+    ) -> dict[str, float]:
         """`accuracy`, `macro_f1` and `documents` on labelled documents; a label never seen in training is an error."""
         unknown = sorted({str(d.label) for d in documents} - set(self.labels))
         if unknown:
-            raise ValueError(f"labels {unknown} are unknown to this classifier; it knows {list(self.labels)}")
+            raise ValueError(
+                f"labels {unknown} are unknown to this classifier; it knows {list(self.labels)}"
+            )
         truth = [self.labels.index(str(d.label)) for d in documents]
         rows = self.probabilities((d.text for d in documents), runtime, progress=progress)
-        return classification_metrics(truth, rows.argmax(axis=1).tolist()) | {"documents": len(documents)}
+        return classification_metrics(truth, rows.argmax(axis=1).tolist()) | {
+            "documents": len(documents)
+        }
 
 
 class TextClassifier(Classifier):
@@ -74,7 +95,9 @@ class TextClassifier(Classifier):
         self.net, self.tokenizer, self.config, self.labels = net, tokenizer, config, tuple(labels)
 
     @classmethod
-    def create(cls, lm: LanguageModel, labels: Sequence[str], config: ClassifierConfig) -> "TextClassifier":
+    def create(
+        cls, lm: LanguageModel, labels: Sequence[str], config: ClassifierConfig
+    ) -> "TextClassifier":
         """The language model's encoder (copied), its tokenizer, and a new head."""
         net = ClassifierNet(
             len(lm.tokenizer),
@@ -88,7 +111,9 @@ class TextClassifier(Classifier):
         net.encoder.load_state_dict(lm.net.encoder.state_dict())
         return cls(net.eval(), lm.tokenizer, lm.config, labels)
 
-    def probabilities(self, texts: Iterable[str], runtime: Runtime | None = None, *, progress: str = "") -> np.ndarray:
+    def probabilities(
+        self, texts: Iterable[str], runtime: Runtime | None = None, *, progress: str = ""
+    ) -> np.ndarray:
         runtime = runtime or Runtime.start()
         total = len(texts) if isinstance(texts, Sequence) else None
         rest, blocks = iter(texts), []
@@ -106,19 +131,32 @@ class TextClassifier(Classifier):
         backward = self.config.direction == "backward"
         for batch in DocumentBatches(corpus, BATCH_SIZE, shuffle=False, backward=backward).epoch(0):
             with runtime.autocast():
-                logits = self.net(batch.tokens.to(runtime.device), batch.lengths.to(runtime.device)).logits
+                logits = self.net(
+                    batch.tokens.to(runtime.device), batch.lengths.to(runtime.device)
+                ).logits
             rows[batch.index.numpy()] = logits.float().softmax(dim=1).cpu().numpy()
             if advance:
                 advance(len(batch.index), "")
         return rows
 
-    def save(self, path: Path, *, storage: Storage = "fp32", card: dict[str, Any] | None = None) -> None:
+    def save(
+        self, path: Path, *, storage: Storage = "fp32", card: dict[str, Any] | None = None
+    ) -> None:
         """A directory: config.json, tokenizer.json, model.safetensors."""
         path.mkdir(parents=True, exist_ok=True)
         save_tensors(path / "model.safetensors", self.net.state_dict(), storage=storage)
         self.tokenizer.save(path / "tokenizer.json")
-        reading = {"bptt": self.net.bptt, "max_len": self.net.max_len, "head_sizes": list(self.net.head_sizes)}
-        content = {"kind": KIND, "format": FORMAT, "model": asdict(self.config), "labels": list(self.labels)}
+        reading = {
+            "bptt": self.net.bptt,
+            "max_len": self.net.max_len,
+            "head_sizes": list(self.net.head_sizes),
+        }
+        content = {
+            "kind": KIND,
+            "format": FORMAT,
+            "model": asdict(self.config),
+            "labels": list(self.labels),
+        }
         save_json(path / "config.json", content | {"reading": reading, "card": card or {}})
 
     @classmethod
@@ -130,25 +168,34 @@ class TextClassifier(Classifier):
         tokenizer = Tokenizer.load(path / "tokenizer.json")
         try:
             labels, reading = saved["labels"], saved["reading"]
+            reading |= {"head_sizes": tuple(reading["head_sizes"])}  # JSON has lists only
             net = ClassifierNet(len(tokenizer), config, NO_DROPOUT, len(labels), **reading)
         except (KeyError, TypeError) as error:
-            raise CheckpointError(f"{path / 'config.json'} does not describe a classifier ({error})") from None
+            raise CheckpointError(
+                f"{path / 'config.json'} does not describe a classifier ({error})"
+            ) from None
         load_into(net, path / "model.safetensors")
         return cls(net.eval(), tokenizer, config, labels)
 
 
 class Ensemble(Classifier):
-    """Forward and backward classifiers; probabilities are averaged (paper §4.2)."""
+    """Forward and backward classifiers; probabilities are averaged (paper §3.3)."""
 
     def __init__(self, members: Sequence[TextClassifier]) -> None:
         if len({m.labels for m in members}) != 1:
-            raise ValueError(f"the members know different labels: {[m.labels for m in members]}; train them on the same file")
+            raise ValueError(
+                f"the members know different labels: {[m.labels for m in members]}; train them on the same file"
+            )
         self.members, self.labels = tuple(members), members[0].labels
 
-    def probabilities(self, texts: Iterable[str], runtime: Runtime | None = None, *, progress: str = "") -> np.ndarray:
+    def probabilities(
+        self, texts: Iterable[str], runtime: Runtime | None = None, *, progress: str = ""
+    ) -> np.ndarray:
         texts = list(texts)
         parts = [
-            m.probabilities(texts, runtime, progress=progress and f"{progress}, {m.config.direction}")
+            m.probabilities(
+                texts, runtime, progress=progress and f"{progress}, {m.config.direction}"
+            )
             for m in self.members
         ]
         return np.mean(parts, axis=0)

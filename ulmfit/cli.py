@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass, make_dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -35,7 +35,9 @@ class Columns:
     text_column: str | None = None  # column of the text
     label_column: str | None = None  # column of the label
 
-    def read(self, path: str | None, *, labelled: bool = True, split_on: SplitOn | None = None) -> list[Any]:
+    def read(
+        self, path: str | None, *, labelled: bool = True, split_on: SplitOn | None = None
+    ) -> list[Any]:
         """The documents of a file or folder; none where no path is given."""
         from ulmfit.text.readers import read_documents
 
@@ -44,9 +46,20 @@ class Columns:
         label = self.label_column if labelled else None
         return list(
             read_documents(
-                path, text_column=self.text_column, label_column=label, labelled=labelled, split_on=split_on, say=note
+                path,
+                text_column=self.text_column,
+                label_column=label,
+                labelled=labelled,
+                split_on=split_on,
+                say=note,
             )
         )
+
+    def read_all(self, paths: Sequence[str], split_on: SplitOn | None) -> list[Any]:
+        """The texts of several files or folders, for a language model."""
+        if not paths:
+            raise ValueError("give at least one file or folder of texts")
+        return [d for path in paths for d in self.read(path, labelled=False, split_on=split_on)]
 
 
 @dataclass(frozen=True)
@@ -55,8 +68,10 @@ class Fit:
 
     labelled: Positional[str]  # CSV, TSV, JSONL, Parquet, or a folder of texts by label
     out: str  # run directory to write
-    unlabelled: str | None = None  # more texts of the same kind for the language model; labels in it are ignored
-    valid: str | None = None  # labelled texts to validate on; a fraction of the labelled ones where left out
+    # more texts of the same kind for the language model; labels in it are ignored
+    unlabelled: str | None = None
+    # labelled texts to validate on; a fraction of the labelled ones where left out
+    valid: str | None = None
     test: str | None = None  # labelled texts scored once, at the end
     overwrite: bool = False  # replace a run that is there
     dry_run: bool = False  # print the plan and an estimate of the time, train nothing
@@ -77,7 +92,9 @@ class Fit:
         if self.dry_run:
             stages.dry_run(read(self.labelled), **files, **settings)
         else:
-            stages.fit(read(self.labelled), **files, **settings, out=self.out, overwrite=self.overwrite)
+            stages.fit(
+                read(self.labelled), **files, **settings, out=self.out, overwrite=self.overwrite
+            )
 
 
 @dataclass(frozen=True)
@@ -98,16 +115,19 @@ class Demo:
 class PretrainLM:
     """A language model from general text, such as Wikipedia."""
 
-    texts: Positional[tuple[str, ...]]  # files or folders of plain text (also .gz .bz2 .xz), or tables
+    texts: Positional[
+        tuple[str, ...]
+    ]  # files or folders of plain text (also .gz .bz2 .xz), or tables
     out: str  # run directory to write
     valid: str | None = None  # texts to measure the perplexity on
     vocab_of: str | None = None  # take tokenizer and vocabulary from this language model
     size: Literal["small", "base"] = "small"  # 256/512/2 for CPUs or fastai's 400/1152/3
     direction: Direction = "forward"  # order in which documents are read
-    split_on: SplitOn | None = None  # what ends a document in plain text; guessed, and said, where left out
+    # what ends a document in plain text; guessed, and said, where left out
+    split_on: SplitOn | None = None
     overwrite: bool = False  # replace a run that is there
     columns: Annotated[Columns, Flat] = Columns()
-    tokenizer: TokenizerConfig = TokenizerConfig()
+    tokenizer: TokenizerConfig = TokenizerConfig()  # how text becomes tokens
     config: Annotated[PretrainConfig, Flat] = PretrainConfig()
     runtime: Annotated[RuntimeConfig, Flat] = RuntimeConfig()
 
@@ -118,14 +138,17 @@ class PretrainLM:
         from ulmfit.language_model import LanguageModel
         from ulmfit.pretrained import find
 
-        documents = [d for path in self.texts for d in self.columns.read(path, labelled=False, split_on=self.split_on)]
+        documents = self.columns.read_all(self.texts, self.split_on)
         valid = self.columns.read(self.valid, labelled=False, split_on=self.split_on)
+        tokenizer = self.tokenizer
+        if self.vocab_of:
+            tokenizer = LanguageModel.load(find(self.vocab_of)).tokenizer
         run, runtime = open_run(self, documents, valid)
         stages.pretrain_lm(
             documents,
             valid=valid,
             model=replace({"small": SMALL, "base": BASE}[self.size], direction=self.direction),
-            tokenizer=LanguageModel.load(find(self.vocab_of)).tokenizer if self.vocab_of else self.tokenizer,
+            tokenizer=tokenizer,
             config=self.config,
             runtime=runtime,
             run=run,
@@ -145,7 +168,7 @@ class FinetuneLM:
     split_on: SplitOn | None = None  # what ends a document in plain text
     overwrite: bool = False  # replace a run that is there
     columns: Annotated[Columns, Flat] = Columns()
-    tokenizer: TokenizerConfig = TokenizerConfig()
+    tokenizer: TokenizerConfig = TokenizerConfig()  # how text becomes tokens
     config: Annotated[FinetuneConfig, Flat] = FinetuneConfig()
     runtime: Annotated[RuntimeConfig, Flat] = RuntimeConfig()
 
@@ -153,11 +176,19 @@ class FinetuneLM:
         from ulmfit import stages
         from ulmfit.text.splits import distinct
 
-        documents = [d for path in self.texts for d in self.columns.read(path, labelled=False, split_on=self.split_on)]
+        documents = self.columns.read_all(self.texts, self.split_on)
+        stages.check_start(self.pretrained, self.direction, Path(self.out))
         run, runtime = open_run(self, documents)
-        lm = stages.start_lm(self.pretrained, self.direction, documents, self.tokenizer, runtime.seed)
+        lm = stages.start_lm(
+            self.pretrained, self.direction, documents, self.tokenizer, runtime.seed
+        )
         stages.finetune_lm(
-            lm, distinct(documents), config=self.config, tokenizer=self.tokenizer, runtime=runtime, run=run
+            lm,
+            distinct(documents),
+            config=self.config,
+            tokenizer=self.tokenizer,
+            runtime=runtime,
+            run=run,
         )
         run.finish({})
         note(f"saved in {run.path}")
@@ -170,9 +201,11 @@ class TrainClassifier:
     labelled: Positional[str]  # CSV, TSV, JSONL, Parquet, or a folder of texts by label
     lm: str  # the language model: a directory, a run, or a shipped model
     out: str  # run directory to write
-    valid: str | None = None  # labelled texts to validate on; a fraction of the labelled ones where left out
+    # labelled texts to validate on; a fraction of the labelled ones where left out
+    valid: str | None = None
     test: str | None = None  # labelled texts scored once, at the end
-    directions: Literal["forward", "backward", "both"] = "forward"  # "both": two classifiers, averaged
+    # "both": two classifiers, averaged
+    directions: Literal["forward", "backward", "both"] = "forward"
     overwrite: bool = False  # replace a run that is there
     columns: Annotated[Columns, Flat] = Columns()
     config: Annotated[ClassifierConfig, Flat] = ClassifierConfig()
@@ -181,7 +214,9 @@ class TrainClassifier:
     def run(self) -> None:
         from ulmfit import stages
 
-        whole = FitConfig(pretrained=self.lm, directions=self.directions, finetune=False, classifier=self.config)
+        whole = FitConfig(
+            pretrained=self.lm, directions=self.directions, finetune=False, classifier=self.config
+        )
         stages.fit(
             self.columns.read(self.labelled),
             valid=self.columns.read(self.valid) if self.valid else None,
@@ -214,7 +249,14 @@ class Evaluate:
             figures = {"perplexity": model.perplexity(texts, runtime), "documents": len(texts)}
         else:
             figures = model.evaluate(self.columns.read(self.data), runtime, progress="scoring")
-        shown = json.dumps(figures) if self.json else "\n".join(f"{k:12} {v:.4f}" if isinstance(v, float) else f"{k:12} {v}" for k, v in figures.items())
+        shown = (
+            json.dumps(figures)
+            if self.json
+            else "\n".join(
+                f"{k:12} {v:.4f}" if isinstance(v, float) else f"{k:12} {v}"
+                for k, v in figures.items()
+            )
+        )
         print(shown)
 
 
@@ -223,7 +265,8 @@ class Predict:
     """Label texts: a table with `prediction` and `probability` added, or one text."""
 
     model: Positional[str]  # run or classifier directory
-    data: Positional[str | None] = None  # CSV, TSV, JSONL or Parquet; - reads CSV from standard input
+    # CSV, TSV, JSONL or Parquet; - reads CSV from standard input
+    data: Positional[str | None] = None
     text: str | None = None  # one text instead of a file
     out: str | None = None  # file to write; standard output where left out
     json: bool = False  # print JSON lines
@@ -231,7 +274,6 @@ class Predict:
     runtime: Annotated[RuntimeConfig, Flat] = RuntimeConfig()
 
     def run(self) -> None:
-        import ulmfit
         from ulmfit.runtime import Runtime
         from ulmfit.saved import load_classifier
         from ulmfit.scoring import score_file
@@ -241,16 +283,29 @@ class Predict:
             raise ValueError("give either a file (or - for standard input) or --text, not both")
         if self.text is not None:
             prediction = model.predict(self.text, runtime)
-            print(json.dumps(asdict(prediction)) if self.json else f"{prediction.label}  {prediction.probability:.3f}")
-        else:
-            score_file(model, self.data, self.out, self.columns.text_column, runtime, as_json=self.json, say=note)
+            print(
+                json.dumps(asdict(prediction))
+                if self.json
+                else f"{prediction.label}  {prediction.probability:.3f}"
+            )
+        elif self.data is not None:
+            score_file(
+                model,
+                self.data,
+                self.out,
+                self.columns.text_column,
+                runtime,
+                as_json=self.json,
+                say=note,
+            )
 
 
 @dataclass(frozen=True)
 class Generate:
     """Let a language model write."""
 
-    model: Positional[str] = FitConfig.pretrained + "-forward"  # language model, run, or shipped model
+    # language model, run, or shipped model
+    model: Positional[str] = FitConfig.pretrained + "-forward"
     prompt: str = ""  # text to go on from
     samples: int = 1  # texts to write
     json: bool = False  # print JSON
@@ -318,39 +373,48 @@ def main(argv: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # the reader of our output has gone: nothing is wrong
         sys.stderr.close()
     except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"ulmfit: {error}")
+        sys.exit("ulmfit: " + str(error).strip().replace("\n", " "))
 
 
 def parse(verb: str, arguments: Sequence[str]) -> Any:
     """Flags → the verb's dataclass. `--config FILE` takes the values of an earlier run; flags override them."""
-    rest, default = list(arguments), None
+    rest, command = list(arguments), COMMANDS[verb]
     if "--config" in rest:
         place = rest.index("--config")
         if place + 1 >= len(rest):
             raise ValueError("--config wants the config.json of a run")
-        default = replayed(COMMANDS[verb], Path(rest[place + 1]))
+        command = replayed(command, Path(rest[place + 1]))
         del rest[place : place + 2]
     return tyro.cli(
-        COMMANDS[verb],
+        command,
         args=rest,
         prog=f"ulmfit {verb}",
-        default=default,
         description=COMMANDS[verb].__doc__,
         use_underscores=False,
     )
 
 
 def replayed(command: Any, path: Path) -> Any:
-    """`command` with the values that a run's config.json records; files and directories still come from flags."""
+    """`command` with other defaults: those that a run's config.json records. Files still come from flags."""
     from ulmfit.checkpoint import load_json
 
     saved = load_json(path).get("config")
     if not isinstance(saved, dict):
-        raise ValueError(f"{path} records no settings; give the config.json at the top of a run directory")
-    parts = {f.name: f for f in fields(command)}
-    values: dict[str, Any] = {name: tyro.MISSING for name, f in parts.items() if f.default is MISSING}
-    values |= {name: build(type(parts[name].default), saved[name]) for name in saved if name in parts}
-    return command(**values)
+        raise ValueError(
+            f"{path} records no settings; give the config.json at the top of a run directory"
+        )
+    parts = {f.name: f for f in fields(command) if f.name in saved}
+    if unknown := saved.keys() - parts.keys():
+        raise ValueError(f"{path} was written by another command: it sets {sorted(unknown)}")
+    changed = [
+        (
+            name,
+            f.type,
+            build(type(f.default), saved[name]) if is_dataclass(f.default) else saved[name],
+        )
+        for name, f in parts.items()
+    ]
+    return make_dataclass(command.__name__, changed, bases=(command,), frozen=True)
 
 
 def build(kind: Any, values: dict[str, Any]) -> Any:
@@ -373,7 +437,14 @@ def open_run(command: Any, *documents: Sequence[Any]) -> tuple[Any, Any]:
     from ulmfit.runtime import Runtime
 
     settings = {name: asdict(getattr(command, name)) for name in ("config", "runtime", "tokenizer")}
-    run = Run.open(Path(command.out), settings, fingerprint(*documents), overwrite=command.overwrite, say=note)
+    settings |= {
+        f.name: getattr(command, f.name)
+        for f in fields(command)
+        if f.name in ("size", "direction", "vocab_of", "pretrained")
+    }
+    run = Run.open(
+        Path(command.out), settings, fingerprint(*documents), overwrite=command.overwrite, say=note
+    )
     runtime = Runtime.start(command.runtime)
     note(runtime.describe())
     return run, runtime
@@ -383,7 +454,15 @@ def overview() -> str:
     """The verbs, a line each."""
     lines = [f"  {name:17} {command.__doc__.splitlines()[0]}" for name, command in COMMANDS.items()]
     return "\n".join(
-        ["usage: ulmfit COMMAND …", "", "ULMFiT: a text classifier from few labels.", "", *lines, "", "ulmfit COMMAND --help shows its flags."]
+        [
+            "usage: ulmfit COMMAND …",
+            "",
+            "ULMFiT: a text classifier from few labels.",
+            "",
+            *lines,
+            "",
+            "ulmfit COMMAND --help shows its flags.",
+        ]
     )
 
 

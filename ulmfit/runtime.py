@@ -48,7 +48,9 @@ def choose_device(wanted: str, hardware: Hardware) -> tuple[str, str]:
     if kind not in ("cpu", "cuda", "mps"):
         raise ValueError(f"device {wanted!r} is unknown; use auto, cpu, cuda, cuda:N or mps")
     if (kind == "cuda" and not hardware.cuda) or (kind == "mps" and not hardware.mps):
-        raise ValueError(f"device {wanted!r} was asked for, but PyTorch finds none; use --device auto or cpu")
+        raise ValueError(
+            f"device {wanted!r} was asked for, but PyTorch finds none; use --device auto or cpu"
+        )
     return wanted, "as asked"
 
 
@@ -62,7 +64,9 @@ def choose_precision(wanted: str, device: str, hardware: Hardware) -> tuple[str,
         return wanted, "as asked"
     if hardware.cuda_capability >= BF16_CAPABILITY:
         return "bf16", "auto: compute capability {}.{}".format(*hardware.cuda_capability)
-    return "fp16", "auto: compute capability {}.{} has no fast bf16".format(*hardware.cuda_capability)
+    return "fp16", "auto: compute capability {}.{} has no fast bf16".format(
+        *hardware.cuda_capability
+    )
 
 
 @dataclass
@@ -76,7 +80,9 @@ class Runtime:
     _scaler: torch.amp.GradScaler | None = field(default=None, repr=False)
 
     @classmethod
-    def start(cls, config: RuntimeConfig = RuntimeConfig(), hardware: Hardware | None = None) -> "Runtime":  # noqa: B008
+    def start(
+        cls, config: RuntimeConfig = RuntimeConfig(), hardware: Hardware | None = None
+    ) -> "Runtime":
         """Choose device and precision, set threads, seed all random generators."""
         hardware = hardware or Hardware.found()
         device, why_device = choose_device(config.device, hardware)
@@ -96,6 +102,11 @@ class Runtime:
             f"precision {self.precision} ({self.reasons['precision']}), seed {self.seed}"
         )
 
+    @property
+    def fused(self) -> bool:
+        """Whether PyTorch's optimizers have a kernel here that updates everything in one go."""
+        return self.device.type in ("cpu", "cuda")
+
     def autocast(self) -> AbstractContextManager[Any]:
         """Half precision where it was chosen, otherwise nothing."""
         if self.precision == "fp32":
@@ -105,9 +116,16 @@ class Runtime:
 
     def move(self, batch: Batch) -> Batch:
         """The batch (a named tuple of tensors or None) on this device."""
-        return type(batch)(*(None if t is None else t.to(self.device) for t in batch))
+        moved = (None if t is None else t.to(self.device) for t in batch)
+        return type(batch)(*moved)  # pyright: ignore[reportArgumentType]
 
-    def step(self, loss: torch.Tensor, optimizer: torch.optim.Optimizer, net: nn.Module, max_grad_norm: float | None) -> None:
+    def step(
+        self,
+        loss: torch.Tensor,
+        optimizer: torch.optim.Optimizer,
+        net: nn.Module,
+        max_grad_norm: float | None,
+    ) -> None:
         """One optimizer update: backward, clip by global norm, step, forget gradients."""
         scaler = self._scaler
         (scaler.scale(loss) if scaler else loss).backward()

@@ -15,25 +15,44 @@ def load(path: str | Path) -> LanguageModel | Classifier:
     """The model saved in a directory. A run gives its classifier – an `Ensemble` where both directions are there –
     or, without classifiers, its language model."""
     path = Path(path)
-    if not path.exists():
-        raise CheckpointError(f"{path} does not exist; give the directory of a run or of a saved model")
-    kind = load_json(path / "config.json").get("kind")
+    if not path.is_dir():
+        problem = "is a file" if path.exists() else "does not exist"
+        raise CheckpointError(f"{path} {problem}; give the directory of a run or of a saved model")
+    saved = load_json(path / "config.json")
+    kind = saved.get("kind")
     if kind == LANGUAGE_MODEL:
         return LanguageModel.load(path)
     if kind == CLASSIFIER:
         return TextClassifier.load(path)
-    classifiers = [TextClassifier.load(path / d / CLASSIFIER) for d in DIRECTIONS if (path / d / CLASSIFIER).exists()]
+    if kind == "run" and not saved.get("finished"):
+        raise CheckpointError(
+            f"{path} is a run that is not finished; repeat its command to go on ({saved.get('command')}), "
+            "or name a model's directory below it"
+        )
+    classifiers = [
+        TextClassifier.load(path / d / CLASSIFIER)
+        for d in DIRECTIONS
+        if (path / d / CLASSIFIER).exists()
+    ]
     if classifiers:
         return classifiers[0] if len(classifiers) == 1 else Ensemble(classifiers)
-    models = [path / d / LANGUAGE_MODEL for d in DIRECTIONS if (path / d / LANGUAGE_MODEL / "config.json").exists()]
+    models = [
+        path / d / LANGUAGE_MODEL
+        for d in DIRECTIONS
+        if (path / d / LANGUAGE_MODEL / "config.json").exists()
+    ]
     if len(models) == 1:
         return LanguageModel.load(models[0])
-    raise CheckpointError(f"{path} holds no finished classifier and not one language model but {len(models)}; name a directory below it")
+    raise CheckpointError(
+        f"{path} holds no finished classifier and not one language model but {len(models)}; name a directory below it"
+    )
 
 
 def load_classifier(path: str | Path) -> Classifier:
     """As `load`; anything but a classifier is an error."""
     model = load(path)
     if not isinstance(model, Classifier):
-        raise CheckpointError(f"{path} holds a language model, not a classifier; train one with `ulmfit train-classifier`")
+        raise CheckpointError(
+            f"{path} holds a language model, not a classifier; train one with `ulmfit train-classifier`"
+        )
     return model

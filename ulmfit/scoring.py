@@ -1,15 +1,20 @@
-"""A file of texts → the same rows with `prediction` and `probability`."""
+"""A table of texts → the same rows, with `prediction` and `probability` behind their columns."""
 
-import json
 import sys
-from dataclasses import asdict
+import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+from ulmfit.checkpoint import atomic
 from ulmfit.classifier import Classifier
 from ulmfit.run import Say
 from ulmfit.runtime import Runtime
-from ulmfit.text.readers import read_table, texts_of
+from ulmfit.text.tables import TABLES, DataError, documents_of, read_table, suffix_of
+
+if TYPE_CHECKING:
+    import polars
+
+ADDED = ("prediction", "probability")
 
 
 def score_file(
@@ -19,13 +24,54 @@ def score_file(
     text_column: str | None,
     runtime: Runtime,
     *,
-    as_json: bool,
+    as_json: bool = False,
     say: Say,
 ) -> None:
-    """Write the input's columns in order, then `prediction` and `probability`. `source` "-" is CSV on stdin.
+    """Score the table `source` ("-": CSV on standard input) and write it to `out`, in the format of its suffix;
+    without `out` to standard output, as CSV or, `as_json`, as JSON lines. Rows keep their order."""
+    if out is not None and suffix_of(Path(out)) not in TABLES:
+        raise DataError(f"{out} can't be written: give a name that ends in {', '.join(TABLES)}")
+    name = "standard input" if source == "-" else source
+    frame = _standard_input(say) if source == "-" else read_table(source, say)
+    if taken := [column for column in ADDED if column in frame.columns]:
+        raise DataError(
+            f"{name} has a column {taken[0]!r} already; rename it, so that nothing is overwritten"
+        )
+    documents = documents_of(frame, text_column=text_column, labelled=False, say=say, source=name)
+    predictions = classifier.predict([d.text for d in documents], runtime, progress="predicting")
+    scored = frame.with_columns(**_columns(predictions))
+    if out is None:
+        sys.stdout.write(scored.write_ndjson() if as_json else scored.write_csv())
+    else:
+        _write(scored, Path(out))
+        say(f"{len(predictions):,} rows written to {out}")
 
-    The format of `out` follows its suffix (.csv .tsv .jsonl .parquet); on standard output it is CSV, or JSON lines.
-    """
-    frame = read_table(source)
-    texts = texts_of(frame, text_column, say)
-    predictions = classifier.predict(texts, runtime)
+
+def _columns(predictions: list) -> "dict[str, polars.Series]":
+    import polars
+
+    return {
+        name: polars.Series(name, [getattr(p, a) for p in predictions])
+        for name, a in zip(ADDED, ("label", "probability"), strict=True)
+    }
+
+
+def _standard_input(say: Say) -> "polars.DataFrame":
+    with tempfile.NamedTemporaryFile(suffix=".csv") as file:
+        file.write(sys.stdin.buffer.read())
+        file.flush()
+        try:
+            return read_table(file.name, say)
+        except DataError as error:
+            raise DataError(str(error).replace(file.name, "standard input")) from None
+
+
+def _write(frame: "polars.DataFrame", path: Path) -> None:
+    suffix = suffix_of(path)
+    with atomic(path) as temporary:
+        if suffix == ".parquet":
+            frame.write_parquet(temporary)
+        elif suffix in (".csv", ".tsv"):
+            frame.write_csv(temporary, separator="," if suffix == ".csv" else "\t")
+        else:
+            frame.write_ndjson(temporary)

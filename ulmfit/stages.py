@@ -9,7 +9,6 @@ from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
-
 import numpy as np
 import torch
 
@@ -35,14 +34,16 @@ from ulmfit.run import Run, Say, fingerprint, silent
 from ulmfit.runtime import Runtime, seed_everything
 from ulmfit.text.batches import DocumentBatches, LMBatches
 from ulmfit.text.corpus import Corpus, Document
-from ulmfit.text.splits import divide, hold_out
+from ulmfit.text.splits import Parts, divide, hold_out
 from ulmfit.text.tokenizer import Tokenizer
 from ulmfit.training.loop import Optim
 from ulmfit.training.phases import Phase, classifier_phases, finetune_phases, pretrain_phases
 from ulmfit.training.stage import KeepBest, Stage
 from ulmfit.vectors import init_embeddings
 
-VALID_TOKENS = 50_000  # of held-out text are read for a language model's perplexity; more would only cost time
+VALID_TOKENS = (
+    50_000  # of held-out text are read for a language model's perplexity; more would only cost time
+)
 VALID_STREAMS = 16  # parallel streams they are read in
 
 
@@ -52,8 +53,8 @@ def fit(
     unlabelled: Sequence[Document] = (),
     valid: Sequence[Document] | None = None,
     test: Sequence[Document] = (),
-    config: FitConfig = FitConfig(),  # noqa: B008
-    runtime: RuntimeConfig = RuntimeConfig(),  # noqa: B008
+    config: FitConfig = FitConfig(),
+    runtime: RuntimeConfig = RuntimeConfig(),
     out: str | Path,
     overwrite: bool = False,
     say: Say = silent,
@@ -64,25 +65,42 @@ def fit(
     kept out of the language model's corpus unless `config.transductive`. `test` is scored once, at the end.
     An unfinished run of the same command in `out` goes on; a finished one is refused unless `overwrite`.
     """
-    data = fingerprint(labelled, unlabelled, valid or (), test)
-    settings = {"config": asdict(config), "runtime": asdict(runtime)}
-    run = Run.open(Path(out), settings, data, overwrite=overwrite, say=say)
     machine = Runtime.start(runtime)
     say(machine.describe())
     parts = divide(labelled, unlabelled, valid, test, config, machine.seed, say)
+    check(config, parts, Path(out))  # before anything is overwritten
+    data = fingerprint(labelled, unlabelled, valid or (), test)
+    settings = {"config": asdict(config), "runtime": asdict(runtime)}
+    run = Run.open(Path(out), settings, data, overwrite=overwrite, say=say)
     members = []
     for direction in directions(config):
         lm = start_lm(config.pretrained, direction, parts.texts, config.tokenizer, machine.seed)
         if config.finetune:
-            lm = finetune_lm(lm, parts.texts, config=config.lm, tokenizer=config.tokenizer, runtime=machine, run=run)
+            lm = finetune_lm(
+                lm,
+                parts.texts,
+                config=config.lm,
+                tokenizer=config.tokenizer,
+                runtime=machine,
+                run=run,
+            )
         members.append(
-            train_classifier(lm, parts.train, valid=parts.valid, config=config.classifier, runtime=machine, run=run)
+            train_classifier(
+                lm,
+                parts.train,
+                valid=parts.valid,
+                config=config.classifier,
+                runtime=machine,
+                run=run,
+            )
         )
     classifier = members[0] if len(members) == 1 else Ensemble(members)
     results = {}
     for name, documents in (("validation", parts.valid), ("test", parts.test)):
         if documents:
-            results[name] = classifier.evaluate(documents, machine, progress=f"scoring the {name} set")
+            results[name] = classifier.evaluate(
+                documents, machine, progress=f"scoring the {name} set"
+            )
             say(f"{name} set: " + ", ".join(f"{k} {v:.4g}" for k, v in results[name].items()))
     run.finish(results)
     say(f"saved in {run.path}")
@@ -95,14 +113,15 @@ def dry_run(
     unlabelled: Sequence[Document] = (),
     valid: Sequence[Document] | None = None,
     test: Sequence[Document] = (),
-    config: FitConfig = FitConfig(),  # noqa: B008
-    runtime: RuntimeConfig = RuntimeConfig(),  # noqa: B008
+    config: FitConfig = FitConfig(),
+    runtime: RuntimeConfig = RuntimeConfig(),
     say: Say,
 ) -> None:
     """Say what `fit` would do: data, parameters, plan, and how long it may take, measured on a few steps."""
     machine = Runtime.start(runtime)
     say(machine.describe())
     parts = divide(labelled, unlabelled, valid, test, config, machine.seed, say)
+    check(config, parts)
     minutes = 0.0
     for direction in directions(config):
         lm = start_lm(config.pretrained, direction, parts.texts, config.tokenizer, machine.seed)
@@ -123,7 +142,7 @@ def pretrain_lm(
     model: ModelConfig,
     tokenizer: Tokenizer | TokenizerConfig,
     valid: Sequence[Document] = (),
-    config: PretrainConfig = PretrainConfig(),  # noqa: B008
+    config: PretrainConfig = PretrainConfig(),
     runtime: Runtime,
     run: Run,
 ) -> LanguageModel:
@@ -145,7 +164,7 @@ def pretrain_lm(
     phases = pretrain_phases(config, len(lm.net.layer_groups()), batches.tokens_per_epoch)
     stage = lm_stage("pre-training", lm, corpus, valid, batches, phases, config, runtime)
     run.train(stage, runtime)
-    lm.save(saved, card=run.card("pretrain_lm", corpus, config))
+    lm.save(saved, card=run.card("pretrain_lm", stage, config))
     return lm
 
 
@@ -153,8 +172,8 @@ def finetune_lm(
     lm: LanguageModel,
     documents: Sequence[Document],
     *,
-    config: FinetuneConfig = FinetuneConfig(),  # noqa: B008
-    tokenizer: TokenizerConfig = TokenizerConfig(),  # noqa: B008
+    config: FinetuneConfig = FinetuneConfig(),
+    tokenizer: TokenizerConfig = TokenizerConfig(),
     runtime: Runtime,
     run: Run,
 ) -> LanguageModel:
@@ -164,7 +183,7 @@ def finetune_lm(
         return LanguageModel.load(saved)
     stage, lm = finetune_stage(lm, documents, config, tokenizer, runtime)
     run.train(stage, runtime)
-    lm.save(saved, card=run.card("finetune_lm", stage.batches.corpus, config))
+    lm.save(saved, card=run.card("finetune_lm", stage, config))
     return lm
 
 
@@ -183,7 +202,9 @@ def finetune_stage(
     keep = lm.tokenizer.vocab if config.keep_words else ()
     lm = lm.with_vocab(Tokenizer.build((d.text for d in documents), tokenizer, keep))
     corpus = Corpus.build(documents, lm.tokenizer)
-    batch_size, repeats = few_documents(corpus.n_tokens // config.bptt, config.batch_size, config.min_steps)
+    batch_size, repeats = few_documents(
+        corpus.n_tokens // config.bptt, config.batch_size, config.min_steps
+    )
     batches = lm_batches(lm, corpus, batch_size, config, runtime)
     phases = finetune_phases(config, len(lm.net.layer_groups()), batches.tokens_per_epoch, repeats)
     return lm_stage("language model", lm, corpus, valid, batches, phases, config, runtime), lm
@@ -194,7 +215,7 @@ def train_classifier(
     documents: Sequence[Document],
     *,
     valid: Sequence[Document] = (),
-    config: ClassifierConfig = ClassifierConfig(),  # noqa: B008
+    config: ClassifierConfig = ClassifierConfig(),
     runtime: Runtime,
     run: Run,
 ) -> TextClassifier:
@@ -209,7 +230,7 @@ def train_classifier(
         best.restore()
     else:
         run.train(stage, runtime)
-    classifier.save(saved, card=run.card("train_classifier", stage.batches.corpus, config))
+    classifier.save(saved, card=run.card("train_classifier", stage, config))
     return classifier
 
 
@@ -222,24 +243,25 @@ def classifier_stage(
 ) -> tuple[Stage, TextClassifier]:
     """What `train_classifier` will do, and the classifier it will do it to: the encoder of `lm` and a new head."""
     seed_everything(runtime.seed)
-    if config.keep == "best" and len(valid) < BEST_NEEDS_DOCUMENTS:
-        raise ValueError(
-            f"keep=best chooses an epoch on the validation set and needs {BEST_NEEDS_DOCUMENTS} documents there, "
-            f"not {len(valid)}; give more or use keep=last"
-        )
     classifier = TextClassifier.create(lm, sorted({str(d.label) for d in documents}), config)
     corpus = Corpus.build(documents, lm.tokenizer, label_names=classifier.labels)
     batch_size, repeats = few_documents(len(corpus), config.batch_size, config.min_steps)
     backward = lm.config.direction == "backward"
 
     def evaluate() -> dict[str, float]:
-        return {f"valid_{k}": v for k, v in classifier.evaluate(valid, runtime).items() if k != "documents"}
+        return {
+            f"valid_{k}": v
+            for k, v in classifier.evaluate(valid, runtime).items()
+            if k != "documents"
+        }
 
     stage = Stage(
         name=f"classifier, {lm.config.direction}",
         net=classifier.net,
         loss_fn=partial(classifier_loss, ar=config.ar, tar=config.tar),
-        batches=DocumentBatches(corpus, batch_size, shuffle=True, seed=runtime.seed, backward=backward),
+        batches=DocumentBatches(
+            corpus, batch_size, shuffle=True, seed=runtime.seed, backward=backward
+        ),
         phases=classifier_phases(config, len(classifier.net.layer_groups()), batch_size, repeats),
         optim=Optim(config.weight_decay, config.max_grad_norm),
         evaluate=evaluate if valid else None,
@@ -283,15 +305,25 @@ def lm_stage(
 
 
 def lm_batches(
-    lm: LanguageModel, corpus: Corpus, batch_size: int, config: PretrainConfig | FinetuneConfig, runtime: Runtime
+    lm: LanguageModel,
+    corpus: Corpus,
+    batch_size: int,
+    config: PretrainConfig | FinetuneConfig,
+    runtime: Runtime,
 ) -> LMBatches:
     """Shuffled parallel streams, read in the model's direction."""
     backward = lm.config.direction == "backward"
-    return LMBatches(corpus, batch_size, config.bptt, shuffle=True, seed=runtime.seed, backward=backward)
+    return LMBatches(
+        corpus, batch_size, config.bptt, shuffle=True, seed=runtime.seed, backward=backward
+    )
 
 
 def start_lm(
-    name: str, direction: Direction, texts: Sequence[Document], tokenizer: TokenizerConfig, seed: int
+    name: str,
+    direction: Direction,
+    texts: Sequence[Document],
+    tokenizer: TokenizerConfig,
+    seed: int,
 ) -> LanguageModel:
     """The pretrained model; for "none" random weights over a vocabulary built from the texts."""
     lm = pretrained.load(name, direction)
@@ -301,8 +333,28 @@ def start_lm(
     return lm
 
 
+def check(config: FitConfig, parts: Parts, out: Path | None = None) -> None:
+    """ValueError now for what would otherwise end a run hours later, or when the old one is overwritten already."""
+    if config.classifier.keep == "best" and len(parts.valid) < BEST_NEEDS_DOCUMENTS:
+        raise ValueError(
+            f"keep=best chooses an epoch on the validation set and needs {BEST_NEEDS_DOCUMENTS} documents there, "
+            f"not {len(parts.valid)}; give more or use keep=last"
+        )
+    classifier_phases(config.classifier, 2, config.classifier.batch_size)
+    for direction in directions(config):
+        check_start(config.pretrained, direction, out)
+
+
+def check_start(name: str, direction: Direction, out: Path | None) -> None:
+    """ValueError where the language model to start from is not there, or where `out` would overwrite it."""
+    if name != pretrained.NONE:
+        source = pretrained.find(name, direction).resolve()
+        if out is not None and source.is_relative_to(out.resolve()):
+            raise ValueError(
+                f"the language model to start from lies in {out}, where this run writes; give another --out"
+            )
+
+
 def directions(config: FitConfig) -> tuple[Direction, ...]:
     """The directions to train, in order."""
     return ("forward", "backward") if config.directions == "both" else (config.directions,)
-
-

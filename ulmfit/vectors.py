@@ -11,14 +11,17 @@ from ulmfit.pretrained import find
 from ulmfit.text.corpus import Corpus
 
 SKIPGRAM = "skipgram"
-SPREAD = 0.08  # standard deviation the vectors are scaled to; the embedding's own U(−0.1, 0.1) has 0.058
+SPREAD = (
+    0.08  # standard deviation the vectors are scaled to; the embedding's own U(−0.1, 0.1) has 0.058
+)
 LINE = 2000  # tokens per training sentence
 
 
 def init_embeddings(lm: LanguageModel, source: str, corpus: Corpus, seed: int) -> None:
     """Fill `lm`'s embedding: by "skipgram" on `corpus`, or with the rows of a language model by name or directory.
 
-    Words without a vector keep their random row.
+    Words without a vector keep their random row. The decoder's bias starts at the words' log frequency, where
+    training would take it first.
     """
     weight = lm.net.encoder.embedding.weight
     if source == SKIPGRAM:
@@ -34,8 +37,10 @@ def init_embeddings(lm: LanguageModel, source: str, corpus: Corpus, seed: int) -
         place = {token: i for i, token in enumerate(other.tokenizer.vocab)}
         index = torch.tensor([place.get(token, -1) for token in lm.tokenizer.vocab])
         known, rows = index >= 0, other.net.encoder.embedding.weight.detach()[index]
+    counts = torch.from_numpy(np.bincount(corpus.ids, minlength=len(lm.tokenizer)) + 1.0)
     with torch.no_grad():
         weight[known] = rows[known]
+        lm.net.decoder_bias.copy_((counts / counts.sum()).log())
 
 
 def skipgram(corpus: Corpus, vocab_size: int, size: int, seed: int) -> np.ndarray:
@@ -43,7 +48,9 @@ def skipgram(corpus: Corpus, vocab_size: int, size: int, seed: int) -> np.ndarra
     try:
         from gensim.models import Word2Vec
     except ImportError:
-        raise ImportError('init_embeddings="skipgram" needs gensim: pip install "ulmfit[vectors]"') from None
+        raise ImportError(
+            'init_embeddings="skipgram" needs gensim: pip install "ulmfit[vectors]"'
+        ) from None
     with tempfile.TemporaryDirectory() as directory:
         lines = Path(directory) / "ids.txt"
         with open(lines, "w", encoding="ascii") as file:
@@ -64,5 +71,6 @@ def skipgram(corpus: Corpus, vocab_size: int, size: int, seed: int) -> np.ndarra
             seed=seed,
         ).wv
     vectors = np.zeros((vocab_size, size), np.float32)
-    vectors[[int(key) for key in trained.key_to_index]] = trained.vectors
+    rows = [int(str(key)) for key in trained.index_to_key]
+    vectors[rows] = trained.vectors
     return vectors * (SPREAD / vectors[vectors.any(axis=1)].std())

@@ -31,19 +31,28 @@ def test_gradual_unfreezing_opens_one_group_at_a_time_and_ends_with_all() -> Non
     assert [phase.lrs[-1] for phase in phases] == pytest.approx([0.05, 0.025, 0.0125, 0.0025])
     for phase in phases:
         rates = [lr for lr in phase.lrs if lr]
-        assert [high / low for low, high in zip(rates, rates[1:], strict=False)] == pytest.approx([2.6] * (len(rates) - 1))
+        assert [high / low for low, high in zip(rates, rates[1:], strict=False)] == pytest.approx(
+            [2.6] * (len(rates) - 1)
+        )
 
 
 def test_quick_unfreezing_is_fastais_fine_tune() -> None:
-    head, rest = classifier_phases(ClassifierConfig(unfreezing="quick", lr=2e-3, epochs=(1, 4), lr_divisors=(1, 1)), 5, 64)
+    head, rest = classifier_phases(
+        ClassifierConfig(unfreezing="quick", lr=2e-3, epochs=(1, 4), lr_divisors=(1, 1)), 5, 64
+    )
     assert (head.epochs, rest.epochs) == (1, 4)
     assert head.lrs == (0, 0, 0, 0, 2e-3)
     assert rest.lrs == pytest.approx([1e-5 * 100 ** (i / 4) for i in range(5)])
-    assert (head.schedule, rest.schedule) == (OneCycle(warm_up=0.99), OneCycle(warm_up=0.3, div=5.0))
+    assert (head.schedule, rest.schedule) == (
+        OneCycle(warm_up=0.99),
+        OneCycle(warm_up=0.3, div=5.0),
+    )
 
 
 def test_learning_rate_scales_with_the_batch() -> None:
-    (small, *_), (large, *_) = (classifier_phases(ClassifierConfig(), GROUPS, size) for size in (16, 128))
+    (small, *_), (large, *_) = (
+        classifier_phases(ClassifierConfig(), GROUPS, size) for size in (16, 128)
+    )
     assert large.lrs[-1] == pytest.approx(8 * small.lrs[-1]) == pytest.approx(0.1)  # 0.1 · bs / 128
 
 
@@ -52,7 +61,9 @@ def test_finetuning_starts_with_the_words_and_keeps_within_its_tokens() -> None:
     frozen, unfrozen = finetune_phases(config, 4, tokens=1000)
     assert frozen.lrs == (0, 0, 0, config.frozen_lr)
     assert unfrozen.lrs == (config.lr,) * 4
-    bounded = finetune_phases(FinetuneConfig(frozen_epochs=1, epochs=3, max_tokens=2000), 4, tokens=1000)
+    bounded = finetune_phases(
+        FinetuneConfig(frozen_epochs=1, epochs=3, max_tokens=2000), 4, tokens=1000
+    )
     assert sum(p.epochs for p in bounded) * 1000 == pytest.approx(2000)
     assert bounded[1].epochs / bounded[0].epochs == pytest.approx(3)
 
@@ -68,7 +79,9 @@ def test_unequal_phases_are_an_error() -> None:
 
 
 def test_plan_shows_what_is_frozen() -> None:
-    rows = plan(gradual_unfreezing(ClassifierConfig(), 0.05, 2), ["embedding", "head"], steps_per_epoch=10)
+    rows = plan(
+        gradual_unfreezing(ClassifierConfig(), 0.05, 2), ["embedding", "head"], steps_per_epoch=10
+    )
     assert rows[0] == {
         "phase": "1",
         "epochs": "1",

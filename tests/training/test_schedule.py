@@ -21,12 +21,18 @@ SETTINGS = {  # what each golden was called with: OneCycle arguments, peak of th
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_one_cycle_takes_fastais_steps(name: str, goldens: Path) -> None:
-    recorded = next(r for r in json.loads((goldens / "schedules.json").read_text()) if r["desc"].startswith(name))
+    recorded = next(
+        r
+        for r in json.loads((goldens / "schedules.json").read_text())
+        if r["desc"].startswith(name)
+    )
     schedule, peak = SETTINGS[name]
     total = recorded["n_iter"] * recorded["n_epoch"]
     for k, row in enumerate(recorded["rows"]):
         factor, momentum = schedule(k / total)
-        assert factor * peak == pytest.approx(row["lr"][-1], rel=1e-4, abs=1e-7 * peak)  # fastai computes in fp32
+        assert factor * peak == pytest.approx(
+            row["lr"][-1], rel=1e-4, abs=1e-7 * peak
+        )  # fastai computes in fp32
         assert momentum == pytest.approx(row["mom"][-1], abs=1e-6)
 
 

@@ -43,7 +43,7 @@ def embedding_dropout(
 
 
 def weight_dropout(weight: Float[Tensor, "G H"], p: float, training: bool) -> Float[Tensor, "G H"]:
-    """DropConnect on a hidden-to-hidden matrix (AWD §3): one mask for all time steps of a call."""
+    """DropConnect on a hidden-to-hidden matrix (AWD §2): one mask for all time steps of a call."""
     if not training or p == 0.0:
         return weight
     return weight * dropout_mask(tuple(weight.shape), p, weight)

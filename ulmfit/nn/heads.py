@@ -24,7 +24,7 @@ class LMOutput(NamedTuple):
 
 
 class LMNet(nn.Module):
-    """Language model: encoder, output dropout, and a decoder tied to the embedding (AWD §4.5)."""
+    """Language model: encoder, output dropout, and a decoder tied to the embedding (AWD §4.4)."""
 
     def __init__(self, vocab_size: int, config: ModelConfig, dropout: Dropout) -> None:
         super().__init__()

@@ -67,6 +67,9 @@ class LMBatches:
     def steps_per_epoch(self) -> int:
         return -(-self.stream_length // self.bptt)
 
+    def __str__(self) -> str:
+        return f"{self.corpus.n_tokens:,} tokens in {self.batch_size} streams, {self.bptt} a step"
+
     @property
     def tokens_per_epoch(self) -> int:
         """Targets predicted in an epoch."""
@@ -114,6 +117,9 @@ class DocumentBatches:
         _at_least(2 if shuffle else 1, batch_size=batch_size, documents=len(corpus))
         self.corpus, self.batch_size = corpus, batch_size
         self.shuffle, self.seed, self.backward = shuffle, seed, backward
+
+    def __str__(self) -> str:
+        return f"{len(self.corpus):,} documents, {self.batch_size} a step"
 
     @property
     def steps_per_epoch(self) -> int:

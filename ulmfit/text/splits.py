@@ -70,23 +70,30 @@ def divide(
     say: Callable[[str], None],
 ) -> Parts:
     """Sort the documents of a run, refuse what can't be trained on, and say what is left out and why."""
+    if missing := [d for d in labelled if d.label is None]:
+        say(f"{len(missing)} documents of the labelled set have no label: used as unlabelled texts")
+        labelled, unlabelled = [d for d in labelled if d.label is not None], [*unlabelled, *missing]
     check_labels(labelled)
     train, seen = list(labelled), {d.label for d in labelled}
     for name, part in (("validation", valid or ()), ("test", test)):
         if unknown := sorted({str(d.label) for d in part} - {str(label) for label in seen}):
-            raise ValueError(f"the {name} set has labels that the training set lacks: {', '.join(unknown)}")
+            raise ValueError(
+                f"the {name} set has labels that the training set lacks: {', '.join(unknown)}"
+            )
         if overlap := len(train) - len(rest := without(train, part)):
             say(f"{overlap} labelled documents occur in the {name} set: left out of training")
             train = rest
     check_labels(train)
     if valid is None:
         train, valid = hold_out(train, config.classifier.valid_fraction, seed)
-    texts = distinct([*train, *unlabelled, *(valid if config.transductive else ()), *(test if config.transductive else ())])
+    held = [*valid, *test]
+    texts = distinct([*train, *unlabelled, *(held if config.transductive else ())])
     if not config.transductive:
-        before, texts = len(texts), without(texts, [*valid, *test])
-        left_out = before - len(texts)
-    if not config.transductive and left_out:
-        say(f"{left_out} texts of the validation and test sets are kept out of the language model (see --transductive)")
+        known, texts = len(texts), without(texts, held)
+        if known > len(texts):
+            say(
+                f"{known - len(texts)} texts of the validation and test sets are kept out of the language model"
+            )
     say(
         f"{len(train):,} documents to train the classifier, {len(valid):,} to validate, {len(test):,} to test; "
         f"{len(texts):,} texts for the language model"
@@ -98,7 +105,9 @@ def check_labels(documents: Sequence[Document]) -> None:
     """ValueError where there is nothing to learn: no documents, one class, or a label with a single example."""
     count = Counter(str(d.label) for d in documents)
     if len(count) < 2:
-        raise ValueError(f"a classifier needs at least two labels; found {list(count) or 'no documents'}")
+        raise ValueError(
+            f"a classifier needs at least two labels; found {list(count) or 'no documents'}"
+        )
     if single := sorted(label for label, n in count.items() if n == 1):
         raise ValueError(
             f"{len(single)} labels have a single example ({', '.join(single[:5])}); give each at least two, or remove them"

@@ -64,7 +64,7 @@ def fit(
     resume: ResumePoint | None = None,
     description: str = "training",
 ) -> None:
-    """Train `net` in place through `phases`; one optimizer lives through all of them, as in fastai.
+    """Train `net` in place through `phases`. Adam's moments start anew with each, as after fastai's `freeze_to`.
 
     `evaluate` is called after each epoch and at the end of a phase; what it returns is logged. With `resume`, training
     goes on where the saved state stands, and ends with the same bits as if it had not been interrupted.
@@ -79,6 +79,8 @@ def fit(
             phase, total = phases[number], totals[number]
             freeze(net, phase.lrs)
             step = here.step if number == here.phase else 0
+            if step == 0:
+                optimizer.state.clear()
             while step < total:
                 epoch, start = divmod(step, per_epoch)
                 seed_epoch = sum(math.ceil(t / per_epoch) for t in totals[:number]) + epoch
@@ -93,7 +95,13 @@ def fit(
                     runtime.step(loss.total, optimizer, net, optim.max_grad_norm)
                     step += 1
                     smooth.add(loss.main)
-                    log.step(phase=number + 1, step=step, loss=loss.main, lr=max(phase.lrs) * factor, momentum=momentum)
+                    log.step(
+                        phase=number + 1,
+                        step=step,
+                        loss=loss.main,
+                        lr=max(phase.lrs) * factor,
+                        momentum=momentum,
+                    )
                     advance(1, f"phase {number + 1}/{len(phases)} loss {smooth.value:.3f}")
                     if resume and resume.due() and step % per_epoch:
                         resume.save(net, optimizer, runtime, Position(number, step), carry)
@@ -143,8 +151,7 @@ def build_optimizer(net: Any, weight_decay: float, runtime: Runtime) -> torch.op
         for members, decay in ((decayed, weight_decay), (rest, 0.0)):
             if members:
                 groups.append({"params": members, "weight_decay": decay, "layer_group": number})
-    fused = runtime.device.type in ("cpu", "cuda")
-    return torch.optim.AdamW(groups, lr=0.0, betas=(0.0, BETA2), eps=EPS, fused=fused)
+    return torch.optim.AdamW(groups, lr=0.0, betas=(0.0, BETA2), eps=EPS, fused=runtime.fused)
 
 
 def set_rates(optimizer: torch.optim.Optimizer, lrs: Sequence[float], momentum: float) -> None:

@@ -12,4 +12,5 @@ def classification_metrics(truth: Sequence[int], predicted: Sequence[int]) -> di
         from sklearn.metrics import f1_score
     except ImportError:
         return metrics
-    return metrics | {"macro_f1": float(f1_score(truth, predicted, average="macro", zero_division=0))}
+    macro_f1 = f1_score(truth, predicted, average="macro", zero_division=0.0)  # pyright: ignore
+    return metrics | {"macro_f1": float(macro_f1)}

@@ -23,7 +23,9 @@ class Phase:
 
 def discriminative(lr: float, decay: float, groups: int, trained: int) -> tuple[float, ...]:
     """`lr` for the top group, divided by `decay` per group downwards; below the top `trained` ones 0 (paper §3.2)."""
-    return tuple(lr / decay ** (groups - 1 - i) if i >= groups - trained else 0.0 for i in range(groups))
+    return tuple(
+        lr / decay ** (groups - 1 - i) if i >= groups - trained else 0.0 for i in range(groups)
+    )
 
 
 def pretrain_phases(config: PretrainConfig, groups: int, tokens: int) -> list[Phase]:
@@ -32,7 +34,9 @@ def pretrain_phases(config: PretrainConfig, groups: int, tokens: int) -> list[Ph
     return [Phase(epochs, (config.lr,) * groups, schedule.named(config.schedule))]
 
 
-def finetune_phases(config: FinetuneConfig, groups: int, tokens: int, repeats: int = 1) -> list[Phase]:
+def finetune_phases(
+    config: FinetuneConfig, groups: int, tokens: int, repeats: int = 1
+) -> list[Phase]:
     """New words first (top group: embedding and decoder), then all layer groups at one rate, as fastai's recipe.
 
     `tokens` = tokens of one epoch; `repeats` multiplies the epochs of a small corpus (`few_documents`).
@@ -41,10 +45,12 @@ def finetune_phases(config: FinetuneConfig, groups: int, tokens: int, repeats: i
     share = _share(config.max_tokens, sum(epochs) * tokens)
     shape = schedule.named(config.schedule)
     frozen = Phase(epochs[0] * share, (0.0,) * (groups - 1) + (config.frozen_lr,), shape)
-    return [frozen, Phase(epochs[1] * share, (config.lr,) * groups, shape)]
+    return [p for p in (frozen, Phase(epochs[1] * share, (config.lr,) * groups, shape)) if p.epochs]
 
 
-def classifier_phases(config: ClassifierConfig, groups: int, batch_size: int, repeats: int = 1) -> list[Phase]:
+def classifier_phases(
+    config: ClassifierConfig, groups: int, batch_size: int, repeats: int = 1
+) -> list[Phase]:
     """The unfreezing that the config names; `lr` scales with the batch really used."""
     lr = config.lr * batch_size / ClassifierConfig.batch_size
     if config.unfreezing == "quick":
@@ -52,7 +58,9 @@ def classifier_phases(config: ClassifierConfig, groups: int, batch_size: int, re
     return gradual_unfreezing(config, lr, groups, repeats)
 
 
-def gradual_unfreezing(config: ClassifierConfig, lr: float, groups: int, repeats: int = 1) -> list[Phase]:
+def gradual_unfreezing(
+    config: ClassifierConfig, lr: float, groups: int, repeats: int = 1
+) -> list[Phase]:
     """Head, top two groups, top three, …; the last phase trains everything (paper §3.3)."""
     if len(config.epochs) != len(config.lr_divisors):
         raise ValueError(
@@ -66,13 +74,19 @@ def gradual_unfreezing(config: ClassifierConfig, lr: float, groups: int, repeats
     return phases
 
 
-def quick_unfreezing(config: ClassifierConfig, lr: float, groups: int, repeats: int = 1) -> list[Phase]:
+def quick_unfreezing(
+    config: ClassifierConfig, lr: float, groups: int, repeats: int = 1
+) -> list[Phase]:
     """One phase for the head, one for everything at half the rate, 1/100 at the bottom (fastai `fine_tune`)."""
     head, rest = config.epochs[0], sum(config.epochs[1:])
     half, decay = lr / 2, 100 ** (1 / max(1, groups - 1))
     return [
         Phase(head * repeats, discriminative(lr, 1.0, groups, 1), OneCycle(warm_up=0.99)),
-        Phase(rest * repeats, discriminative(half, decay, groups, groups), OneCycle(warm_up=0.3, div=5.0)),
+        Phase(
+            rest * repeats,
+            discriminative(half, decay, groups, groups),
+            OneCycle(warm_up=0.3, div=5.0),
+        ),
     ]
 
 
@@ -80,12 +94,21 @@ def _share(max_tokens: int | None, wanted: float) -> float:
     return 1.0 if max_tokens is None else min(1.0, max_tokens / max(1.0, wanted))
 
 
-def plan(phases: Sequence[Phase], group_names: Sequence[str], steps_per_epoch: int) -> list[dict[str, str]]:
+def plan(
+    phases: Sequence[Phase], group_names: Sequence[str], steps_per_epoch: int
+) -> list[dict[str, str]]:
     """The phases as rows of a table: what is trained, how long, how fast."""
     rows = []
     for number, phase in enumerate(phases, 1):
-        row = {"phase": str(number), "epochs": f"{phase.epochs:.3g}", "steps": f"{phase.steps(steps_per_epoch):,}"}
-        row |= {name: f"{lr:.1e}" if lr else "frozen" for name, lr in zip(group_names, phase.lrs, strict=True)}
+        row = {
+            "phase": str(number),
+            "epochs": f"{phase.epochs:.3g}",
+            "steps": f"{phase.steps(steps_per_epoch):,}",
+        }
+        row |= {
+            name: f"{lr:.1e}" if lr else "frozen"
+            for name, lr in zip(group_names, phase.lrs, strict=True)
+        }
         rows.append(row | {"schedule": type(phase.schedule).__name__})
     return rows
 

@@ -40,7 +40,12 @@ class ResumePoint:
         return time.monotonic() - self._saved_at >= SAVE_EVERY_S
 
     def save(
-        self, net: Any, optimizer: torch.optim.Optimizer, runtime: Runtime, position: Position, carry: Any
+        self,
+        net: Any,
+        optimizer: torch.optim.Optimizer,
+        runtime: Runtime,
+        position: Position,
+        carry: Any,
     ) -> None:
         """Everything that the next step depends on."""
         tensors: dict[str, Tensor] = {f"net.{k}": v for k, v in net.state_dict().items()}
@@ -51,10 +56,14 @@ class ResumePoint:
         tensors |= {f"rng.{k}": v for k, v in rng_state(runtime.device).items()}
         metadata = {"identity": self.identity, "position": json.dumps(asdict(position))}
         with atomic(self.path) as temporary:
-            save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, metadata)
+            save_file(
+                {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, metadata
+            )
         self._saved_at = time.monotonic()
 
-    def load(self, net: Any, optimizer: torch.optim.Optimizer, runtime: Runtime) -> tuple[Position, Any]:
+    def load(
+        self, net: Any, optimizer: torch.optim.Optimizer, runtime: Runtime
+    ) -> tuple[Position, Any]:
         """Position and carry of the saved state, everything else put back in place; the start where none is saved."""
         if not self.path.exists():
             return Position(), None
@@ -63,7 +72,9 @@ class ResumePoint:
                 metadata = file.metadata()
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except SafetensorError as error:
-            raise CheckpointError(f"{self.path} is damaged ({error}); delete it to start this stage again") from None
+            raise CheckpointError(
+                f"{self.path} is damaged ({error}); delete it to start this stage again"
+            ) from None
         if metadata.get("identity") != self.identity:
             raise CheckpointError(
                 f"{self.path} belongs to a run with other settings or data; "
@@ -77,7 +88,8 @@ class ResumePoint:
         optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
         flat = _part(tensors, "carry")
         carry = [
-            tuple(flat[f"{layer}.{i}"].to(runtime.device) for i in range(2)) for layer in range(len(flat) // 2)
+            tuple(flat[f"{layer}.{i}"].to(runtime.device) for i in range(2))
+            for layer in range(len(flat) // 2)
         ]
         set_rng_state(_part(tensors, "rng"), runtime.device)
         return Position(**json.loads(metadata["position"])), carry or None
@@ -88,4 +100,6 @@ class ResumePoint:
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix + "."): v for k, v in tensors.items() if k.startswith(prefix + ".")}
+    return {
+        k.removeprefix(prefix + "."): v for k, v in tensors.items() if k.startswith(prefix + ".")
+    }

@@ -37,7 +37,11 @@ class SlantedTriangular:
 
     def __call__(self, progress: float) -> tuple[float, float]:
         rising = progress < self.cut_frac
-        p = progress / self.cut_frac if rising else 1 - (progress - self.cut_frac) / (1 - self.cut_frac)
+        p = (
+            progress / self.cut_frac
+            if rising
+            else 1 - (progress - self.cut_frac) / (1 - self.cut_frac)
+        )
         return (1 + p * (self.ratio - 1)) / self.ratio, self.momentum
 
 

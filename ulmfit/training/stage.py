@@ -43,10 +43,34 @@ class Stage:
     def estimate(self, runtime: Runtime) -> float:
         """Seconds of training, measured on a few steps of a throw-away copy with everything trained: an upper bound."""
         twin = copy.deepcopy(self.net).to(runtime.device)
-        probe = [Phase(ESTIMATE_STEPS / self.batches.steps_per_epoch, self.phases[-1].lrs, self.phases[-1].schedule)]
-        fit(twin, self.loss_fn, self.batches, probe, optim=self.optim, runtime=runtime, log=Log("probe"), description="")
+        probe = [
+            Phase(
+                ESTIMATE_STEPS / self.batches.steps_per_epoch,
+                self.phases[-1].lrs,
+                self.phases[-1].schedule,
+            )
+        ]
+        fit(
+            twin,
+            self.loss_fn,
+            self.batches,
+            probe,
+            optim=self.optim,
+            runtime=runtime,
+            log=Log("probe"),
+            description="",
+        )
         began = time.monotonic()
-        fit(twin, self.loss_fn, self.batches, probe, optim=self.optim, runtime=runtime, log=Log("probe"), description="")
+        fit(
+            twin,
+            self.loss_fn,
+            self.batches,
+            probe,
+            optim=self.optim,
+            runtime=runtime,
+            log=Log("probe"),
+            description="",
+        )
         steps = sum(phase.steps(self.batches.steps_per_epoch) for phase in self.phases)
         return (time.monotonic() - began) / probe[0].steps(self.batches.steps_per_epoch) * steps
 
@@ -73,7 +97,12 @@ class KeepBest:
     def __init__(self, stage: Stage, metric: str, directory: Path) -> None:
         if stage.evaluate is None:
             raise ValueError("keeping the best epoch needs a validation set")
-        self._net, self._evaluate, self._metric, self._directory = stage.net, stage.evaluate, metric, directory
+        self._net, self._evaluate, self._metric, self._directory = (
+            stage.net,
+            stage.evaluate,
+            metric,
+            directory,
+        )
 
     def __call__(self) -> dict[str, float]:
         metrics = self._evaluate()
@@ -94,4 +123,7 @@ def as_table(rows: Sequence[dict[str, str]]) -> str:
     columns = list(rows[0])
     widths = [max(len(c), *(len(row[c]) for row in rows)) for c in columns]
     lines = [columns, *([row[c] for c in columns] for row in rows)]
-    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines)
+    return "\n".join(
+        "  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )

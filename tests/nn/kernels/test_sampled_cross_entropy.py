@@ -3,6 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ulmfit.nn.kernels import sampled_cross_entropy as kernel
 from ulmfit.nn.kernels.linear_cross_entropy import reference
 from ulmfit.nn.kernels.sampled_cross_entropy import NegativeSampler, sampled_cross_entropy
 
@@ -26,6 +27,31 @@ def test_every_word_once_is_exact(problem: tuple[Tensor, ...]) -> None:
     torch.testing.assert_close(sampled, full)
     got, want = (torch.autograd.grad(loss, weight)[0] for loss in (sampled, full))
     torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-6)
+
+
+def test_rows_in_pieces_equal_the_whole_matrix(
+    problem: tuple[Tensor, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features, weight, bias, targets = problem
+    features, bias = features.requires_grad_(), bias.requires_grad_()
+    negatives, log_expected = NegativeSampler(counts(), 150)()
+    monkeypatch.setattr(kernel, "ROWS", 10)
+    fast = sampled_cross_entropy(features, weight, bias, targets, negatives, log_expected)
+    target = (features * weight[targets]).sum(1) + bias[targets]
+    plain = kernel.reference(
+        features,
+        target,
+        weight[negatives],
+        bias[negatives] - log_expected[negatives],
+        targets,
+        negatives,
+    )
+    torch.testing.assert_close(fast, plain)
+    for got, want in zip(
+        *(torch.autograd.grad(loss, (features, weight, bias)) for loss in (fast, plain)),
+        strict=True,
+    ):
+        torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-7)
 
 
 def test_many_negatives_approach_the_full_loss(problem: tuple[Tensor, ...]) -> None:

@@ -1,0 +1,306 @@
+"""The command as people type it: what it prints, and what it says when something is wrong."""
+
+import io
+import json
+import re
+import sys
+from pathlib import Path
+
+import polars
+import pytest
+from tiny import TINY
+
+import ulmfit
+from ulmfit.checkpoint import load_json
+from ulmfit.classifier import TextClassifier
+from ulmfit.cli import COMMANDS, main
+from ulmfit.config import ClassifierConfig
+from ulmfit.language_model import LanguageModel
+from ulmfit.text.corpus import Document
+
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def here(
+    tmp_path: Path,
+    lm: LanguageModel,
+    lm_directory: Path,
+    reviews: list[Document],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Path:
+    """A folder with train.csv, test.csv, a classifier in `c`, language models in `pretrained`."""
+    monkeypatch.chdir(tmp_path)
+    for name, part in (("train", reviews[:48]), ("test", reviews[48:])):
+        table = {"text": [d.text for d in part], "label": [d.label for d in part]}
+        polars.DataFrame(table).write_csv(f"{name}.csv")
+    TextClassifier.create(lm, ("bad", "good"), ClassifierConfig()).save(tmp_path / "c")
+    return tmp_path
+
+
+def fit(*more: str, data: str = "train.csv") -> None:
+    tiny = "--pretrained pretrained --lm.epochs 1 --lm.batch-size 8 --lm.bptt 10 --lm.min-steps 4"
+    tiny += " --classifier.min-steps 4"
+    main(["fit", data, "--out", "run", *tiny.split(), "--device", "cpu", *more])
+
+
+def error(*arguments: str) -> str:
+    """The one line that a mistake ends with."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    message = str(ended.value.code)
+    assert message.startswith("ulmfit: ") and message.count("\n") == 0, message
+    return message
+
+
+# ---- every verb ----
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_help(verb: str, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    with pytest.raises(SystemExit) as ended:
+        main([verb, "--help"])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    assert not re.search(r"│ +\(default|--[\w.-]+ [A-Z{][^ ]* +\(default", shown)  # all explained
+    assert f"ulmfit {verb}" in shown and str(COMMANDS[verb].__doc__).split(",")[0][:30] in shown
+
+
+@pytest.mark.parametrize("arguments", [[], ["-h"], ["--help"]])
+def test_the_overview_names_every_verb(arguments: list[str], capsys: Captured) -> None:
+    main(arguments)
+    shown = capsys.readouterr().out
+    assert all(f"  {verb} " in shown for verb in COMMANDS)
+
+
+def test_version(capsys: Captured) -> None:
+    main(["--version"])
+    assert capsys.readouterr().out.strip() == "0.1.0"
+
+
+def test_unknown_verbs_and_flags(capsys: Captured) -> None:
+    assert "predict" in error("predcit")
+    with pytest.raises(SystemExit) as ended:
+        main(["predict", "c", "--txt", "x"])
+    assert ended.value.code == 2
+    assert "--txt" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("here")
+def test_fit_evaluate_predict_replay(capsys: Captured) -> None:
+    fit("--test", "test.csv")
+    shown = capsys.readouterr()
+    assert shown.out == "" and "test set: accuracy" in shown.err and "saved in run" in shown.err
+
+    main(["evaluate", "run", "test.csv", "--json", "--device", "cpu"])
+    measured = json.loads(capsys.readouterr().out)
+    assert measured == pytest.approx(load_json(Path("run/config.json"))["results"]["test"])
+
+    main(["evaluate", "run", "test.csv", "--device", "cpu"])
+    assert capsys.readouterr().out.split()[0] == "accuracy"
+
+    main(["generate", "run", "--prompt", "the film", "--tokens", "4"])
+    assert capsys.readouterr().out.startswith("the film")
+
+    fit_again = ["fit", "train.csv", "--config", "run/config.json", "--out", "again", "--seed", "5"]
+    main(fit_again)
+    old, new = (load_json(Path(p) / "config.json")["config"] for p in ("run", "again"))
+    assert new["runtime"].pop("seed") == 5 and old["runtime"].pop("seed") == 0
+    assert new == old
+    assert error(*fit_again).endswith("--overwrite to replace it")
+
+
+@pytest.mark.usefixtures("here")
+def test_dry_run(capsys: Captured) -> None:
+    fit("--dry-run")
+    shown = capsys.readouterr()
+    assert "frozen" in shown.err and "minutes" in shown.err
+    assert not Path("run").exists()
+
+
+@pytest.mark.usefixtures("here")
+def test_language_models_are_trained_and_measured(capsys: Captured) -> None:
+    Path("texts.txt").write_text("\n".join(f"the film number {i} was great ." for i in range(40)))
+    small = [
+        "--split-on",
+        "line",
+        "--batch-size",
+        "4",
+        "--bptt",
+        "5",
+        "--device",
+        "cpu",
+        "--epochs",
+        "1",
+    ]
+    main(["finetune-lm", "texts.txt", "--out", "ft", "--pretrained", "pretrained", *small])
+    main(["evaluate", "ft", "texts.txt", "--json"])
+    assert json.loads(capsys.readouterr().out)["perplexity"] > 1
+    train = "train-classifier train.csv --lm ft --out run --min-steps 4 --device cpu"
+    main(train.split())
+    assert isinstance(ulmfit.load("run"), TextClassifier)
+    lm = ulmfit.load("ft")
+    assert lm.tokenizer == ulmfit.load("run").tokenizer
+    assert "give another --out" in error(
+        "train-classifier", "train.csv", "--lm", "ft", "--out", "ft", "--overwrite"
+    )
+
+
+def test_pretraining_from_the_command_line(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ulmfit.cli.SMALL", TINY)
+    Path("a.txt").write_text("".join(f" = {i} = \n\n the film was great .\n\n" for i in range(20)))
+    (here / "b").mkdir()
+    Path("b/b.txt").write_text(
+        "".join(f" = {i} = \n\n the plot was awful .\n\n" for i in range(20))
+    )
+    pretrain = "pretrain-lm a.txt b --out lm --batch-size 2 --bptt 10 --negatives 4 --device cpu"
+    main([*pretrain.split(), "--direction", "backward"])
+    made = ulmfit.load("lm")
+    assert made.config.direction == "backward" and {"great", "plot"} <= set(made.tokenizer.vocab)
+
+
+def test_generate_and_models_need_no_files(capsys: Captured) -> None:
+    main(["models"])
+    assert "wikipedia-small-forward" in capsys.readouterr().out
+    main(["models", "--json"])
+    assert "wikipedia-small-forward" in json.loads(capsys.readouterr().out)
+    for _ in range(2):
+        main(["generate", "--prompt", "the", "--tokens", "3", "--samples", "2", "--json"])
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == second and len(json.loads(first)) == 2
+
+
+# ---- predict ----
+
+
+@pytest.mark.usefixtures("here")
+def test_predict_one_text(capsys: Captured) -> None:
+    main(["predict", "c", "--text", "a superb film", "--device", "cpu"])
+    label, probability = capsys.readouterr().out.split()
+    main(["predict", "c", "--text", "a superb film", "--device", "cpu", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert found["label"] == label in ("bad", "good")
+    assert found["probability"] == pytest.approx(float(probability), abs=1e-3)
+
+
+@pytest.mark.usefixtures("here")
+def test_predict_tables(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    main(["predict", "c", "test.csv"])
+    plain = capsys.readouterr().out
+    assert plain.splitlines()[0] == "text,label,prediction,probability"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(Path("test.csv").read_bytes())))
+    main(["predict", "c", "-"])
+    assert capsys.readouterr().out == plain
+    for suffix, read in (
+        ("csv", polars.read_csv),
+        ("jsonl", polars.read_ndjson),
+        ("parquet", polars.read_parquet),
+    ):
+        main(["predict", "c", "test.csv", "--out", f"scored.{suffix}"])
+        assert read(f"scored.{suffix}").columns == ["text", "label", "prediction", "probability"]
+    assert capsys.readouterr().out == ""
+
+
+# ---- bad input: one line, what to do, and nothing lost ----
+
+
+def write(content: str | bytes) -> None:
+    Path("bad.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("text,mark\na,b\n", "--label-column"),
+        ("a,b\nx,y\n", "--text-column"),
+        ("", "is empty"),
+        ("text,label\n", "no rows"),
+        ("text,label\na,x\n,y\n", "no text in 1 row (2)"),
+        ("text,label\na,x\nb,\n", "no label in 1 row (2)"),
+        ("text,label\na,x\nb,x\n", "at least two labels"),
+        ("text,label\na,x\nb,x\nc,y\n", "give each at least two, or remove them"),
+        (b"text,label\ncaf\xe9,x\n", "Save the file as UTF-8"),
+        ('text,label\n"a,x\nb,y\n', "bad.csv"),
+    ],
+)
+@pytest.mark.usefixtures("here")
+def test_bad_tables(content: str | bytes, reason: str) -> None:
+    write(content)
+    assert reason in error("fit", "bad.csv", "--out", "run", "--pretrained", "pretrained")
+    assert not Path("run").exists()
+
+
+@pytest.mark.usefixtures("here")
+def test_bad_arguments() -> None:
+    train, out = ["fit", "train.csv"], ["--out", "run", "--pretrained", "pretrained"]
+    write("text\n\n  \n")
+    for arguments, reason in (
+        (["fit", "nosuch.csv", *out], "no file or folder nosuch.csv"),
+        ([*train, *out, "--label-column", "mark"], "no column 'mark'; there are 'text', 'label'"),
+        ([*train, *out, "--text-column", "body"], "no column 'body'"),
+        ([*train, *out, "--unlabelled", "bad.csv"], "bad.csv"),
+        ([*train, *out, "--valid", "nosuch.csv"], "nosuch.csv"),
+        ([*train, "--out", "run", "--pretrained", "huge"], "wikipedia-small-forward"),
+        ([*train, *out, "--device", "tpu"], "auto, cpu, cuda"),
+        ([*train, *out, "--classifier.keep", "best"], "keep=last"),
+        ([*train, *out, "--config", "nosuch.json"], "nosuch.json"),
+        ([*train, *out, "--config"], "--config"),
+        ([*train, *out, "--config", "c/config.json"], "run directory"),
+        (["predict", "c", "great film"], "great film"),  # never taken for a text
+        (["predict", "c"], "--text"),
+        (["predict", "c", "test.csv", "--text", "a"], "not both"),
+        (["predict", "nosuch", "test.csv"], "nosuch does not exist"),
+        (["predict", "test.csv", "c"], "test.csv is a file"),
+        (["predict", "pretrained/forward/language_model", "test.csv"], "train-classifier"),
+        (["evaluate", "c", "nosuch.csv"], "nosuch.csv"),
+        (["generate", "pretrained", "--top-k", "0"], "top_k"),
+        (["pretrain-lm", "nosuch.txt", "--out", "lm"], "nosuch.txt"),
+    ):
+        assert reason in error(*arguments), arguments
+        assert not Path("run").exists()
+
+
+@pytest.mark.parametrize("verb", ["pretrain-lm", "finetune-lm"])
+def test_texts_are_required(verb: str, here: Path) -> None:
+    assert "at least one file or folder" in error(verb, "--out", "lm")
+    assert not (here / "lm").exists()
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
+def test_damaged_models(name: str, here: Path) -> None:
+    file = here / "c" / name
+    whole = file.read_bytes()
+    for content in (whole[: len(whole) // 2], b"", b"\x00" * 50):
+        file.write_bytes(content)
+        assert name in error("predict", "c", "--text", "a")
+    file.unlink()
+    assert name in error("predict", "c", "--text", "a")
+
+
+@pytest.mark.usefixtures("here")
+def test_where_nothing_can_be_written() -> None:
+    """A file where a folder is needed, since the administrator may write everywhere."""
+    Path("taken").write_text("mine")
+    assert "taken" in error("fit", "train.csv", "--out", "taken", "--pretrained", "pretrained")
+    assert "taken" in error("fit", "train.csv", "--out", "taken/x", "--pretrained", "pretrained")
+    assert "taken" in error("predict", "c", "test.csv", "--out", "taken/x.csv")
+    assert Path("taken").read_text() == "mine"
+
+
+@pytest.mark.usefixtures("here")
+def test_stopped_by_hand_it_goes_on_later(
+    monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    def stop(*arguments: object, **more: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ulmfit.stages.classifier_loss", stop)
+        with pytest.raises(SystemExit) as ended:
+            fit()
+    assert "same command goes on" in str(ended.value.code)
+    assert "not finished" in error("predict", "run", "--text", "a")
+    fit()
+    assert "language_model is finished" in capsys.readouterr().err
+    assert isinstance(ulmfit.load("run"), TextClassifier)

@@ -1,0 +1,42 @@
+"""Numbers that follow from other numbers."""
+
+from dataclasses import fields, is_dataclass
+
+import pytest
+
+from ulmfit import config
+from ulmfit.config import MIN_BATCH_SIZE, ClassifierConfig, Dropout, FinetuneConfig, few_documents
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 20, 100, 300, 1000, 1919, 1920, 25_000])
+@pytest.mark.parametrize("batch_size", [8, 12, 64, 128])
+@pytest.mark.parametrize("min_steps", [1, 30])
+def test_few_documents_still_make_enough_steps(n: int, batch_size: int, min_steps: int) -> None:
+    size, repeats = few_documents(n, batch_size, min_steps)
+    lonely = n > size and n % size == 1  # a last batch of one joins the one before
+    assert (-(-n // size) - lonely) * repeats >= min_steps
+    assert min(MIN_BATCH_SIZE, batch_size) <= size <= batch_size
+    if repeats > 1:  # first the batch shrinks, then epochs grow
+        assert size // 2 < MIN_BATCH_SIZE
+        assert -(-n // size) * (repeats - 1) < min_steps + repeats  # no more than it takes
+    if size < batch_size:
+        assert n / (2 * size) < min_steps  # no smaller than it takes
+
+
+def test_many_documents_keep_the_published_batch() -> None:
+    for stage in (ClassifierConfig(), FinetuneConfig()):
+        assert few_documents(25_000, stage.batch_size, stage.min_steps) == (stage.batch_size, 1)
+
+
+def test_scaled_dropout() -> None:
+    assert Dropout(0.1, 0.2, 0.3, 0.4, 0.5).scaled(0.5) == Dropout(0.05, 0.1, 0.15, 0.2, 0.25)
+
+
+def test_configs_are_frozen_and_complete() -> None:
+    found = [c for name, c in vars(config).items() if name.endswith("Config")]
+    assert len(found) >= 8
+    for kind in found:
+        assert is_dataclass(kind)
+        made = kind()  # every field has a default
+        with pytest.raises(AttributeError):
+            setattr(made, fields(made)[0].name, None)

@@ -1,0 +1,120 @@
+"""Tables in, the same rows out with two columns more."""
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import polars
+import pytest
+
+from ulmfit.classifier import TextClassifier
+from ulmfit.config import ClassifierConfig
+from ulmfit.language_model import LanguageModel
+from ulmfit.runtime import Runtime
+from ulmfit.scoring import score_file
+from ulmfit.text.tables import DataError
+
+CSV = 'id,text,"a, b"\n007,"great, ""so"" great",x\n1,awful,\n2,"two\nlines",z\n'
+
+
+@pytest.fixture
+def classifier(lm: LanguageModel) -> TextClassifier:
+    return TextClassifier.create(lm, ("bad", "good"), ClassifierConfig())
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> str:
+    (tmp_path / "in.csv").write_text(CSV)
+    return str(tmp_path / "in.csv")
+
+
+def silent(line: str) -> None: ...
+
+
+def score(
+    classifier: TextClassifier, source: str, out: Path | None, runtime: Runtime, **more: bool
+) -> None:
+    score_file(classifier, source, out and str(out), None, runtime, say=silent, **more)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"])
+def test_columns_and_rows_stay_in_order(
+    suffix: str, classifier: TextClassifier, table: str, runtime: Runtime, tmp_path: Path
+) -> None:
+    out = tmp_path / "new folder" / f"out{suffix}"
+    score(classifier, table, out, runtime)
+    readers = {
+        ".csv": lambda: polars.read_csv(out, infer_schema=False),
+        ".tsv": lambda: polars.read_csv(out, separator="\t", infer_schema=False),
+        ".parquet": lambda: polars.read_parquet(out),
+    }
+    frame = readers.get(suffix, lambda: polars.read_ndjson(out))()
+    assert frame.columns == ["id", "text", "a, b", "prediction", "probability"]
+    assert frame["id"].to_list() == ["007", "1", "2"]
+    texts = ['great, "so" great', "awful", "two\nlines"]
+    assert frame["text"].to_list() == texts
+    wanted = classifier.predict(texts, runtime)
+    assert frame["prediction"].to_list() == [p.label for p in wanted]
+    found = [float(p) for p in frame["probability"]]
+    assert found == pytest.approx([p.probability for p in wanted], abs=1e-5)
+
+
+def test_standard_streams(
+    classifier: TextClassifier,
+    table: str,
+    runtime: Runtime,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    score(classifier, table, None, runtime)
+    plain = capsys.readouterr().out
+    assert plain.startswith('id,text,"a, b",prediction,probability\n007,')
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(CSV.encode())))
+    score(classifier, "-", None, runtime)
+    assert capsys.readouterr().out == plain
+    score(classifier, table, None, runtime, as_json=True)
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["id"] for row in rows] == ["007", "1", "2"]
+    assert rows[0].keys() == {"id", "text", "a, b", "prediction", "probability"}
+
+
+@pytest.mark.parametrize(
+    ("content", "out", "reason"),
+    [
+        ("text,prediction\na,b\n", None, "prediction"),
+        ("id,words\n1,a\n", None, "--text-column"),
+        ("text\na\n", "out.xlsx", r"out\.xlsx.*\.csv"),
+        ("text\na\n", "out", r"\.csv"),
+        ("id,text\n1,a\n2,\n", None, r"no text in 1 row \(2\)"),
+        ("", None, "empty"),
+    ],
+)
+def test_bad_tables_are_refused_and_nothing_is_written(
+    content: str,
+    out: str | None,
+    reason: str,
+    classifier: TextClassifier,
+    runtime: Runtime,
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "in.csv").write_text(content)
+    with pytest.raises(DataError, match=reason):
+        score(classifier, str(tmp_path / "in.csv"), out and tmp_path / out, runtime)  # type: ignore[arg-type]
+    assert [p.name for p in tmp_path.iterdir()] == ["in.csv"]
+
+
+def test_errors_of_standard_input_call_it_so(
+    classifier: TextClassifier, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for content in (b"", b"id\n1\n", b"text\n\xff\n"):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+        with pytest.raises(DataError, match="standard input"):
+            score(classifier, "-", None, runtime)
+
+
+def test_the_file_read_may_be_written(
+    classifier: TextClassifier, table: str, runtime: Runtime
+) -> None:
+    score(classifier, table, Path(table), runtime)
+    assert Path(table).read_text().startswith('id,text,"a, b",prediction,probability\n')

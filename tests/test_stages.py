@@ -1,0 +1,296 @@
+"""From documents to a saved classifier: every path, interruptions, and what must not leak."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny import TINY, TINY_FIT
+
+import ulmfit
+from ulmfit import stages
+from ulmfit.checkpoint import CheckpointError, load_json
+from ulmfit.classifier import Classifier, Ensemble, TextClassifier
+from ulmfit.config import FitConfig, PretrainConfig, RuntimeConfig, TokenizerConfig
+from ulmfit.language_model import LanguageModel
+from ulmfit.run import Run
+from ulmfit.runtime import Runtime
+from ulmfit.text.corpus import Document
+
+Fit = Callable[..., Classifier]
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def fit(reviews: list[Document], lm_directory: Path, tmp_path: Path, said: list[str]) -> Fit:
+    """`stages.fit` on the tiny corpus; settings of the FitConfig are given by name."""
+
+    def run(*, out: str = "run", lm: dict = {}, classifier: dict = {}, **more: Any) -> Classifier:  # noqa: B006
+        given = {k: more.pop(k) for k in list(more) if k in ("valid", "test", "overwrite")}
+        config = replace(TINY_FIT, **{"pretrained": str(lm_directory)} | more)
+        config = replace(
+            config, lm=replace(config.lm, **lm), classifier=replace(config.classifier, **classifier)
+        )
+        return stages.fit(
+            reviews[:48],
+            config=config,
+            runtime=RuntimeConfig(device="cpu"),
+            out=tmp_path / out,
+            say=said.append,
+            **{"test": reviews[48:]} | given,
+        )
+
+    return run
+
+
+def probabilities(classifier: Classifier, reviews: list[Document], runtime: Runtime) -> np.ndarray:
+    return classifier.probabilities([d.text for d in reviews], runtime)
+
+
+@pytest.mark.parametrize("directions", ["forward", "backward", "both"])
+def test_saved_and_loaded_it_predicts_the_same(
+    directions: str, fit: Fit, reviews: list[Document], runtime: Runtime, tmp_path: Path
+) -> None:
+    classifier = fit(directions=directions)
+    assert isinstance(classifier, Ensemble if directions == "both" else TextClassifier)
+    assert classifier.labels == ("bad", "good")
+    loaded = ulmfit.load(tmp_path / "run")
+    assert type(loaded) is type(classifier)
+    expected = probabilities(classifier, reviews, runtime)
+    assert np.array_equal(probabilities(loaded, reviews, runtime), expected)
+    parts = ("forward", "backward") if directions == "both" else (directions,)
+    for direction in parts:
+        for kind in ("language_model", "classifier"):
+            assert (tmp_path / "run" / direction / kind / "model.safetensors").exists()
+    files = {p.name for p in (tmp_path / "run").iterdir()}
+    assert files == {"config.json", "metrics.jsonl", *parts}
+    record = load_json(tmp_path / "run" / "config.json")
+    assert record["finished"] and record["results"].keys() == {"validation", "test"}
+    assert record["results"]["test"]["documents"] == 12
+
+
+def test_without_a_pretrained_model(
+    fit: Fit, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("ulmfit.pretrained.SMALL", TINY)
+    fit(pretrained="none", tokenizer=TokenizerConfig(min_freq=2, rules="clean"))
+    lm = LanguageModel.load(tmp_path / "run" / "forward" / "language_model")
+    assert lm.tokenizer.config.rules == "clean" and "great" in lm.tokenizer.vocab
+
+
+def test_without_finetuning_the_encoder_starts_as_it_was(
+    fit: Fit, lm: LanguageModel, tmp_path: Path
+) -> None:
+    fit(finetune=False)
+    assert not (tmp_path / "run" / "forward" / "language_model").exists()
+    assert TextClassifier.load(tmp_path / "run/forward/classifier").tokenizer == lm.tokenizer
+
+
+def test_the_quick_path_has_two_phases(fit: Fit, said: list[str]) -> None:
+    fit(finetune=False, classifier={"unfreezing": "quick"})
+    (plan,) = [line for line in said if line.startswith("classifier, forward")]
+    assert len(plan.splitlines()) == 2 + 2
+
+
+def test_the_classifier_has_its_language_models_vocabulary(fit: Fit, tmp_path: Path) -> None:
+    fit()
+    lm, classifier = (
+        ulmfit.load(tmp_path / "run" / "forward" / k) for k in ("language_model", "classifier")
+    )
+    assert lm.tokenizer == classifier.tokenizer
+
+
+def test_a_tiny_classifier_learns_its_training_set_by_heart(
+    fit: Fit, reviews: list[Document], runtime: Runtime
+) -> None:
+    classifier = fit(
+        finetune=False,
+        classifier={
+            "dropout_scale": 0.0,
+            "epochs": (1, 1, 1, 40),
+            "lr": 0.4,
+            "bptt": 30,
+            "lr_decay": 1.0,
+            "ar": 0.0,
+            "tar": 0.0,
+            "batch_size": 8,
+            "lr_divisors": (1, 1, 1, 1),
+            "weight_decay": 0.0,
+            "valid_fraction": 0.0,
+        },
+    )
+    assert classifier.evaluate(reviews[:48], runtime)["accuracy"] == 1.0
+
+
+@pytest.mark.parametrize("transductive", [False, True])
+def test_test_texts_reach_the_language_model_only_when_told(
+    transductive: bool, fit: Fit, reviews: list[Document], tmp_path: Path
+) -> None:
+    test = [Document(f"{d.text} zyzzyva", d.label) for d in reviews[48:]]
+    valid = [Document(f"{d.text} quokka", d.label) for d in reviews[:12]]
+    fit(test=test, valid=valid, transductive=transductive)
+    vocab = LanguageModel.load(tmp_path / "run/forward/language_model").tokenizer.vocab
+    assert {"zyzzyva", "quokka"} & set(vocab) == ({"zyzzyva", "quokka"} if transductive else set())
+
+
+# ---- interruptions ----
+
+
+class Killed(BaseException):
+    pass
+
+
+def killer(function: Callable, after: int) -> Callable:
+    calls = 0
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls > after:
+            raise Killed
+        return function(*args, **kwargs)
+
+    return run
+
+
+def test_the_same_command_goes_on(
+    fit: Fit,
+    reviews: list[Document],
+    runtime: Runtime,
+    said: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Killed inside both trainings, between them and before the end: the same bits as in one go."""
+    monkeypatch.setattr("ulmfit.training.resume.SAVE_EVERY_S", 0.0)
+    whole = probabilities(fit(out="whole", directions="both"), reviews, runtime)
+    for target, after in (
+        ("lm_loss", 3),
+        ("classifier_stage", 0),
+        ("classifier_loss", 9),
+        ("lm_loss", 15),
+        ("Ensemble", 0),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(stages, target, killer(getattr(stages, target), after))
+            with pytest.raises(Killed):
+                fit(directions="both")
+        torch.rand(7)  # another process, another random state
+        with pytest.raises(CheckpointError, match="not finished"):
+            ulmfit.load(tmp_path / "run")
+    with pytest.raises(CheckpointError, match="other settings"):
+        fit(directions="forward")
+    said.clear()
+    resumed = fit(directions="both")
+    assert any("going on" in line for line in said)
+    assert np.array_equal(probabilities(resumed, reviews, runtime), whole)
+
+
+def test_a_finished_run_is_refused_and_overwritten_when_told(fit: Fit, tmp_path: Path) -> None:
+    fit(finetune=False)
+    with pytest.raises(CheckpointError, match="finished run"):
+        fit(finetune=False)
+    fit(finetune=False, overwrite=True)
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        {"pretrained": "nosuch"},
+        {"test": [Document("x", "new")]},
+        {"classifier": {"keep": "best"}},
+        {"classifier": {"epochs": (1,)}},
+    ],
+    ids=str,
+)
+def test_a_mistake_costs_neither_time_nor_the_run_that_is_there(
+    mistake: dict, fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit(finetune=False)
+    monkeypatch.setattr(stages, "finetune_lm", killer(stages.finetune_lm, 0))
+    with pytest.raises(ValueError):
+        fit(**mistake, overwrite=True)
+    assert (tmp_path / "run" / "forward" / "classifier" / "model.safetensors").exists()
+
+
+def test_the_model_one_starts_from_is_not_overwritten(fit: Fit, tmp_path: Path) -> None:
+    fit()
+    for start in ("run", "run/forward/language_model"):
+        with pytest.raises(ValueError, match="give another --out"):
+            fit(pretrained=str(tmp_path / start), finetune=False, overwrite=True)
+    assert (tmp_path / "run" / "forward" / "language_model" / "model.safetensors").exists()
+
+
+# ---- the best epoch, dry runs, pre-training ----
+
+
+def test_the_best_epoch_needs_many_to_choose_by(
+    fit: Fit,
+    reviews: list[Document],
+    runtime: Runtime,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(ValueError, match=r"keep=best.*200 documents.*not 12"):
+        fit(finetune=False, classifier={"keep": "best"}, valid=reviews[48:], test=[])
+    accuracies = iter([0.1, 0.9, *[0.2] * 100])
+    monkeypatch.setattr(stages, "BEST_NEEDS_DOCUMENTS", 12)
+    seen: list[dict[str, torch.Tensor]] = []
+    real = TextClassifier.evaluate
+
+    def evaluate(self: TextClassifier, *args: Any, **kwargs: Any) -> dict[str, float]:
+        seen.append({n: t.clone() for n, t in self.net.state_dict().items()})
+        return real(self, *args, **kwargs) | {"accuracy": next(accuracies)}
+
+    monkeypatch.setattr(TextClassifier, "evaluate", evaluate)
+    made = fit(finetune=False, classifier={"keep": "best"}, valid=reviews[48:], test=[])
+    assert isinstance(made, TextClassifier)
+    assert all(torch.equal(t, seen[1][n]) for n, t in made.net.state_dict().items())
+    assert any(not torch.equal(t, seen[-2][n]) for n, t in made.net.state_dict().items())
+
+
+def test_a_dry_run_plans_and_trains_nothing(
+    reviews: list[Document], lm_directory: Path, said: list[str], tmp_path: Path
+) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    config = replace(TINY_FIT, pretrained=str(lm_directory))
+    runtime = RuntimeConfig(device="cpu")
+    stages.dry_run(reviews, config=config, runtime=runtime, say=said.append)
+    assert sorted(tmp_path.rglob("*")) == before
+    text = "\n".join(said)
+    for part in ("device cpu", "language model, forward", "classifier, forward", "M parameters",
+                 "frozen", "minutes"):  # fmt: skip
+        assert part in text
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_pretraining_makes_a_model_to_start_from(
+    direction: str, fit: Fit, reviews: list[Document], runtime: Runtime, tmp_path: Path
+) -> None:
+    run = Run.open(tmp_path / "lm", {}, "")
+    made = stages.pretrain_lm(
+        reviews,
+        model=replace(TINY, direction=direction),
+        tokenizer=TokenizerConfig(min_freq=2),
+        config=PretrainConfig(batch_size=4, bptt=10, negatives=8, valid_fraction=0.2),
+        runtime=runtime,
+        run=run,
+    )
+    saved = LanguageModel.load(tmp_path / "lm" / direction / "language_model")
+    for name, tensor in made.net.state_dict().items():
+        assert torch.equal(tensor, saved.net.state_dict()[name])
+    run.finish({})
+    card = load_json(tmp_path / "lm" / direction / "language_model" / "config.json")["card"]
+    assert card["last"]["valid_perplexity"] > 1
+    fit(pretrained=str(tmp_path / "lm"), directions=direction, finetune=False)
+
+
+def test_the_default_config_is_the_documented_one() -> None:
+    assert FitConfig().directions == "forward" and FitConfig().classifier.keep == "last"

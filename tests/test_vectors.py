@@ -1,0 +1,64 @@
+"""Where an embedding may start: neighbours in text, or another model's words."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny import TINY
+
+from ulmfit.config import ModelConfig
+from ulmfit.language_model import LanguageModel
+from ulmfit.text.corpus import Corpus, Document
+from ulmfit.text.tokenizer import Tokenizer
+from ulmfit.vectors import SPREAD, init_embeddings, skipgram
+
+
+@pytest.fixture
+def corpus(reviews: list[Document], tokenizer: Tokenizer) -> Corpus:
+    return Corpus.build(reviews, tokenizer)
+
+
+def test_rows_of_another_model_are_copied(
+    lm: LanguageModel, lm_directory: Path, corpus: Corpus
+) -> None:
+    vocab = (*lm.tokenizer.vocab[:12], "unheard")
+    new = LanguageModel.create(Tokenizer(lm.tokenizer.config, vocab), TINY)
+    random_row = new.net.encoder.embedding.weight[12].clone()
+    init_embeddings(new, str(lm_directory), corpus.subset([]), 0)
+    weight = new.net.encoder.embedding.weight
+    assert torch.equal(weight[:12], lm.net.encoder.embedding.weight[:12])
+    assert torch.equal(weight[12], random_row)
+
+
+def test_the_bias_is_the_log_frequency(
+    lm: LanguageModel, lm_directory: Path, corpus: Corpus
+) -> None:
+    init_embeddings(lm, str(lm_directory), corpus, 0)
+    counts = np.bincount(corpus.ids, minlength=len(lm.tokenizer)) + 1
+    wanted = torch.from_numpy(np.log(counts / counts.sum())).float()
+    torch.testing.assert_close(lm.net.decoder_bias.data, wanted)
+
+
+def test_other_sizes_are_refused(lm_directory: Path, corpus: Corpus, tokenizer: Tokenizer) -> None:
+    other = LanguageModel.create(tokenizer, ModelConfig(10, 12, 2))
+    with pytest.raises(ValueError, match=r"8 numbers, this model 10"):
+        init_embeddings(other, str(lm_directory), corpus, 0)
+
+
+def test_without_gensim_the_extra_is_named(
+    lm: LanguageModel, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "gensim.models", None)
+    with pytest.raises(ImportError, match=r"ulmfit\[vectors\]"):
+        init_embeddings(lm, "skipgram", corpus, 0)
+
+
+def test_skipgram_vectors(corpus: Corpus, tokenizer: Tokenizer) -> None:
+    pytest.importorskip("gensim")
+    vectors = skipgram(corpus, len(tokenizer), 8, seed=1)
+    assert vectors.shape == (len(tokenizer), 8) and vectors.dtype == np.float32
+    seen = np.bincount(corpus.ids, minlength=len(tokenizer)) > 0
+    assert np.array_equal(vectors.any(axis=1), seen)
+    assert vectors[seen].std() == pytest.approx(SPREAD, rel=1e-4)

@@ -1,0 +1,117 @@
+"""Who is trained on, who is held out, and that nobody is both."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+
+from ulmfit.config import ClassifierConfig, FitConfig
+from ulmfit.text.corpus import Document
+from ulmfit.text.splits import Parts, check_labels, distinct, divide, hold_out, without
+
+
+def documents(n: int, label: str = "a", start: int = 0) -> list[Document]:
+    return [Document(f"text {label} {i}", label) for i in range(start, start + n)]
+
+
+MANY = documents(100) + documents(50, "b") + documents(2, "c")
+
+
+def test_holding_out_is_stratified_seeded_and_loses_nothing() -> None:
+    rest, held = hold_out(MANY, 0.1, 0)
+    assert Counter(d.label for d in held) == {"a": 10, "b": 5, "c": 1}
+    assert sorted(map(str, rest + held)) == sorted(map(str, MANY))
+    assert rest == [d for d in MANY if d not in held]  # in their order
+    assert hold_out(MANY, 0.1, 0) == (rest, held)
+    assert hold_out(MANY, 0.1, 1)[1] != held
+    assert hold_out(MANY, 0.0, 0) == (MANY, [])
+
+
+def test_equal_texts_stay_together() -> None:
+    doubled = MANY + MANY[:40]
+    for seed in range(5):
+        rest, held = hold_out(doubled, 0.2, seed)
+        assert not {d.text for d in rest} & {d.text for d in held}
+        assert len(rest) + len(held) == len(doubled)
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 1.0, 7.0])
+def test_fractions_are_fractions(fraction: float) -> None:
+    with pytest.raises(ValueError, match=r"\[0, 1\)"):
+        hold_out(MANY, fraction, 0)
+
+
+def test_distinct_and_without() -> None:
+    a, b, again = Document("a", "x"), Document("b", "x"), Document("a", "y")
+    assert sorted(map(str, distinct([a, b, again]))) == sorted(map(str, [a, b]))
+    assert without([a, b, again], [Document("a")]) == [b]
+
+
+def parts(
+    labelled: list[Document],
+    unlabelled: Sequence[Document] = (),
+    valid: list[Document] | None = None,
+    test: Sequence[Document] = (),
+    **config: bool,
+) -> tuple[Parts, list[str]]:
+    said: list[str] = []
+    settings = FitConfig(classifier=ClassifierConfig(valid_fraction=0.2), **config)  # type: ignore[arg-type]
+    return divide(labelled, unlabelled, valid, test, settings, 0, said.append), said
+
+
+def texts(documents: list[Document]) -> set[str]:
+    return {d.text for d in documents}
+
+
+def test_held_out_texts_stay_out_of_everything() -> None:
+    test = documents(10, "a", 95) + documents(3, "b")  # partly among the labelled
+    more = [Document(d.text) for d in [*documents(20, "x"), *test]]
+    made, said = parts(MANY, more, test=test)
+    held = texts(made.valid) | texts(made.test)
+    assert made.test == test and made.valid
+    assert not held & (texts(made.train) | texts(made.texts))
+    assert texts(made.texts) == texts([*made.train, *documents(20, "x")])
+    assert any("8 labelled documents occur in the test set" in line for line in said)
+    assert any("kept out of the language model" in line for line in said)
+
+
+def test_transductive_lets_their_texts_in_but_not_their_labels() -> None:
+    test = documents(5, "a", 200)
+    made, _ = parts(MANY, test=test, transductive=True)
+    assert texts(made.test) | texts(made.valid) <= texts(made.texts)
+    assert not (texts(made.test) | texts(made.valid)) & texts(made.train)
+
+
+def test_given_validation_is_used_as_it_is() -> None:
+    valid = documents(4, "b", 400)
+    assert parts(MANY, valid=valid)[0].valid == valid
+    assert parts(MANY, valid=[])[0].valid == []
+    assert parts(MANY, valid=[])[0].train == MANY
+
+
+def test_labelled_without_labels_are_texts() -> None:
+    nameless = [Document("nameless")]
+    made, said = parts(MANY + nameless)
+    assert "nameless" in texts(made.texts) and "nameless" not in texts(made.train)
+    assert "no label" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("labelled", "reason"),
+    [
+        ([], "at least two labels"),
+        (documents(9), r"at least two labels; found \['a'\]"),
+        ([*documents(9), Document("x", "lonely")], "single example.*lonely"),
+    ],
+)
+def test_nothing_to_learn_is_said(labelled: list[Document], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        check_labels(labelled)
+    with pytest.raises(ValueError, match=reason):
+        parts(labelled)
+
+
+def test_labels_never_seen_are_refused() -> None:
+    for name in ("valid", "test"):
+        with pytest.raises(ValueError, match="labels that the training set lacks: new"):
+            parts(MANY, **{name: [Document("x", "new")]})  # type: ignore[arg-type]

@@ -1,0 +1,308 @@
+"""The loop: fastai's optimizer to the number, freezing, schedules, and resuming to the bit."""
+
+import json
+import math
+from collections.abc import Callable
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny import TINY
+from torch import Tensor, nn
+
+from ulmfit.config import CLASSIFIER_DROPOUT, LM_DROPOUT, NO_DROPOUT
+from ulmfit.nn.heads import ClassifierNet, LMNet
+from ulmfit.nn.kernels.sampled_cross_entropy import NegativeSampler
+from ulmfit.nn.losses import classifier_loss, lm_loss
+from ulmfit.runtime import Runtime
+from ulmfit.text.batches import DocumentBatches, LMBatches
+from ulmfit.text.corpus import Corpus, Document
+from ulmfit.text.tokenizer import Tokenizer
+from ulmfit.training.log import Log
+from ulmfit.training.loop import Optim, build_optimizer, evaluate_loss, fit, freeze, set_rates
+from ulmfit.training.phases import Phase
+from ulmfit.training.resume import ResumePoint
+from ulmfit.training.schedule import OneCycle
+
+
+class Golden(nn.Module):
+    """The net that fastai's twenty steps were recorded with."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(4, 3, batch_first=True)
+        self.m = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3), nn.Linear(3, 2))
+
+    def layer_groups(self) -> dict[str, list[nn.Parameter]]:
+        return {"lstm": list(self.lstm.parameters()), "rest": list(self.m.parameters())}
+
+
+def test_twenty_steps_of_adam_are_fastais(goldens: Path, runtime: Runtime) -> None:
+    recorded = json.loads((goldens / "adam_20_steps.json").read_text())
+    tensors = load_file(goldens / "adam_20_steps.safetensors")
+    net, steps = Golden(), recorded["steps"]
+    parameters = dict(net.named_parameters())
+    assert list(parameters) == recorded["names"]
+    for name, parameter in parameters.items():
+        parameter.data.copy_(tensors[f"p0.{name}"])
+    optimizer = build_optimizer(net, steps[0]["wd"], runtime)
+    for number, step in enumerate(steps):
+        set_rates(optimizer, step["lr"], step["mom"])
+        for name, parameter in parameters.items():
+            parameter.grad = tensors[f"g{number:02}.{name}"].clone()
+        optimizer.step()
+        for name, parameter in parameters.items():
+            torch.testing.assert_close(
+                parameter.detach(), tensors[f"p{number + 1:02}.{name}"], atol=1e-6, rtol=1e-5
+            )
+
+
+def test_what_decays_is_what_fastai_decays(goldens: Path, runtime: Runtime) -> None:
+    """LSTM biases do (fastai's `nn.LSTM.bias` is a flag), BatchNorm and other biases do not."""
+    wanted = json.loads((goldens / "adam_20_steps.json").read_text())["do_wd"]
+    net = Golden()
+    assert decayed(net, runtime) == {name for name, decays in wanted.items() if decays}
+    lm = LMNet(20, TINY, NO_DROPOUT)
+    assert decayed(lm, runtime) == {n for n, _ in lm.named_parameters()} - {"decoder_bias"}
+    classifier = ClassifierNet(20, TINY, NO_DROPOUT, 2)
+    exempt = {n for n, _ in classifier.named_parameters()} - decayed(classifier, runtime)
+    assert exempt == {f"head.norms.{i}.{kind}" for i in (0, 1) for kind in ("weight", "bias")}
+
+
+def decayed(net: nn.Module, runtime: Runtime) -> set[str]:
+    names = {id(p): name for name, p in net.named_parameters()}
+    groups = build_optimizer(net, 0.1, runtime).param_groups
+    assert sorted(id(p) for g in groups for p in g["params"]) == sorted(names)  # each once
+    return {names[id(p)] for g in groups if g["weight_decay"] for p in g["params"]}
+
+
+# ---- the two trainings of the library, as small as they go ----
+
+
+Training = Callable[..., nn.Module]
+FROZEN_FIRST = [
+    Phase(1.0, (0.0, 0.0, 1e-2), OneCycle()),
+    Phase(1.5, (1e-3, 2e-3, 4e-3), OneCycle()),
+]
+
+
+@pytest.fixture
+def train_lm(reviews: list[Document], tokenizer: Tokenizer, runtime: Runtime) -> Training:
+    """Dropout, carried state and the sampled softmax: all that draws random numbers."""
+    corpus = Corpus.build(reviews[:30], tokenizer)
+    counts = torch.bincount(torch.from_numpy(corpus.ids.astype("int64")), minlength=len(tokenizer))
+    loss = partial(lm_loss, sampler=NegativeSampler(counts, 16))
+    batches = LMBatches(corpus, 4, 10, shuffle=True)
+    make = partial(LMNet, len(tokenizer), TINY, LM_DROPOUT)
+    return partial(train, make, loss, batches, runtime)
+
+
+@pytest.fixture
+def train_classifier(reviews: list[Document], tokenizer: Tokenizer, runtime: Runtime) -> Training:
+    corpus = Corpus.build(reviews, tokenizer)
+    batches = DocumentBatches(corpus, 8, shuffle=True)
+    make = partial(ClassifierNet, len(tokenizer), TINY, CLASSIFIER_DROPOUT, 2, bptt=5)
+    return partial(train, make, classifier_loss, batches, runtime, groups=4)
+
+
+def train(
+    make: Callable[[], nn.Module],
+    loss_fn: Any,
+    batches: Any,
+    runtime: Runtime,
+    *,
+    groups: int = 3,
+    resume: ResumePoint | None = None,
+    stop_at: int | None = None,
+    after_epoch: Callable[[], None] = lambda: None,
+    seed: int = 3,
+    watch: Callable[[nn.Module, int], None] = lambda net, step: None,
+) -> nn.Module:
+    """`stop_at`: the loss of that step, counted from 0, raises."""
+    torch.manual_seed(seed)
+    net, steps = make(), count()
+
+    def loss_or_stop(model: Any, batch: Any, carry: Any) -> Any:
+        step = next(steps)
+        watch(net, step)
+        if step == stop_at:
+            raise KeyboardInterrupt
+        return loss_fn(model, batch, carry)
+
+    def evaluate() -> dict[str, float]:
+        after_epoch()
+        torch.rand(1)  # whatever evaluation draws must not matter after a resumption either
+        net.eval()
+        return {}
+
+    fit(
+        net,
+        loss_or_stop,
+        batches,
+        [Phase(p.epochs, (0.0,) * (groups - 3) + p.lrs, p.schedule) for p in FROZEN_FIRST],
+        optim=Optim(0.1, 0.5),
+        runtime=runtime,
+        log=Log("test"),
+        evaluate=evaluate,
+        resume=resume,
+        description="",
+    )
+    return net
+
+
+def state(net: nn.Module) -> dict[str, Tensor]:
+    return {name: t.clone() for name, t in net.state_dict().items()}
+
+
+def same_bits(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[n], b[n]) for n in a)
+
+
+@pytest.mark.parametrize("kind", ["lm", "classifier"])
+@pytest.mark.parametrize(
+    ("save_every", "stops"),
+    [(0.0, (1, 8)), (0.0, (12,)), (math.inf, (18, 1)), (0.0, (2, 2, 2, 2))],
+)
+def test_interrupted_and_resumed_is_uninterrupted(
+    kind: str,
+    save_every: float,
+    stops: tuple[int, ...],
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """To the bit, wherever it stopped, also when the last save is steps behind."""
+    monkeypatch.setattr("ulmfit.training.resume.SAVE_EVERY_S", save_every)
+    training: Training = request.getfixturevalue(f"train_{kind}")
+    whole = state(training())
+    point = tmp_path / "resume" / "point.safetensors"
+    for number, stop in enumerate(stops):  # another process has another random state
+        with pytest.raises(KeyboardInterrupt):
+            training(resume=ResumePoint(point, "a"), stop_at=stop, seed=3 if number == 0 else 99)
+    resumed = state(training(resume=ResumePoint(point, "a"), seed=99))
+    assert same_bits(whole, resumed)
+
+
+def test_stopped_while_evaluating_trains_that_epoch_again(
+    train_lm: Training, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ulmfit.training.resume.SAVE_EVERY_S", 0.0)
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    whole = state(train_lm())
+    with pytest.raises(KeyboardInterrupt):
+        train_lm(resume=ResumePoint(tmp_path / "point", "a"), after_epoch=stop)
+    assert same_bits(whole, state(train_lm(resume=ResumePoint(tmp_path / "point", "a"), seed=9)))
+
+
+def test_a_finished_training_is_not_repeated(train_lm: Training, tmp_path: Path) -> None:
+    first = state(train_lm(resume=ResumePoint(tmp_path / "point", "a")))
+    again = train_lm(resume=ResumePoint(tmp_path / "point", "a"), stop_at=0, seed=9)
+    assert same_bits(first, state(again))
+
+
+@pytest.mark.parametrize("kind", ["lm", "classifier"])
+def test_frozen_groups_keep_their_bits(kind: str, request: pytest.FixtureRequest) -> None:
+    seen: list[dict[str, Tensor]] = []
+
+    def watch(net: nn.Module, step: int) -> None:
+        *frozen, _ = net.layer_groups().values()  # type: ignore[operator]
+        parameters = [p for group in frozen for p in group]
+        seen.append({str(i): p.detach().clone() for i, p in enumerate(parameters)})
+
+    net: Any = request.getfixturevalue(f"train_{kind}")(watch=watch)
+    steps = len(seen) * 2 // 5  # the first of 1 + 1.5 epochs
+    assert same_bits(seen[0], seen[steps])
+    assert not same_bits(seen[0], seen[-1])
+    assert all(p.requires_grad for p in net.parameters())  # as it was found
+    assert not net.training
+
+
+# ---- steps, positions, carry ----
+
+
+class Line(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.low, self.high = nn.Linear(1, 1), nn.Linear(1, 1)
+
+    def layer_groups(self) -> dict[str, list[nn.Parameter]]:
+        return {"low": list(self.low.parameters()), "high": list(self.high.parameters())}
+
+
+class Numbers:
+    """Batch k of epoch e is the pair (e, k)."""
+
+    steps_per_epoch = 4
+
+    def epoch(self, epoch: int, start: int = 0) -> Any:
+        return (Pair(torch.tensor([epoch]), torch.tensor([k])) for k in range(start, 4))
+
+
+class Pair(tuple):
+    def __new__(cls, *tensors: Tensor) -> "Pair":
+        return super().__new__(cls, tensors)
+
+
+class Value:
+    def __init__(self, total: Tensor) -> None:
+        self.total, self.main, self.count = total, total.detach(), 1
+
+
+def test_steps_positions_and_carry(runtime: Runtime) -> None:
+    seen: list[tuple] = []
+    lrs: list[float] = []
+
+    def loss(net: Line, batch: Pair, carry: Any) -> Any:
+        seen.append((int(batch[0]), int(batch[1]), carry))
+        return Value((net.high(net.low(torch.ones(1, 1))) ** 2).sum()), (carry or 0) + 1
+
+    def halves(progress: float) -> tuple[float, float]:
+        lrs.append(progress)
+        return 1.0, 0.5
+
+    net, epochs = Line(), []
+    phases = [Phase(1.5, (0.0, 0.1), halves), Phase(1.0, (0.1, 0.1), halves)]
+    fit(
+        net,
+        loss,
+        Numbers(),
+        phases,
+        optim=Optim(0.0),
+        runtime=runtime,
+        log=Log("test"),
+        evaluate=lambda: epochs.append(len(seen)) or {},
+        description="",
+    )
+    first = [(0, k, k or None) for k in range(4)] + [(1, 0, None), (1, 1, 1)]
+    # A phase that ends inside an epoch is followed by a new epoch; the state starts blind there.
+    assert seen == first + [(2, k, k or None) for k in range(4)]
+    assert lrs == [k / 6 for k in range(6)] + [k / 4 for k in range(4)]
+    assert epochs == [4, 6, 10]
+
+
+def test_evaluation_counts_every_target_once(
+    reviews: list[Document], tokenizer: Tokenizer, runtime: Runtime
+) -> None:
+    corpus = Corpus.build(reviews[:9], tokenizer)
+    net = LMNet(len(tokenizer), TINY, LM_DROPOUT).train()
+    batches = LMBatches(corpus, 1, 7, shuffle=False)
+    found = evaluate_loss(net, partial(lm_loss, ar=1.0, tar=1.0), batches, runtime)
+    ids = torch.from_numpy(corpus.ids.astype("int64"))
+    with torch.no_grad():
+        logits = net.logits(net.eval()(ids[None, :-1]).raw[0])
+    assert found == pytest.approx(float(nn.functional.cross_entropy(logits, ids[1:])), rel=1e-5)
+
+
+def test_freezing_forgets_gradients_of_the_phase_before() -> None:
+    net = Line()
+    net.high(net.low(torch.ones(1, 1))).sum().backward()
+    freeze(net, (0.0, 1.0))
+    assert all(p.grad is None for p in net.parameters())
+    assert [p.requires_grad for p in net.parameters()] == [False, False, True, True]

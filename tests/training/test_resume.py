@@ -1,0 +1,78 @@
+"""The saved state of an unfinished training: whole, or refused with a reason."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from ulmfit.checkpoint import CheckpointError
+from ulmfit.runtime import Runtime
+from ulmfit.training import resume
+from ulmfit.training.resume import Position, ResumePoint
+
+
+def trained(steps: int = 2) -> tuple[torch.nn.Linear, torch.optim.AdamW]:
+    net = torch.nn.Linear(3, 2)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=0.1)
+    for _ in range(steps):
+        net(torch.randn(4, 3)).square().sum().backward()
+        optimizer.step()
+    return net, optimizer
+
+
+CARRY = [(torch.ones(1, 2, 3), torch.zeros(1, 2, 3)), (torch.ones(1, 2, 5), torch.ones(1, 2, 5))]
+
+
+def test_everything_comes_back(tmp_path: Path, runtime: Runtime) -> None:
+    net, optimizer = trained()
+    ResumePoint(tmp_path / "p", "me").save(net, optimizer, runtime, Position(1, 7), CARRY)
+    drawn = torch.rand(3)
+    other, its_optimizer = trained(0)
+    position, carry = ResumePoint(tmp_path / "p", "me").load(other, its_optimizer, runtime)
+    assert position == Position(1, 7)
+    torch.testing.assert_close(carry, CARRY, rtol=0, atol=0)
+    assert torch.equal(torch.rand(3), drawn)
+    assert torch.equal(other.weight, net.weight)
+    for key, value in optimizer.state_dict()["state"][0].items():
+        assert torch.equal(its_optimizer.state_dict()["state"][0][key], value), key
+
+
+def test_without_a_file_it_is_the_beginning(tmp_path: Path, runtime: Runtime) -> None:
+    assert ResumePoint(tmp_path / "p", "me").load(*trained(), runtime) == (Position(0, 0), None)
+
+
+def test_a_state_without_carry(tmp_path: Path, runtime: Runtime) -> None:
+    point = ResumePoint(tmp_path / "p", "me")
+    point.save(*trained(0), runtime, Position(0, 0), None)  # nor optimizer state yet
+    assert point.load(*trained(0), runtime) == (Position(0, 0), None)
+
+
+def test_another_run_and_damage_are_refused(tmp_path: Path, runtime: Runtime) -> None:
+    path = tmp_path / "p"
+    ResumePoint(path, "me").save(*trained(), runtime, Position(), CARRY)
+    with pytest.raises(CheckpointError, match="other settings or data"):
+        ResumePoint(path, "you").load(*trained(), runtime)
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(CheckpointError, match=r"damaged.*delete it"):
+        ResumePoint(path, "me").load(*trained(), runtime)
+
+
+def test_due_now_and_then(
+    tmp_path: Path, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(resume.time, "monotonic", lambda: now)
+    point = ResumePoint(tmp_path / "p", "me")
+    assert not point.due()
+    now += resume.SAVE_EVERY_S
+    assert point.due()
+    point.save(*trained(), runtime, Position(), None)
+    assert not point.due()
+
+
+def test_clear(tmp_path: Path, runtime: Runtime) -> None:
+    point = ResumePoint(tmp_path / "p", "me")
+    point.clear()  # nothing there: nothing wrong
+    point.save(*trained(), runtime, Position(), None)
+    point.clear()
+    assert list(tmp_path.iterdir()) == []

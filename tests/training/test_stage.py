@@ -1,0 +1,113 @@
+"""A stage: printed before it is run, measured on a copy, and its best epoch kept."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import TINY
+from torch import nn
+
+from ulmfit.config import NO_DROPOUT
+from ulmfit.nn.heads import LMNet
+from ulmfit.nn.losses import lm_loss
+from ulmfit.runtime import Runtime
+from ulmfit.text.batches import LMBatches
+from ulmfit.text.corpus import Corpus, Document
+from ulmfit.text.tokenizer import Tokenizer
+from ulmfit.training.log import Log
+from ulmfit.training.loop import Optim
+from ulmfit.training.phases import Phase
+from ulmfit.training.schedule import OneCycle
+from ulmfit.training.stage import KeepBest, Stage, as_table
+
+
+@pytest.fixture
+def stage(reviews: list[Document], tokenizer: Tokenizer) -> Stage:
+    return Stage(
+        name="language model",
+        net=LMNet(len(tokenizer), TINY, NO_DROPOUT),
+        loss_fn=lm_loss,
+        batches=LMBatches(Corpus.build(reviews, tokenizer), 4, 10, shuffle=True),
+        phases=[Phase(1, (0.0, 0.0, 1e-2), OneCycle()), Phase(2, (1e-3,) * 3, OneCycle())],
+        optim=Optim(0.1),
+    )
+
+
+def test_the_plan_names_groups_rates_and_size(stage: Stage) -> None:
+    title, header, first, second = stage.plan().splitlines()
+    steps = stage.batches.steps_per_epoch
+    assert title.startswith("language model: 0.0 M parameters") and f"{3 * steps:,} steps" in title
+    assert header.split() == [
+        "phase",
+        "epochs",
+        "steps",
+        "lstm.0",
+        "lstm.1",
+        "embedding",
+        "schedule",
+    ]
+    assert first.split()[1:6] == ["1", f"{steps}", "frozen", "frozen", "1.0e-02"]
+    assert second.split()[1:6] == ["2", f"{2 * steps}", "1.0e-03", "1.0e-03", "1.0e-03"]
+
+
+def test_the_estimate_trains_a_copy(stage: Stage, runtime: Runtime) -> None:
+    before = {n: t.clone() for n, t in stage.net.state_dict().items()}
+    assert stage.estimate(runtime) > 0
+    assert all(torch.equal(before[n], t) for n, t in stage.net.state_dict().items())
+    assert all(p.requires_grad for p in stage.net.parameters())
+
+
+def test_training_lowers_the_loss(stage: Stage, runtime: Runtime, tmp_path: Path) -> None:
+    lines: list[str] = []
+    stage.train(runtime, Log(stage.name, tmp_path / "metrics.jsonl", lines.append))
+    first, *_, last = [float(line.split()[2]) for line in lines[1:]]
+    assert last < first
+
+
+class Fixed:
+    """A net whose weight is the number of evaluations so far, with accuracies told in advance."""
+
+    def __init__(self, net: nn.Linear, accuracies: list[float]) -> None:
+        self.net, self.rest = net, iter(accuracies)
+
+    def __call__(self) -> dict[str, float]:
+        self.net.weight.data += 1
+        return {"valid_accuracy": next(self.rest), "valid_macro_f1": 0.0}
+
+
+class NoBatches:
+    steps_per_epoch = 1
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[None]:
+        return iter(())
+
+
+def stage_of(net: nn.Linear, accuracies: list[float] | None) -> Stage:
+    evaluate = None if accuracies is None else Fixed(net, accuracies)
+    return Stage(
+        "s", net, lambda net, batch, carry: (None, None), NoBatches(), [], Optim(0.0), evaluate
+    )
+
+
+def test_keep_best_outlives_a_restart_and_the_first_of_equals_wins(tmp_path: Path) -> None:
+    net = nn.Linear(1, 1)
+    net.weight.data.zero_()
+    for accuracies in ([0.5, 0.75], [0.75, 0.25]):  # interrupted after two epochs
+        best = KeepBest(
+            stage_of(net, accuracies), "valid_accuracy", tmp_path / "classifier, forward"
+        )
+        assert [best()["valid_accuracy"] for _ in accuracies] == accuracies
+    assert net.weight.item() == 4
+    assert best.restore()["valid_accuracy"] == 0.75
+    assert net.weight.item() == 2
+
+
+def test_keep_best_wants_something_to_choose_by(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="validation set"):
+        KeepBest(stage_of(nn.Linear(1, 1), None), "valid_accuracy", tmp_path)
+
+
+def test_tables_are_aligned() -> None:
+    table = as_table([{"a": "1", "long name": "x"}, {"a": "10,000", "long name": "y"}])
+    assert table == "a       long name\n1       x\n10,000  y"
