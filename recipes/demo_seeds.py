@@ -43,7 +43,9 @@ def run(reviews: Reviews, pretrained: str, seed: int, threads: int | None, out: 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/demo_seeds"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--starts", nargs="+", default=list(STARTS.values()))
@@ -53,9 +55,15 @@ def main() -> None:
     for pretrained in args.starts:
         for seed in args.seeds:
             began = time.monotonic()
-            accuracy = run(reviews, pretrained, seed, args.threads, args.out / f"{pretrained}-{seed}")
+            accuracy = run(
+                reviews, pretrained, seed, args.threads, args.out / f"{pretrained}-{seed}"
+            )
             line = {"pretrained": pretrained, "seed": seed, "accuracy": accuracy}
-            line |= {"seconds": round(time.monotonic() - began), "torch": torch.__version__, "machine": platform.processor()}
+            line |= {
+                "seconds": round(time.monotonic() - began),
+                "torch": torch.__version__,
+                "machine": platform.processor(),
+            }
             RESULTS.parent.mkdir(parents=True, exist_ok=True)
             with open(RESULTS, "a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
@@ -64,7 +72,10 @@ def main() -> None:
 
 def report(baseline: float) -> None:
     """Print mean and spread of what is recorded; the latest line of a seed counts."""
-    latest = {(r["pretrained"], r["seed"]): r["accuracy"] for r in map(json.loads, RESULTS.read_text().splitlines())}
+    latest = {
+        (r["pretrained"], r["seed"]): r["accuracy"]
+        for r in map(json.loads, RESULTS.read_text().splitlines())
+    }
     recorded = {}
     for name, pretrained in STARTS.items():
         figures = [accuracy for (start, _), accuracy in latest.items() if start == pretrained]

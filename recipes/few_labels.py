@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 
-from ulmfit.config import ClassifierConfig, FinetuneConfig, FitConfig, RuntimeConfig
+from ulmfit.config import SMALL_CLASSIFIER, SMALL_FINETUNE, FitConfig, RuntimeConfig
 from ulmfit.demo import load_reviews
 from ulmfit.insight.baseline import baseline_accuracy
 from ulmfit.language_model import LanguageModel
@@ -26,7 +26,11 @@ from ulmfit.text.corpus import Document
 from ulmfit.text.readers import read_documents
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results" / "few_labels.jsonl"
-SIZES, DRAWS, TEST = (20, 100, 300), 3, 2_000  # labels; draws of them; at most so many test documents
+SIZES, DRAWS, TEST = (
+    (20, 100, 300),
+    3,
+    1_000,
+)  # labels; draws of them; at most so many test documents
 
 
 def draw(pool: Sequence[Document], size: int, seed: int) -> list[Document]:
@@ -41,7 +45,14 @@ def draw(pool: Sequence[Document], size: int, seed: int) -> list[Document]:
     return chosen
 
 
-def measure(name: str, lm: LanguageModel, pool: Sequence[Document], test: Sequence[Document], out: Path, threads: int | None) -> None:
+def measure(
+    name: str,
+    lm: LanguageModel,
+    pool: Sequence[Document],
+    test: Sequence[Document],
+    out: Path,
+    threads: int | None,
+) -> None:
     """Train and score every size and draw; print and record."""
     test = random.Random(0).sample(list(test), min(TEST, len(test)))
     for size in SIZES:
@@ -50,29 +61,46 @@ def measure(name: str, lm: LanguageModel, pool: Sequence[Document], test: Sequen
             documents = draw(pool, size, seed)
             runtime = Runtime.start(RuntimeConfig(seed=seed, threads=threads))
             run = Run.open(out / f"{name}-{size}-{seed}", {}, "", overwrite=True)
-            classifier = train_classifier(lm, documents, config=ClassifierConfig(), runtime=runtime, run=run)
-            pairs.append((classifier.evaluate(test, runtime)["accuracy"], baseline_accuracy(documents, test)))
-            line = {"set": name, "labels": len(documents), "seed": seed, "ulmfit": pairs[-1][0], "tfidf": pairs[-1][1]}
+            classifier = train_classifier(
+                lm, documents, config=SMALL_CLASSIFIER, runtime=runtime, run=run
+            )
+            pairs.append(
+                (classifier.evaluate(test, runtime)["accuracy"], baseline_accuracy(documents, test))
+            )
+            line = {
+                "set": name,
+                "labels": len(documents),
+                "seed": seed,
+                "ulmfit": pairs[-1][0],
+                "tfidf": pairs[-1][1],
+            }
             RESULTS.parent.mkdir(parents=True, exist_ok=True)
             with open(RESULTS, "a", encoding="utf-8") as file:
                 file.write(json.dumps(line | {"test_documents": len(test)}) + "\n")
         ours, theirs = (mean(column) for column in zip(*pairs, strict=True))
-        print(f"{name}, {size} labels: ULMFiT {ours:.1%}, TF-IDF {theirs:.1%} (mean of {DRAWS} draws)", flush=True)
+        print(
+            f"{name}, {size} labels: ULMFiT {ours:.1%}, TF-IDF {theirs:.1%} (mean of {DRAWS} draws)",
+            flush=True,
+        )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--imdb-lm", type=Path)
     parser.add_argument("--trec", type=Path)
     parser.add_argument("--out", type=Path, default=Path("runs/few_labels"))
     parser.add_argument("--threads", type=int, default=None)
     args = parser.parse_args()
     if args.trec:
-        train, test = (list(read_documents(next(args.trec.glob(f"{part}.*")))) for part in ("train", "test"))
+        train, test = (
+            list(read_documents(next(args.trec.glob(f"{part}.*")))) for part in ("train", "test")
+        )
         run = Run.open(args.out / "trec-lm", {}, "", overwrite=True, say=print)
         runtime = Runtime.start(RuntimeConfig(threads=args.threads))
         start = LanguageModel.load(find(FitConfig.pretrained, "forward"))
-        lm = finetune_lm(start, train, config=FinetuneConfig(max_tokens=600_000), runtime=runtime, run=run)
+        lm = finetune_lm(start, train, config=SMALL_FINETUNE, runtime=runtime, run=run)
         measure("trec-6", lm, train, test, args.out, args.threads)
     if args.imdb_lm:
         reviews = load_reviews()

@@ -109,6 +109,14 @@ def test_predicting_leaves_no_trace(classifier: TextClassifier, runtime: Runtime
     assert classifier.predict("the film", runtime) == first
 
 
+def test_predicting_without_a_runtime_draws_nothing(
+    classifier: TextClassifier, runtime: Runtime
+) -> None:
+    before = torch.get_rng_state()
+    assert classifier.predict("the film") == classifier.predict("the film", runtime)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_evaluate_by_hand(
     classifier: TextClassifier, reviews: list[Document], runtime: Runtime
 ) -> None:

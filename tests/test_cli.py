@@ -4,6 +4,7 @@ import io
 import json
 import re
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import polars
@@ -64,6 +65,7 @@ def test_help(verb: str, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> N
     assert ended.value.code == 0
     shown = capsys.readouterr().out
     assert not re.search(r"│ +\(default|--[\w.-]+ [A-Z{][^ ]* +\(default", shown)  # all explained
+    assert ("--config FILE" in shown) == any(f.name == "config" for f in fields(COMMANDS[verb]))
     assert f"ulmfit {verb}" in shown and str(COMMANDS[verb].__doc__).split(",")[0][:30] in shown
 
 
@@ -140,6 +142,14 @@ def test_language_models_are_trained_and_measured(capsys: Captured) -> None:
     train = "train-classifier train.csv --lm ft --out run --min-steps 4 --device cpu"
     main(train.split())
     assert isinstance(ulmfit.load("run"), TextClassifier)
+    replay = "train-classifier train.csv --config run/config.json --out again --lr 0.01"
+    main(replay.split())
+    old, new = (load_json(Path(p) / "config.json")["config"] for p in ("run", "again"))
+    assert new["config"]["classifier"].pop("lr") == 0.01 != old["config"]["classifier"].pop("lr")
+    assert new == old
+    assert "another command" in error(
+        "train-classifier", "train.csv", "--config", "ft/config.json", "--out", "third"
+    )
     lm = ulmfit.load("ft")
     assert lm.tokenizer == ulmfit.load("run").tokenizer
     assert "give another --out" in error(
@@ -148,7 +158,7 @@ def test_language_models_are_trained_and_measured(capsys: Captured) -> None:
 
 
 def test_pretraining_from_the_command_line(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ulmfit.cli.SMALL", TINY)
+    monkeypatch.setattr("ulmfit.verbs.SMALL", TINY)
     Path("a.txt").write_text("".join(f" = {i} = \n\n the film was great .\n\n" for i in range(20)))
     (here / "b").mkdir()
     Path("b/b.txt").write_text(
@@ -158,6 +168,13 @@ def test_pretraining_from_the_command_line(here: Path, monkeypatch: pytest.Monke
     main([*pretrain.split(), "--direction", "backward"])
     made = ulmfit.load("lm")
     assert made.config.direction == "backward" and {"great", "plot"} <= set(made.tokenizer.vocab)
+
+
+@pytest.mark.usefixtures("here")
+def test_shipped_models_are_measured_by_name(capsys: Captured) -> None:
+    Path("texts.txt").write_text("The film was great .\n")
+    main(["evaluate", "wikipedia-small-forward", "texts.txt"])
+    assert "perplexity" in capsys.readouterr().out
 
 
 def test_generate_and_models_need_no_files(capsys: Captured) -> None:
@@ -241,6 +258,8 @@ def test_bad_arguments() -> None:
         ([*train, *out, "--text-column", "body"], "no column 'body'"),
         ([*train, *out, "--unlabelled", "bad.csv"], "bad.csv"),
         ([*train, *out, "--valid", "nosuch.csv"], "nosuch.csv"),
+        ([*train, *out, "--tokenizer.lang", "de"], "--pretrained none"),
+        ([*train, *out, "--tokenizer.rules", "clean"], "made with fastai"),
         ([*train, "--out", "run", "--pretrained", "huge"], "wikipedia-small-forward"),
         ([*train, *out, "--device", "tpu"], "auto, cpu, cuda"),
         ([*train, *out, "--classifier.keep", "best"], "keep=last"),
@@ -296,7 +315,7 @@ def test_stopped_by_hand_it_goes_on_later(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("ulmfit.stages.classifier_loss", stop)
+        patch.setattr("ulmfit.prepare.classifier_loss", stop)
         with pytest.raises(SystemExit) as ended:
             fit()
     assert "same command goes on" in str(ended.value.code)

@@ -225,3 +225,12 @@ def test_perplexity_by_hand(
     log_likelihood = shares[range(len(stream) - 1), stream[1:]].sum()
     wanted = math.exp(-float(log_likelihood) / (len(stream) - 1))
     assert lm.perplexity(texts, runtime) == pytest.approx(wanted, rel=1e-4)
+
+
+def test_without_a_runtime_one_is_chosen_and_nothing_seeded(
+    lm: LanguageModel, reviews: list[Document], runtime: Runtime
+) -> None:
+    texts, before = [d.text for d in reviews[:5]], torch.get_rng_state()
+    assert lm.perplexity(texts) == pytest.approx(lm.perplexity(texts, runtime))
+    assert lm.generate("the film") == lm.generate("the film", runtime=runtime)
+    assert torch.equal(torch.get_rng_state(), before)

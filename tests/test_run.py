@@ -1,11 +1,15 @@
 """A run directory: new, unfinished, finished, foreign."""
 
 import json
+import os
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from ulmfit import lock
 from ulmfit.checkpoint import CheckpointError, load_json, save_json
+from ulmfit.config import RuntimeConfig
 from ulmfit.run import Run, fingerprint
 from ulmfit.text.corpus import Document
 
@@ -46,6 +50,40 @@ def test_a_finished_run_is_refused_unless_told(tmp_path: Path) -> None:
         Run.open(tmp_path, CONFIG, "data")
     Run.open(tmp_path, CONFIG, "data", overwrite=True)
     assert load_json(tmp_path / "config.json")["finished"] is False
+
+
+def test_the_machine_is_not_part_of_what_was_asked(tmp_path: Path) -> None:
+    """An unfinished run may go on with other threads, or on another device; not with another seed."""
+    runtime = asdict(RuntimeConfig())
+    first = Run.open(tmp_path, {"runtime": runtime}, "data")
+    other = runtime | {"threads": 3, "device": "cpu", "precision": "fp32"}
+    assert Run.open(tmp_path, {"runtime": other}, "data").identity == first.identity
+    with pytest.raises(CheckpointError, match="other settings"):
+        Run.open(tmp_path, {"runtime": runtime | {"seed": 1}}, "data")
+
+
+def test_by_hand_a_path_is_enough(tmp_path: Path) -> None:
+    with Run.open(str(tmp_path / "run")) as run:
+        assert run.path == tmp_path / "run" and (run.path / lock.NAME).exists()
+    assert not (run.path / lock.NAME).exists()
+    assert Run.open(tmp_path / "run").identity == run.identity
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_two_processes_do_not_share_a_run(overwrite: bool, tmp_path: Path) -> None:
+    Run.open(tmp_path, CONFIG, "data").close()
+    (tmp_path / lock.NAME).write_text(str(os.getppid()))
+    with pytest.raises(lock.LockedError, match=str(os.getppid())):
+        Run.open(tmp_path, CONFIG, "data", overwrite=overwrite)
+    assert (tmp_path / "config.json").exists()
+
+
+def test_the_run_is_given_back_on_errors(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), Run.open(tmp_path, CONFIG, "data"):
+        raise ZeroDivisionError
+    with pytest.raises(CheckpointError):
+        Run.open(tmp_path, CONFIG, "other data")
+    assert not (tmp_path / lock.NAME).exists()
 
 
 @pytest.mark.parametrize("overwrite", [False, True])

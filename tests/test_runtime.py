@@ -65,6 +65,16 @@ def test_describe_names_choice_and_reason() -> None:
     assert "cpu (as asked)" in text and "fp32" in text and "seed 7" in text
 
 
+def test_choosing_leaves_the_callers_generators_alone() -> None:
+    config = RuntimeConfig(device="cpu", seed=7, threads=torch.get_num_threads() + 1)
+    threads, before = torch.get_num_threads(), torch.get_rng_state()
+    chosen = Runtime.choose(config, PLAIN)
+    assert torch.equal(torch.get_rng_state(), before) and torch.get_num_threads() == threads
+    started = Runtime.start(RuntimeConfig(device="cpu", seed=7), PLAIN)
+    assert not torch.equal(torch.get_rng_state(), before)
+    assert chosen == started
+
+
 def test_random_state_comes_back() -> None:
     state = rng_state(torch.device("cpu"))
     first = torch.rand(3)

@@ -65,8 +65,19 @@ def test_half_an_ensemble_is_not_passed_off_as_a_classifier(lm: LanguageModel, r
     assert isinstance(load(run / "forward" / "classifier"), TextClassifier)
 
 
+def test_shipped_models_have_names() -> None:
+    for name in ("wikipedia-small-forward", "wikipedia-small"):
+        found = load(name)
+        assert isinstance(found, LanguageModel) and found.config.direction == "forward"
+    with pytest.raises(CheckpointError, match="train-classifier"):
+        load_classifier("wikipedia-small-forward")
+
+
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"nowhere does not exist.*directory of a run"):
+    with pytest.raises(
+        CheckpointError,
+        match=r"nowhere does not exist.*directory of a run.*wikipedia-small-forward",
+    ):
         load(tmp_path / "nowhere")
     with pytest.raises(CheckpointError, match=r"config\.json is missing"):
         load(tmp_path)

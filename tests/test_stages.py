@@ -11,7 +11,7 @@ import torch
 from tiny import TINY, TINY_FIT
 
 import ulmfit
-from ulmfit import stages
+from ulmfit import prepare, stages
 from ulmfit.checkpoint import CheckpointError, load_json
 from ulmfit.classifier import Classifier, Ensemble, TextClassifier
 from ulmfit.config import FitConfig, PretrainConfig, RuntimeConfig, TokenizerConfig
@@ -140,6 +140,32 @@ def test_test_texts_reach_the_language_model_only_when_told(
     assert {"zyzzyva", "quokka"} & set(vocab) == ({"zyzzyva", "quokka"} if transductive else set())
 
 
+def test_stage_by_stage_is_the_whole(
+    fit: Fit, lm: LanguageModel, reviews: list[Document], runtime: Runtime, tmp_path: Path
+) -> None:
+    """What the tutorial does by hand: a path, a runtime, two calls."""
+    whole = fit(valid=[], test=[])
+    with ulmfit.Run.open(tmp_path / "by-hand") as run:
+        tuned = ulmfit.finetune_lm(lm, reviews[:48], config=TINY_FIT.lm, runtime=runtime, run=run)
+        config = TINY_FIT.classifier
+        made = ulmfit.train_classifier(tuned, reviews[:48], config=config, runtime=runtime, run=run)
+        run.finish({})
+    expected = probabilities(whole, reviews, runtime)
+    assert np.array_equal(probabilities(made, reviews, runtime), expected)
+    assert np.array_equal(probabilities(ulmfit.load(run.path), reviews, runtime), expected)
+
+
+@pytest.mark.usefixtures("lm_directory")
+def test_a_failed_run_is_given_back(
+    fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(stages, "finetune_lm", killer(stages.finetune_lm, 0))
+        with pytest.raises(Killed):
+            fit()
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["config.json"]
+
+
 # ---- interruptions ----
 
 
@@ -171,15 +197,15 @@ def test_the_same_command_goes_on(
     """Killed inside both trainings, between them and before the end: the same bits as in one go."""
     monkeypatch.setattr("ulmfit.training.resume.SAVE_EVERY_S", 0.0)
     whole = probabilities(fit(out="whole", directions="both"), reviews, runtime)
-    for target, after in (
-        ("lm_loss", 3),
-        ("classifier_stage", 0),
-        ("classifier_loss", 9),
-        ("lm_loss", 15),
-        ("Ensemble", 0),
+    for module, target, after in (
+        (prepare, "lm_loss", 3),
+        (stages, "classifier_stage", 0),
+        (prepare, "classifier_loss", 9),
+        (prepare, "lm_loss", 15),
+        (stages, "Ensemble", 0),
     ):
         with monkeypatch.context() as patch:
-            patch.setattr(stages, target, killer(getattr(stages, target), after))
+            patch.setattr(module, target, killer(getattr(module, target), after))
             with pytest.raises(Killed):
                 fit(directions="both")
         torch.rand(7)  # another process, another random state
@@ -241,7 +267,7 @@ def test_the_best_epoch_needs_many_to_choose_by(
     with pytest.raises(ValueError, match=r"keep=best.*200 documents.*not 12"):
         fit(finetune=False, classifier={"keep": "best"}, valid=reviews[48:], test=[])
     accuracies = iter([0.1, 0.9, *[0.2] * 100])
-    monkeypatch.setattr(stages, "BEST_NEEDS_DOCUMENTS", 12)
+    monkeypatch.setattr(prepare, "BEST_NEEDS_DOCUMENTS", 12)
     seen: list[dict[str, torch.Tensor]] = []
     real = TextClassifier.evaluate
 

@@ -23,7 +23,7 @@ _HOME = {
     "TextClassifier": "ulmfit.classifier",
     "Ensemble": "ulmfit.classifier",
     "Prediction": "ulmfit.classifier",
-    # settings
+    # settings, and what the stages need: a machine and a directory
     "FitConfig": "ulmfit.config",
     "FinetuneConfig": "ulmfit.config",
     "ClassifierConfig": "ulmfit.config",
@@ -33,6 +33,7 @@ _HOME = {
     "SamplingConfig": "ulmfit.config",
     "RuntimeConfig": "ulmfit.config",
     "Runtime": "ulmfit.runtime",
+    "Run": "ulmfit.run",
     "models": "ulmfit.pretrained",
 }
 

@@ -114,7 +114,7 @@ class TextClassifier(Classifier):
     def probabilities(
         self, texts: Iterable[str], runtime: Runtime | None = None, *, progress: str = ""
     ) -> np.ndarray:
-        runtime = runtime or Runtime.start()
+        runtime = runtime or Runtime.choose()
         total = len(texts) if isinstance(texts, Sequence) else None
         rest, blocks = iter(texts), []
         with bar(progress, total=total, unit="texts") as advance:

@@ -103,7 +103,8 @@ class FinetuneConfig:
     frozen_lr: float = 2e-2  # their peak learning rate
     epochs: float = 10.0  # passes that train all layers
     lr: float = 2e-3  # their peak learning rate, all layer groups alike
-    max_tokens: int | None = None  # bound on the tokens read in all; epochs shrink in proportion
+    # bound on the tokens read in all; epochs shrink in proportion, also below min_steps
+    max_tokens: int | None = None
     batch_size: int = 64  # parallel text streams
     bptt: int = 72  # tokens per stream and step
     weight_decay: float = 0.1  # decoupled
@@ -147,6 +148,32 @@ class ClassifierConfig:
     min_steps: int = 30  # a phase is given at least so many: the batch shrinks, then epochs grow
     keep: Literal["last", "best"] = "last"  # epoch kept; "best" needs ≥ 200 validation documents
     valid_fraction: float = 0.1  # labelled documents held out, where no file is given
+
+
+# What the shipped SMALL models are best trained with in minutes on two CPU cores (docs/log.md); the classes' own
+# defaults are fastai's recipe for BASE.
+SMALL_FINETUNE = FinetuneConfig(
+    frozen_epochs=0.0,
+    lr=6e-3,
+    max_tokens=1_200_000,
+    batch_size=16,
+    weight_decay=0.01,
+    max_grad_norm=0.25,
+    dropout_scale=0.3,
+    ar=0.0,
+    tar=0.0,
+    softmax="sampled",
+    negatives=1024,
+    valid_fraction=0.02,
+)
+SMALL_CLASSIFIER = ClassifierConfig(
+    lr_decay=1.3,
+    lr_divisors=(1.0, 1.0, 1.0, 2.0),
+    epochs=(1, 1, 1, 3),
+    dropout_scale=1.0,
+    ar=0.0,
+    tar=0.0,
+)
 
 
 @dataclass(frozen=True)
@@ -198,5 +225,5 @@ class FitConfig:
     # let texts of the validation and test sets into the language model's corpus
     transductive: bool = False
     tokenizer: TokenizerConfig = TokenizerConfig()  # how text becomes tokens
-    lm: FinetuneConfig = FinetuneConfig()  # fine-tuning of the language model
-    classifier: ClassifierConfig = ClassifierConfig()  # training of the classifier
+    lm: FinetuneConfig = SMALL_FINETUNE  # fine-tuning of the language model
+    classifier: ClassifierConfig = SMALL_CLASSIFIER  # training of the classifier

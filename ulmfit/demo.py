@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ulmfit.checkpoint import load_json
 from ulmfit.classifier import Prediction
-from ulmfit.config import ClassifierConfig, FinetuneConfig, FitConfig, RuntimeConfig, SamplingConfig
+from ulmfit.config import FitConfig, RuntimeConfig, SamplingConfig
 from ulmfit.insight.baseline import baseline_accuracy
 from ulmfit.language_model import LanguageModel
 from ulmfit.run import Say
@@ -21,13 +21,14 @@ from ulmfit.text.splits import distinct
 LABELLED, HELD_OUT = 1_000, 5_000  # documents, half of them positive
 SPLIT_SEED = 20181  # the division is the same for every run
 LABELS = {"0": "negative", "1": "positive"}
-SENTENCES = ("the film", "i", "this actor")  # beginnings that the language model goes on from
+SENTENCES = (
+    "The film",
+    "One of the best films",
+    "My wife",
+)  # beginnings that the language model goes on from
 RECORDED = Path(__file__).parent / "demo_recorded.json"  # means of recipes/demo_seeds.py
 
-CONFIG = FitConfig(
-    lm=FinetuneConfig(max_tokens=1_200_000, softmax="sampled"),
-    classifier=ClassifierConfig(),
-)
+CONFIG = FitConfig()  # what everyone gets
 
 
 @dataclass(frozen=True)

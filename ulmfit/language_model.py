@@ -80,10 +80,12 @@ class LanguageModel:
         model.net.load_state_dict(state)
         return model
 
-    def perplexity(self, texts: Iterable[str], runtime: Runtime, *, batch_size: int = 1) -> float:
+    def perplexity(
+        self, texts: Iterable[str], runtime: Runtime | None = None, *, batch_size: int = 1
+    ) -> float:
         """exp of the mean loss per token. Texts are one stream, cut in `batch_size` parallel ones that start blind."""
         corpus = Corpus.build((Document(text) for text in texts), self.tokenizer)
-        return self.perplexity_of(corpus, runtime, batch_size=batch_size)
+        return self.perplexity_of(corpus, runtime or Runtime.choose(), batch_size=batch_size)
 
     def perplexity_of(
         self, corpus: Corpus, runtime: Runtime, *, batch_size: int = 1, bptt: int = 72
@@ -97,22 +99,28 @@ class LanguageModel:
         )
 
     @torch.inference_mode()
-    def generate(self, prompt: str = "", sampling: SamplingConfig = SamplingConfig()) -> str:
+    def generate(
+        self,
+        prompt: str = "",
+        sampling: SamplingConfig = SamplingConfig(),
+        runtime: Runtime | None = None,
+    ) -> str:
         """The prompt, continued. The state is carried, so the cost is linear in the words.
 
         A backward model writes what comes before the prompt. Ends at `sampling.tokens` words, at the stop token, or
         where the model ends the document itself.
         """
         _check(sampling, self.tokenizer)
-        self.net.eval()
-        device = self.net.decoder_bias.device
+        runtime = runtime or Runtime.choose()
+        self.net.eval().to(device := runtime.device)
         generator = torch.Generator().manual_seed(sampling.seed)
         backward = self.config.direction == "backward"
         ids = [int(i) for i in self.tokenizer.encode(prompt)]
         read = ids[:0:-1] or [BOS_ID] if backward else ids
         tokens, state, drawn = torch.tensor([read], device=device), None, []
         for _ in range(sampling.tokens):
-            logits, state = self._next(tokens, state)
+            with runtime.autocast():
+                logits, state = self._next(tokens, state)
             token = draw(logits.float().cpu(), sampling, generator)
             if token == BOS_ID:
                 break

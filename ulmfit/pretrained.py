@@ -10,6 +10,7 @@ from ulmfit.language_model import LanguageModel
 from ulmfit.text.tokenizer import Tokenizer
 
 SHIPPED = Path(__file__).parent / "weights"
+DIRECTIONS: tuple[Direction, ...] = ("forward", "backward")
 NONE = "none"  # no pretraining: random weights
 
 
@@ -18,17 +19,25 @@ def models() -> dict[str, dict[str, Any]]:
     return {p.parent.name: load_json(p)["card"] for p in sorted(SHIPPED.glob("*/config.json"))}
 
 
+def shipped(name: str | Path, direction: Direction | None = None) -> Path | None:
+    """Directory of the shipped model of that name, with or without its direction; None where there is none."""
+    names = {p.parent.name: p.parent for p in SHIPPED.glob("*/config.json")}
+    wanted = (direction,) if direction else DIRECTIONS
+    return next(
+        (names[n] for n in (str(name), *(f"{name}-{d}" for d in wanted)) if n in names), None
+    )
+
+
 def find(name: str, direction: Direction | None = None) -> Path:
     """Directory of a language model; of the one that reads in `direction`, where that is given.
 
     `name` is a shipped model with or without its direction ("wikipedia-small", "wikipedia-small-forward"), a saved
     language model's directory, or a run that holds one.
     """
-    wanted = (direction,) if direction else ("forward", "backward")
-    candidates = [SHIPPED / name, *(SHIPPED / f"{name}-{d}" for d in wanted)]
-    candidates += [*(Path(name) / d / "language_model" for d in wanted), Path(name)]
-    for candidate in candidates:
-        if (candidate / "config.json").exists():
+    wanted = (direction,) if direction else DIRECTIONS
+    below = [Path(name) / d / "language_model" for d in wanted]
+    for candidate in (shipped(name, direction), *below, Path(name)):
+        if candidate and (candidate / "config.json").exists():
             found = load_json(candidate / "config.json").get("model", {}).get("direction")
             if found in wanted:
                 return candidate

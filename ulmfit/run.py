@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from ulmfit import lock
 from ulmfit.checkpoint import CheckpointError, load_json, save_json
 from ulmfit.runtime import Runtime
 from ulmfit.text.corpus import Document
@@ -20,6 +21,7 @@ from ulmfit.training.resume import ResumePoint
 from ulmfit.training.stage import Stage
 
 Say = Callable[[str], None]
+MACHINE = {"device", "precision", "threads"}  # settings of a runtime that ask for nothing else
 
 
 def silent(line: str) -> None:
@@ -27,7 +29,10 @@ def silent(line: str) -> None:
 
 
 class Run:
-    """Paths and bookkeeping of one run; everything is below `path`."""
+    """Paths and bookkeeping of one run; everything is below `path`.
+
+    One process at a time: `finish`, or the end of a `with` block, lets others in.
+    """
 
     def __init__(self, path: Path, identity: str, say: Say) -> None:
         self.path, self.identity, self.say = path, identity, say
@@ -35,9 +40,9 @@ class Run:
     @classmethod
     def open(
         cls,
-        path: Path,
-        config: dict[str, Any],
-        data: str,
+        path: str | Path,
+        config: dict[str, Any] | None = None,
+        data: str = "",
         *,
         overwrite: bool = False,
         say: Say = silent,
@@ -45,31 +50,53 @@ class Run:
         """A new run, or an unfinished one of the same config and data (`data` = fingerprint).
 
         A finished run, or one with other settings, is refused unless `overwrite`; a directory that is no run always is.
+        Opened without config and data, an unfinished run goes on unchecked.
         """
-        identity = hashlib.sha256(
-            json.dumps([config, data], sort_keys=True, default=str).encode()
-        ).hexdigest()[:16]
-        record = path / "config.json"
-        if record.exists() and (old := load_json(record)).get("kind") == "run":
-            if overwrite:
-                shutil.rmtree(path)
-            elif old.get("finished"):
-                raise CheckpointError(
-                    f"{path} holds a finished run; give another --out, or --overwrite to replace it"
-                )
-            elif old.get("identity") != identity:
-                raise CheckpointError(
-                    f"{path} holds an unfinished run with other settings or data; repeat its command to go on "
-                    f"({old.get('command')}), or use --overwrite to start anew"
-                )
-            else:
-                say(f"{path} holds an unfinished run of this command: going on with it")
-                return cls(path, identity, say)
-        elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+        path, config = Path(path), config or {}
+        run = cls(path, _identity(config, data), say)
+        if path.exists() and not _may_hold_a_run(path):
             raise CheckpointError(f"{path} exists and is not a run directory; give another --out")
         path.mkdir(parents=True, exist_ok=True)
-        save_json(record, _record(config, identity))
-        return cls(path, identity, say)
+        lock.acquire(path)
+        try:
+            run._begin(config, overwrite)
+        except BaseException:
+            lock.release(path)
+            raise
+        return run
+
+    def _begin(self, config: dict[str, Any], overwrite: bool) -> None:
+        """Go on with what is here, or start anew; `open` has seen that nothing but a run can be here."""
+        record = self.path / "config.json"
+        if record.exists() and not overwrite:
+            old = load_json(record)
+            if old.get("finished"):
+                raise CheckpointError(
+                    f"{self.path} holds a finished run; give another --out, or --overwrite to replace it"
+                )
+            if old.get("identity") != self.identity:
+                raise CheckpointError(
+                    f"{self.path} holds an unfinished run with other settings or data; repeat its command to go on "
+                    f"({old.get('command')}), or use --overwrite to start anew"
+                )
+            self.say(f"{self.path} holds an unfinished run of this command: going on with it")
+            return
+        for item in self.path.iterdir():
+            if item.is_dir():
+                shutil.rmtree(item)
+            elif item.name != lock.NAME:
+                item.unlink()
+        save_json(record, _record(config, self.identity))
+
+    def __enter__(self) -> "Run":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let other processes in; the run stays as finished or unfinished as it is."""
+        lock.release(self.path)
 
     def has(self, saved: Path) -> bool:
         """Whether a stage's result is there already (config.json is written last); says so."""
@@ -105,6 +132,7 @@ class Run:
         save_json(self.path / "config.json", record | {"finished": True, "results": results})
         for name in ("resume", "corpus"):
             shutil.rmtree(self.path / name, ignore_errors=True)
+        self.close()
 
 
 def fingerprint(*parts: Iterable[Document]) -> str:
@@ -117,6 +145,22 @@ def fingerprint(*parts: Iterable[Document]) -> str:
                 f"{document.label}\x00{document.text}\x01".encode("utf-8", "surrogatepass")
             )
     return digest.hexdigest()
+
+
+def _identity(config: dict[str, Any], data: str) -> str:
+    """One hash over what is asked for: the same on any machine, with any number of threads."""
+    asked = dict(config)
+    if "runtime" in asked:
+        asked["runtime"] = {k: v for k, v in asked["runtime"].items() if k not in MACHINE}
+    content = json.dumps([asked, data], sort_keys=True, default=str)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def _may_hold_a_run(path: Path) -> bool:
+    record = path / "config.json"
+    if record.exists():
+        return load_json(record).get("kind") == "run"
+    return path.is_dir() and not set(path.iterdir()) - {path / lock.NAME}
 
 
 def _program() -> str:

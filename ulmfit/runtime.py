@@ -80,19 +80,27 @@ class Runtime:
     _scaler: torch.amp.GradScaler | None = field(default=None, repr=False)
 
     @classmethod
-    def start(
+    def choose(
         cls, config: RuntimeConfig = RuntimeConfig(), hardware: Hardware | None = None
     ) -> "Runtime":
-        """Choose device and precision, set threads, seed all random generators."""
+        """Device and precision. Touches nothing global: enough for prediction."""
         hardware = hardware or Hardware.found()
         device, why_device = choose_device(config.device, hardware)
         precision, why_precision = choose_precision(config.precision, device, hardware)
-        if config.threads is not None:
-            torch.set_num_threads(config.threads)
-        seed_everything(config.seed)
         scaler = torch.amp.GradScaler("cuda") if precision == "fp16" else None
         reasons = {"device": why_device, "precision": why_precision}
         return cls(torch.device(device), precision, reasons, config.seed, scaler)
+
+    @classmethod
+    def start(
+        cls, config: RuntimeConfig = RuntimeConfig(), hardware: Hardware | None = None
+    ) -> "Runtime":
+        """`choose`, then set PyTorch's threads and seed all random generators: for training."""
+        runtime = cls.choose(config, hardware)
+        if config.threads is not None:
+            torch.set_num_threads(config.threads)
+        seed_everything(config.seed)
+        return runtime
 
     def describe(self) -> str:
         """One line for people: what was chosen, and why."""

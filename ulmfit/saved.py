@@ -7,17 +7,19 @@ from ulmfit.classifier import KIND as CLASSIFIER
 from ulmfit.classifier import Classifier, Ensemble, TextClassifier
 from ulmfit.language_model import KIND as LANGUAGE_MODEL
 from ulmfit.language_model import LanguageModel
-
-DIRECTIONS = ("forward", "backward")
+from ulmfit.pretrained import DIRECTIONS, models, shipped
 
 
 def load(path: str | Path) -> LanguageModel | Classifier:
-    """The model saved in a directory. A run gives its classifier – an `Ensemble` where both directions are there –
-    or, without classifiers, its language model."""
-    path = Path(path)
+    """The model saved in a directory, or shipped under a name. A run gives its classifier – an `Ensemble` where both
+    directions are there – or, without classifiers, its language model."""
+    path = shipped(path) or Path(path)
     if not path.is_dir():
         problem = "is a file" if path.exists() else "does not exist"
-        raise CheckpointError(f"{path} {problem}; give the directory of a run or of a saved model")
+        raise CheckpointError(
+            f"{path} {problem}; give the directory of a run or of a saved model, "
+            f"or a shipped model ({', '.join(models())})"
+        )
     saved = load_json(path / "config.json")
     kind = saved.get("kind")
     if kind == LANGUAGE_MODEL:
@@ -36,15 +38,15 @@ def load(path: str | Path) -> LanguageModel | Classifier:
     ]
     if classifiers:
         return classifiers[0] if len(classifiers) == 1 else Ensemble(classifiers)
-    models = [
+    found = [
         path / d / LANGUAGE_MODEL
         for d in DIRECTIONS
         if (path / d / LANGUAGE_MODEL / "config.json").exists()
     ]
-    if len(models) == 1:
-        return LanguageModel.load(models[0])
+    if len(found) == 1:
+        return LanguageModel.load(found[0])
     raise CheckpointError(
-        f"{path} holds no finished classifier and not one language model but {len(models)}; name a directory below it"
+        f"{path} holds no finished classifier and not one language model but {len(found)}; name a directory below it"
     )
 
 

@@ -148,6 +148,31 @@ def test_shuffled_batches_are_fastais_but_drop_nothing(seed: int) -> None:
     assert firsts != sorted(firsts, reverse=True)  # but batches come in random order
 
 
+class OfFastai(np.random.Generator):
+    """Draws permutations as NumPy's global generator does after `np.random.seed`."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(np.random.PCG64(seed))
+        self._legacy = np.random.RandomState(seed)
+
+    def permutation(self, n):  # type: ignore[override]
+        return self._legacy.permutation(n)
+
+
+def test_shuffled_golden_and_the_batch_that_fastai_drops(golden: dict) -> None:
+    """By fastai's own draws the same batches; its `drop_last` leaves the short one at the end unread, we do not."""
+    case, lengths = (
+        golden["sorted_train_one_draw_np_seed_1"],
+        np.array(golden["sorted_valid"]["lens"]),
+    )
+    theirs = [case["order"][i : i + case["bs"]] for i in range(0, len(lengths), case["bs"])]
+    ours = [batch.tolist() for batch in shuffled_batches(lengths, case["bs"], OfFastai(1))]
+    assert [sorted(batch) for batch in ours] == [sorted(batch) for batch in theirs]
+    assert [lengths[b].tolist() for b in ours] == [lengths[b].tolist() for b in theirs]
+    read_by_fastai = [batch for batch in theirs if len(batch) == case["bs"]]
+    assert len(ours[-1]) == 3 and len(read_by_fastai) == len(ours) - 1
+
+
 @pytest.mark.parametrize("start", [0, 3, 52])
 def test_documents_resumed_is_the_tail(start: int) -> None:
     batches = DocumentBatches(counting(LENGTHS), 4, shuffle=True, seed=9)

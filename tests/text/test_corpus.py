@@ -34,6 +34,16 @@ def test_documents_come_back(tokenizer: Tokenizer) -> None:
         corpus[4]
 
 
+def test_encoding_stops_where_enough_is_read(tokenizer: Tokenizer) -> None:
+    """The document that reaches the limit is the last; none behind it is looked at."""
+    whole = Corpus.build(DOCUMENTS, tokenizer)
+    unread = iter(DOCUMENTS)
+    part = Corpus.build(unread, tokenizer, max_tokens=int(whole.offsets[1]) + 1)
+    assert len(part) == 2 and list(unread) == DOCUMENTS[2:]
+    np.testing.assert_array_equal(part.ids, whole.ids[: whole.offsets[2]])
+    assert len(Corpus.build(DOCUMENTS, tokenizer, max_tokens=10**6)) == 4
+
+
 def test_written_is_the_same_as_in_memory(tokenizer: Tokenizer, tmp_path: Path) -> None:
     memory = Corpus.build(DOCUMENTS, tokenizer)
     for _ in range(2):  # the second time it replaces the first

@@ -43,7 +43,7 @@ def test_fractions_are_fractions(fraction: float) -> None:
 
 def test_distinct_and_without() -> None:
     a, b, again = Document("a", "x"), Document("b", "x"), Document("a", "y")
-    assert sorted(map(str, distinct([a, b, again]))) == sorted(map(str, [a, b]))
+    assert distinct([a, b, again]) == [a, b]  # the first document of a text, at its first place
     assert without([a, b, again], [Document("a")]) == [b]
 
 

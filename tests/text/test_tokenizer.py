@@ -30,6 +30,17 @@ def test_goldens(goldens: Path) -> None:
         assert tokenizer.tokenize(case["text"]) == case["tokens"], case["text"]
 
 
+def test_the_rule_that_fastais_predict_leaves_out(goldens: Path) -> None:
+    """fastai's `predict` keeps spaces inside tokens, its bulk path marks them; ours is the bulk path everywhere."""
+    cases = json.loads((goldens / "tokenization.json").read_text(encoding="utf-8"))["cases"]
+    differing = [case for case in cases if "tokens_single_path" in case]
+    assert differing
+    for case in differing:
+        ours = tokenize(case["text"])
+        assert ours == case["tokens"] != case["tokens_single_path"]
+        assert [t.replace("▁", " ") for t in ours] == case["tokens_single_path"]
+
+
 def with_fillers(vocab: list[str]) -> list[str]:
     """fastai fills a vocabulary up to a multiple of 8 (always with 1 to 8 fillers); we do not."""
     return vocab + ["xxfake"] * (8 - len(vocab) % 8)
@@ -51,6 +62,16 @@ def test_numericalize_golden(goldens: Path) -> None:
     assert [ids.get(token, 0) for token in case["tokens"]] == case["ids_vocab_built"]
     tokenizer = Tokenizer(TokenizerConfig(), vocab)
     assert tokenizer.encode("the good film xxfake xxpad movie").tolist() == [2, 9, 11, 0, 0, 1, 10]
+
+
+def test_a_vocabulary_with_fillers_is_refused(goldens: Path) -> None:
+    """In one passed in, fastai maps `xxfake` to the last filler; ours has one id for one word."""
+    case = json.loads((goldens / "vocab.json").read_text(encoding="utf-8"))["numericalize"]
+    last = {word: i for i, word in enumerate(case["vocab"])}
+    assert [last.get(token, 0) for token in case["tokens"]] == case["ids_vocab_passed"]
+    assert last["xxfake"] == len(case["vocab"]) - 1
+    with pytest.raises(ValueError, match="stands once"):
+        Tokenizer(TokenizerConfig(), tuple(case["vocab"]))
 
 
 def test_kept_words_come_last_and_once() -> None:

@@ -224,6 +224,21 @@ def test_frozen_groups_keep_their_bits(kind: str, request: pytest.FixtureRequest
     assert not net.training
 
 
+def test_dropout_stays_on_in_frozen_layers(train_lm: Training) -> None:
+    tokens, differing = torch.arange(9, 19)[None], list[bool]()
+
+    def watch(net: Any, step: int) -> None:
+        state = torch.get_rng_state()
+        outputs = [net.encoder(tokens).output for _ in range(2)]
+        assert step or not any(p.requires_grad for p in net.encoder.lstms.parameters())
+        differing.append(not torch.equal(*outputs))
+        torch.set_rng_state(state)
+
+    net: Any = train_lm(watch=watch)
+    assert differing[0]  # in the first phase, where the LSTMs are frozen
+    assert torch.equal(*(net.encoder(tokens).output for _ in range(2)))
+
+
 # ---- steps, positions, carry ----
 
 
@@ -285,6 +300,24 @@ def test_steps_positions_and_carry(runtime: Runtime) -> None:
     assert seen == first + [(2, k, k or None) for k in range(4)]
     assert lrs == [k / 6 for k in range(6)] + [k / 4 for k in range(4)]
     assert epochs == [4, 6, 10]
+
+
+def test_adams_moments_start_anew_with_each_phase(runtime: Runtime) -> None:
+    """As after fastai's `freeze_to` and `unfreeze`: phases in one go are trainings one after the other."""
+
+    def loss(net: Line, batch: Pair, carry: Any) -> Any:
+        return Value(((net.high(net.low(torch.ones(1, 1))) - 3) ** 2).sum()), None
+
+    def trained(*calls: list[Phase]) -> dict[str, Tensor]:
+        torch.manual_seed(0)
+        net = Line()
+        for phases in calls:
+            fit(net, loss, Numbers(), phases, optim=Optim(0.1), runtime=runtime, log=Log("test"),
+                description="")  # fmt: skip
+        return state(net)
+
+    first, second = Phase(1.0, (0.1, 0.1), OneCycle()), Phase(2.0, (0.2, 0.1), OneCycle())
+    assert same_bits(trained([first, second]), trained([first], [second]))
 
 
 def test_evaluation_counts_every_target_once(

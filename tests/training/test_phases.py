@@ -1,5 +1,6 @@
 """Plans are data: freezing depth, rates per layer group, lengths."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def test_gradual_unfreezing_opens_one_group_at_a_time_and_ends_with_all() -> Non
     assert [phase.lrs[-1] for phase in phases] == pytest.approx([0.05, 0.025, 0.0125, 0.0025])
     for phase in phases:
         rates = [lr for lr in phase.lrs if lr]
-        assert [high / low for low, high in zip(rates, rates[1:], strict=False)] == pytest.approx(
+        assert [high / low for low, high in itertools.pairwise(rates)] == pytest.approx(
             [2.6] * (len(rates) - 1)
         )
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -45,16 +46,18 @@ class Corpus:
         *,
         path: Path | None = None,
         label_names: Sequence[str] | None = None,
+        max_tokens: int | None = None,
         description: str = "encoding",
     ) -> "Corpus":
         """Encodes `documents`, one at a time. With `path`: written there, whole or not at all, and
         memory-mapped. `label_names` None: the labels found, sorted; otherwise a label outside it is
-        a ValueError. So is a stream without documents.
+        a ValueError. So is a stream without documents. The document that reaches `max_tokens` is the last.
         """
+        limit = math.inf if max_tokens is None else max_tokens
         if path is None:
             parts: list[Ids] = []
             offsets, labels, names = _encode(
-                documents, tokenizer, parts.append, label_names, description
+                documents, tokenizer, parts.append, label_names, limit, description
             )
             ids = np.concatenate(parts)
             fingerprint = _fingerprint(tokenizer, names, ids, offsets, labels)
@@ -66,6 +69,7 @@ class Corpus:
                     tokenizer,
                     lambda ids: ids.tofile(file),
                     label_names,
+                    limit,
                     description,
                 )
             np.save(folder / "offsets.npy", offsets)
@@ -144,6 +148,7 @@ def _encode(
     tokenizer: Tokenizer,
     write: Callable[[Ids], object],
     label_names: Sequence[str] | None,
+    limit: float,
     description: str,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64] | None, tuple[str, ...]]:
     """(offsets, labels, label names); the ids go to `write`."""
@@ -162,6 +167,8 @@ def _encode(
         write(ids)
         offsets.append(offsets[-1] + len(ids))
         labels.append(UNLABELLED if label is None else known[label])
+        if offsets[-1] >= limit:
+            break
     if not labels:
         raise ValueError("There are no documents to encode.")
     names = tuple(label_names) if label_names is not None else tuple(sorted(known))

@@ -46,8 +46,14 @@ def without(documents: Iterable[Document], excluded: Iterable[Document]) -> list
 
 
 def distinct(documents: Iterable[Document]) -> list[Document]:
-    """The first document of every text."""
-    return list({d.text: d for d in reversed(list(documents))}.values())[::-1]
+    """The first document of every text, in the order given."""
+    seen: set[str] = set()
+    first = []
+    for document in documents:
+        if document.text not in seen:
+            seen.add(document.text)
+            first.append(document)
+    return first
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,49 @@
+"""What verbs share: columns, the machine, a run directory that is given back."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from ulmfit.checkpoint import load_json
+from ulmfit.config import FinetuneConfig, RuntimeConfig, TokenizerConfig
+from ulmfit.flags import Columns, Machine, open_run
+
+
+def test_the_machine_has_the_defaults_of_training() -> None:
+    default, machine = RuntimeConfig(), Machine()
+    for name in ("device", "precision", "threads"):
+        assert getattr(machine, name) == getattr(default, name)
+    assert Machine(device="cpu").start().device == torch.device("cpu")
+
+
+def test_columns_read_several_files_or_none(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.txt").write_text(f"{name}\n")
+    files = [str(tmp_path / "a.txt"), str(tmp_path / "b.txt")]
+    assert [d.text for d in Columns().read_all(files, "line")] == ["a", "b"]
+    assert Columns().read(None) == []
+    with pytest.raises(ValueError, match="at least one file"):
+        Columns().read_all([], None)
+
+
+@dataclass
+class Verb:
+    out: str
+    direction: str = "forward"
+    overwrite: bool = False
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    config: FinetuneConfig = FinetuneConfig()
+    runtime: RuntimeConfig = RuntimeConfig(device="cpu")
+
+
+def test_a_run_is_finished_or_goes_on(tmp_path: Path) -> None:
+    verb = Verb(str(tmp_path / "run"))
+    with pytest.raises(ZeroDivisionError), open_run(verb, []):
+        raise ZeroDivisionError
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["config.json"]  # no lock is left
+    with open_run(verb, []) as (run, runtime):
+        assert run.path == tmp_path / "run" and runtime.device.type == "cpu"
+    record = load_json(tmp_path / "run" / "config.json")
+    assert record["finished"] and record["config"]["direction"] == "forward"

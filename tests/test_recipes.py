@@ -1,0 +1,75 @@
+"""Each recipe explains itself; those that train run here with tiny models."""
+
+import importlib.util
+import json
+import random
+from collections import Counter
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from ulmfit.language_model import LanguageModel
+from ulmfit.text.corpus import Document
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+
+
+def recipe(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, RECIPES / f"{name}.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", sorted(p.stem for p in RECIPES.glob("*.py")))
+def test_help(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", [name, "--help"])
+    with pytest.raises(SystemExit) as ended:
+        recipe(name).main()
+    assert ended.value.code == 0
+    assert f"recipes/{name}.py" in capsys.readouterr().out
+
+
+def test_few_labels_are_drawn_in_proportion() -> None:
+    pool = [Document(f"text {i}", "ab"[i % 5 == 0]) for i in range(100)]
+    few_labels = recipe("few_labels")
+    chosen = few_labels.draw(pool, 20, seed=0)
+    assert Counter(d.label for d in chosen) == {"a": 16, "b": 4}
+    assert chosen == few_labels.draw(pool, 20, seed=0) != few_labels.draw(pool, 20, seed=1)
+    assert min(Counter(d.label for d in few_labels.draw(pool, 4, seed=0)).values()) >= 2
+
+
+def test_few_labels_measures_and_records(
+    lm: LanguageModel, reviews: list[Document], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few_labels = recipe("few_labels")
+    monkeypatch.setattr(few_labels, "SIZES", (8,))
+    monkeypatch.setattr(few_labels, "DRAWS", 2)
+    monkeypatch.setattr(few_labels, "RESULTS", tmp_path / "lines.jsonl")
+    documents = random.Random(0).sample(reviews, len(reviews))
+    few_labels.measure("tiny", lm, documents[:40], documents[40:], tmp_path / "runs", threads=1)
+    lines = [json.loads(line) for line in (tmp_path / "lines.jsonl").read_text().splitlines()]
+    assert [line["seed"] for line in lines] == [0, 1]
+    assert all(0 <= line["ulmfit"] <= 1 and line["labels"] == 8 for line in lines)
+
+
+def test_demo_seeds_reports_the_mean_of_three(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    demo_seeds = recipe("demo_seeds")
+    lines = [
+        {"pretrained": start, "seed": seed, "accuracy": accuracy}
+        for start, figures in (("wikipedia-small", (0.5, 0.81, 0.82, 0.83)), ("none", (0.7, 0.7)))
+        for seed, accuracy in zip((0, 0, 1, 2), figures, strict=False)
+    ]
+    monkeypatch.setattr(demo_seeds, "RESULTS", tmp_path / "lines.jsonl")
+    monkeypatch.setattr(demo_seeds, "RECORDED", tmp_path / "recorded.json")
+    (tmp_path / "lines.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    demo_seeds.report(0.8)
+    recorded = json.loads((tmp_path / "recorded.json").read_text())
+    assert recorded == {"ULMFiT, shipped language model": pytest.approx(0.82)}  # "none" lacks seeds
+    assert "82.0%" in capsys.readouterr().out

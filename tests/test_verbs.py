@@ -1,0 +1,40 @@
+"""Verbs are data: what they share, and what each may be told. What they do is in test_cli.py."""
+
+from dataclasses import fields
+
+import pytest
+
+from ulmfit.config import ClassifierConfig, FinetuneConfig, FitConfig, PretrainConfig
+from ulmfit.verbs import COMMANDS, Evaluate, Fit, Predict
+
+CONFIGS = {
+    "fit": FitConfig,
+    "pretrain-lm": PretrainConfig,
+    "finetune-lm": FinetuneConfig,
+    "train-classifier": ClassifierConfig,
+}
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_a_verb_that_trains_has_its_config_a_seed_and_a_directory(verb: str) -> None:
+    names = {field.name: field.default for field in fields(COMMANDS[verb])}
+    trains = verb in CONFIGS
+    assert ("config" in names) == trains
+    if trains:
+        assert isinstance(names["config"], CONFIGS[verb])
+        assert {"out", "overwrite", "runtime"} <= names.keys()
+
+
+def test_scoring_asks_for_neither_seed_nor_what_it_does_not_use() -> None:
+    assert {f.name for f in fields(Predict)} == {
+        "model", "data", "text", "out", "json", "text_column", "machine",
+    }  # fmt: skip
+    assert "runtime" not in {f.name for f in fields(Evaluate)}
+
+
+def test_the_reason_for_an_error_comes_before_any_work() -> None:
+    for verb in (Predict("nosuch"), Predict("nosuch", "a.csv", text="a")):
+        with pytest.raises(ValueError, match="not both"):
+            verb.run()
+    with pytest.raises((ValueError, OSError), match=r"nosuch\.csv"):
+        Fit("nosuch.csv", "out").run()

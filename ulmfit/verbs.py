@@ -1,0 +1,296 @@
+"""The verbs of the `ulmfit` command: a dataclass each; its fields are the flags, its docstring is the help."""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from tyro.conf import Positional
+
+from ulmfit.config import (
+    BASE,
+    SMALL,
+    ClassifierConfig,
+    Direction,
+    FinetuneConfig,
+    FitConfig,
+    PretrainConfig,
+    RuntimeConfig,
+    SamplingConfig,
+    TokenizerConfig,
+)
+from ulmfit.flags import (
+    DIR,
+    FILE,
+    FILES,
+    MODEL,
+    NAME,
+    TEXT,
+    Columns,
+    Flat,
+    Machine,
+    SplitOn,
+    note,
+    open_run,
+)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """From labelled (and, better, unlabelled) texts to a saved classifier."""
+
+    # CSV, TSV, JSONL, Parquet, or a folder of texts by label
+    labelled: Positional[Annotated[str, FILE]]
+    out: Annotated[str, DIR]  # run directory to write
+    # more texts of the same kind for the language model; labels in it are ignored
+    unlabelled: Annotated[str | None, FILE] = None
+    # labelled texts to validate on; a fraction of the labelled ones where left out
+    valid: Annotated[str | None, FILE] = None
+    test: Annotated[str | None, FILE] = None  # labelled texts scored once, at the end
+    overwrite: bool = False  # replace a run that is there
+    dry_run: bool = False  # print the plan and an estimate of the time, train nothing
+    columns: Annotated[Columns, Flat] = Columns()
+    config: Annotated[FitConfig, Flat] = FitConfig()
+    runtime: Annotated[RuntimeConfig, Flat] = RuntimeConfig()
+
+    def run(self) -> None:
+        from ulmfit import stages
+
+        read = self.columns.read
+        told: dict[str, Any] = {
+            "unlabelled": read(self.unlabelled, labelled=False),
+            "valid": read(self.valid) if self.valid else None,
+            "test": read(self.test),
+        }
+        told |= {"config": self.config, "runtime": self.runtime, "say": note}
+        if self.dry_run:
+            stages.dry_run(read(self.labelled), **told)
+        else:
+            stages.fit(read(self.labelled), **told, out=self.out, overwrite=self.overwrite)
+
+
+@dataclass(frozen=True)
+class Demo:
+    """The whole method on real film reviews, beside TF-IDF + logistic regression; needs pip install "ulmfit[demo]"."""
+
+    out: Annotated[str, DIR] = "runs/demo"  # run directory to write
+    overwrite: bool = False  # replace a run that is there
+    runtime: Annotated[RuntimeConfig, Flat] = RuntimeConfig()
+
+    def run(self) -> None:
+        from ulmfit.demo import demo
+
+        demo(Path(self.out), runtime=self.runtime, overwrite=self.overwrite, say=note)
+
+
+@dataclass(frozen=True)
+class PretrainLM:
+    """A language model from general text, such as Wikipedia."""
+
+    # files or folders of plain text (also .gz .bz2 .xz), or tables
+    texts: Positional[Annotated[tuple[str, ...], FILES]]
+    out: Annotated[str, DIR]  # run directory to write
+    valid: Annotated[str | None, FILE] = None  # texts to measure the perplexity on
+    # take tokenizer and vocabulary from this language model
+    vocab_of: Annotated[str | None, MODEL] = None
+    size: Literal["small", "base"] = "small"  # 256/512/2 for CPUs or fastai's 400/1152/3
+    direction: Direction = "forward"  # order in which documents are read
+    # what ends a document in plain text; guessed, and said, where left out
+    split_on: SplitOn | None = None
+    overwrite: bool = False  # replace a run that is there
+    columns: Annotated[Columns, Flat] = Columns()
+    tokenizer: TokenizerConfig = TokenizerConfig()  # how text becomes tokens
+    config: Annotated[PretrainConfig, Flat] = PretrainConfig()
+    runtime: Annotated[RuntimeConfig, Flat] = RuntimeConfig()
+
+    def run(self) -> None:
+        from ulmfit import stages
+        from ulmfit.language_model import LanguageModel
+        from ulmfit.pretrained import find
+
+        documents = self.columns.read_all(self.texts, self.split_on)
+        valid = self.columns.read(self.valid, labelled=False, split_on=self.split_on)
+        tokenizer = self.tokenizer
+        if self.vocab_of:
+            tokenizer = LanguageModel.load(find(self.vocab_of)).tokenizer
+        model = replace({"small": SMALL, "base": BASE}[self.size], direction=self.direction)
+        with open_run(self, documents, valid) as (run, runtime):
+            stages.pretrain_lm(
+                documents,
+                valid=valid,
+                model=model,
+                tokenizer=tokenizer,
+                config=self.config,
+                runtime=runtime,
+                run=run,
+            )
+
+
+@dataclass(frozen=True)
+class FinetuneLM:
+    """A pretrained language model to your own texts; no labels needed."""
+
+    texts: Positional[Annotated[tuple[str, ...], FILES]]  # tables, plain text, or folders
+    out: Annotated[str, DIR]  # run directory to write
+    # shipped model, or a language model's directory
+    pretrained: Annotated[str, MODEL] = FitConfig.pretrained
+    direction: Direction = "forward"  # order in which documents are read
+    split_on: SplitOn | None = None  # what ends a document in plain text
+    overwrite: bool = False  # replace a run that is there
+    columns: Annotated[Columns, Flat] = Columns()
+    tokenizer: TokenizerConfig = TokenizerConfig()  # how text becomes tokens
+    config: Annotated[FinetuneConfig, Flat] = FitConfig.lm
+    runtime: Annotated[RuntimeConfig, Flat] = RuntimeConfig()
+
+    def run(self) -> None:
+        from ulmfit.prepare import check_start, start_lm
+        from ulmfit.stages import finetune_lm
+        from ulmfit.text.splits import distinct
+
+        documents = distinct(self.columns.read_all(self.texts, self.split_on))
+        name, direction, tokenizer = self.pretrained, self.direction, self.tokenizer
+        check_start(name, direction, tokenizer, Path(self.out))
+        with open_run(self, documents) as (run, runtime):
+            lm = start_lm(name, direction, documents, tokenizer, runtime.seed)
+            config = self.config
+            finetune_lm(lm, documents, config=config, tokenizer=tokenizer, runtime=runtime, run=run)
+
+
+@dataclass(frozen=True)
+class TrainClassifier:
+    """A classifier on a language model that is there already."""
+
+    # CSV, TSV, JSONL, Parquet, or a folder of texts by label
+    labelled: Positional[Annotated[str, FILE]]
+    lm: Annotated[str, MODEL]  # the language model: a directory, a run, or a shipped model
+    out: Annotated[str, DIR]  # run directory to write
+    # labelled texts to validate on; a fraction of the labelled ones where left out
+    valid: Annotated[str | None, FILE] = None
+    test: Annotated[str | None, FILE] = None  # labelled texts scored once, at the end
+    # "both": two classifiers, averaged
+    directions: Literal["forward", "backward", "both"] = "forward"
+    overwrite: bool = False  # replace a run that is there
+    columns: Annotated[Columns, Flat] = Columns()
+    config: Annotated[ClassifierConfig, Flat] = FitConfig.classifier
+    runtime: Annotated[RuntimeConfig, Flat] = RuntimeConfig()
+
+    def run(self) -> None:
+        start = FitConfig(pretrained=self.lm, directions=self.directions, finetune=False)
+        Fit(
+            self.labelled,
+            self.out,
+            valid=self.valid,
+            test=self.test,
+            overwrite=self.overwrite,
+            columns=self.columns,
+            config=replace(start, classifier=self.config),
+            runtime=self.runtime,
+        ).run()
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Accuracy and macro-F1 of a classifier, or the perplexity of a language model, on a file."""
+
+    model: Positional[Annotated[str, MODEL]]  # run, model directory, or shipped model
+    # labelled file for a classifier, any texts for a language model
+    data: Positional[Annotated[str, FILE]]
+    json: bool = False  # print JSON
+    columns: Annotated[Columns, Flat] = Columns()
+    machine: Annotated[Machine, Flat] = Machine()
+
+    def run(self) -> None:
+        import ulmfit
+
+        model, runtime = ulmfit.load(self.model), self.machine.start()
+        if isinstance(model, ulmfit.LanguageModel):
+            texts = [d.text for d in self.columns.read(self.data, labelled=False)]
+            figures = {"perplexity": model.perplexity(texts, runtime), "documents": len(texts)}
+        else:
+            figures = model.evaluate(self.columns.read(self.data), runtime, progress="scoring")
+        if self.json:
+            print(json.dumps(figures))
+        for name, figure in () if self.json else figures.items():
+            print(f"{name:12} {figure:.4f}" if isinstance(figure, float) else f"{name:12} {figure}")
+
+
+@dataclass(frozen=True)
+class Predict:
+    """Label texts: a table with `prediction` and `probability` added, or one text."""
+
+    model: Positional[Annotated[str, MODEL]]  # run or classifier directory
+    # CSV, TSV, JSONL or Parquet; - reads CSV from standard input
+    data: Positional[Annotated[str | None, FILE]] = None
+    text: Annotated[str | None, TEXT] = None  # one text instead of a file
+    out: Annotated[str | None, FILE] = None  # file to write; standard output where left out
+    json: bool = False  # print JSON lines
+    # column of the text; guessed, and said, where left out
+    text_column: Annotated[str | None, NAME] = None
+    machine: Annotated[Machine, Flat] = Machine()
+
+    def run(self) -> None:
+        from ulmfit.saved import load_classifier
+        from ulmfit.scoring import score_file
+
+        if (self.data is None) == (self.text is None):
+            raise ValueError("give either a file (or - for standard input) or --text, not both")
+        model, runtime = load_classifier(self.model), self.machine.start()
+        if self.data is not None:
+            column, as_json = self.text_column, self.json
+            score_file(model, self.data, self.out, column, runtime, as_json=as_json, say=note)
+        elif self.text is not None:
+            found = model.predict(self.text, runtime)
+            shown = f"{found.label}  {found.probability:.3f}"
+            print(json.dumps(asdict(found)) if self.json else shown)
+
+
+@dataclass(frozen=True)
+class Generate:
+    """Let a language model write."""
+
+    # language model, run, or shipped model
+    model: Positional[Annotated[str, MODEL]] = FitConfig.pretrained + "-forward"
+    prompt: Annotated[str, TEXT] = ""  # text to go on from
+    samples: int = 1  # texts to write
+    json: bool = False  # print JSON
+    sampling: Annotated[SamplingConfig, Flat] = SamplingConfig()
+
+    def run(self) -> None:
+        from ulmfit.language_model import LanguageModel
+        from ulmfit.pretrained import find
+
+        lm = LanguageModel.load(find(self.model))
+        seeds = range(self.sampling.seed, self.sampling.seed + self.samples)
+        texts = [lm.generate(self.prompt, replace(self.sampling, seed=seed)) for seed in seeds]
+        print(json.dumps(texts, ensure_ascii=False) if self.json else "\n\n".join(texts))
+
+
+@dataclass(frozen=True)
+class Models:
+    """The language models that come with the package."""
+
+    json: bool = False  # print JSON
+
+    def run(self) -> None:
+        from ulmfit.pretrained import models
+
+        found = models()
+        if self.json:
+            print(json.dumps(found))
+        for name, card in () if self.json else found.items():
+            print(name)
+            for key, value in card.items():
+                print(f"  {key.replace('_', ' ')}: {value}")
+
+
+COMMANDS: dict[str, Any] = {
+    "fit": Fit,
+    "demo": Demo,
+    "predict": Predict,
+    "evaluate": Evaluate,
+    "pretrain-lm": PretrainLM,
+    "finetune-lm": FinetuneLM,
+    "train-classifier": TrainClassifier,
+    "generate": Generate,
+    "models": Models,
+}
