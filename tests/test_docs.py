@@ -1,0 +1,322 @@
+"""The documentation is true as far as a machine can tell: examples, links, names, numbers of the recipes."""
+
+import ast
+import functools
+import importlib
+import inspect
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import asdict, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import polars
+import pytest
+from tiny import TINY_FIT
+
+import ulmfit
+from ulmfit import stages
+from ulmfit.checkpoint import save_json
+from ulmfit.cli import parse
+from ulmfit.config import ClassifierConfig, FinetuneConfig, FitConfig, RuntimeConfig
+from ulmfit.text.corpus import Document
+from ulmfit.training.phases import classifier_phases
+from ulmfit.verbs import COMMANDS
+
+ROOT = Path(__file__).parents[1]
+PAGES = {
+    str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
+    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md")))
+}
+RESULTS = ROOT / "benchmarks" / "results"  # comes with the first recorded run
+WITHOUT_A_VERB = {"--help", "--version"}  # of `ulmfit` itself
+OTHER_PROGRAMS = {"--index-url"}
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)  # language, content
+PYTHON = {
+    (page, number): code
+    for page, text in PAGES.items()
+    for number, code in enumerate(code for kind, code in BLOCK.findall(text) if kind == "python")
+}
+
+
+def quoted(text: str) -> list[str]:
+    """What stands in `single backticks`, outside of blocks; a line break in it counts as a space."""
+    text = BLOCK.sub("", text)
+    return [" ".join(found.split()) for found in re.findall(r"`([^`]+)`", text)]
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    """(page, command) of every `ulmfit …` in an indented block, typed after $ or not; lines that end in \\ go on."""
+    for page, text in PAGES.items():
+        for line in text.replace("\\\n", " ").splitlines():
+            if found := re.match(r"(?: {4}\s*)?(?:\$ | {4,})(ulmfit .*)", line):
+                yield page, found[1]
+            elif re.match(r"\s*\$ ulmfit", line):
+                raise AssertionError(f"{page}: not understood: {line}")
+
+
+COMMAND_LINES = list(commands())
+
+
+def arguments(command: str) -> list[str]:
+    """What the program would be given: without its name, comment, redirections, and pipe."""
+    words = shlex.split(command, comments=True)[1:]
+    for sign in ("<", ">", "|"):
+        words = words[: words.index(sign)] if sign in words else words
+    return words
+
+
+@pytest.fixture
+def earlier_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A working directory with the record that `--config` reads in the examples."""
+    monkeypatch.chdir(tmp_path)
+    settings = {"config": asdict(FitConfig()), "runtime": asdict(RuntimeConfig())}
+    save_json(tmp_path / "runs" / "reviews" / "config.json", {"config": settings})
+
+
+# Command line
+
+
+@pytest.mark.usefixtures("earlier_run")
+def test_commands_parse() -> None:
+    parsed, skipped = [], []
+    for page, command in COMMAND_LINES:
+        verb, *rest = arguments(command)
+        if "…" in command:
+            skipped.append(command)
+        elif verb not in WITHOUT_A_VERB:
+            try:
+                parse(verb, rest)
+            except SystemExit:
+                pytest.fail(f"{page}: {command}")
+            parsed.append((page, verb))
+    assert len(parsed) >= 20 and not skipped
+    assert {"README.md", "docs/tutorial.md", "docs/from-fastai.md"} == {page for page, _ in parsed}
+    assert {"fit", "predict", "evaluate", "generate", "pretrain-lm", "finetune-lm"} <= {
+        verb for _, verb in parsed
+    }
+
+
+def test_flags_in_the_text_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    known = {"--config", *WITHOUT_A_VERB, *OTHER_PROGRAMS}
+    for verb in COMMANDS:
+        with pytest.raises(SystemExit):
+            parse(verb, ["--help"])
+        known |= set(re.findall(r"--[a-z][a-z.-]+", capsys.readouterr().out))
+    named = {
+        (page, flag)
+        for page, text in PAGES.items()
+        for code in quoted(text)
+        for flag in re.findall(r"(?<!\S)--[a-z][a-z.-]+", code)
+    }
+    assert len(named) >= 40
+    assert [n for n in sorted(named) if n[1] not in known] == []
+
+
+# Python
+
+
+def dotted(node: ast.expr) -> str:
+    return ast.unparse(node) if isinstance(node, ast.Attribute | ast.Name) else ""
+
+
+@pytest.mark.parametrize("where", PYTHON, ids=lambda where: f"{where[0]}-{where[1]}")
+def test_python_compiles_and_its_names_exist(where: tuple[str, int]) -> None:
+    tree = ast.parse(PYTHON[where])
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and dotted(node).startswith("ulmfit."):
+            functools.reduce(getattr, dotted(node).split(".")[1:], ulmfit)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ulmfit"):
+            for alias in node.names:
+                getattr(importlib.import_module(node.module or ""), alias.name)
+        elif isinstance(node, ast.Call) and dotted(node.func).startswith("ulmfit."):
+            function = functools.reduce(getattr, dotted(node.func).split(".")[1:], ulmfit)
+            keywords: dict[str, Any] = {k.arg: None for k in node.keywords if k.arg}
+            inspect.signature(function).bind_partial(*node.args, **keywords)
+
+
+def test_there_is_python_to_check() -> None:
+    pages = [page for page, _ in PYTHON]
+    assert pages.count("README.md") == 1
+    assert pages.count("docs/tutorial.md") >= 6 and pages.count("docs/from-fastai.md") >= 4
+
+
+@pytest.fixture
+def tables(
+    reviews: list[Document], lm_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files that the examples read; whatever they train is tiny."""
+    monkeypatch.chdir(tmp_path)
+    label = {"good": "pos", "bad": "neg"}
+    rows = {"text": [d.text for d in reviews], "label": [label[str(d.label)] for d in reviews]}
+    frame = polars.DataFrame(rows)
+    frame[:40].write_csv("reviews.csv")
+    frame[40:50].select("text").write_csv("more.csv")
+    frame[50:].write_csv("test.csv")
+    tiny = replace(TINY_FIT, pretrained=str(lm_directory))
+    monkeypatch.setattr(stages, "fit", functools.partial(stages.fit, config=tiny))
+
+
+@pytest.mark.usefixtures("tables")
+def test_the_python_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(PYTHON["README.md", 0], "README.md", "exec"), {})
+    *_, prediction, figures = capsys.readouterr().out.splitlines()
+    assert prediction.startswith("Prediction(label=") and "'accuracy'" in figures
+    assert Path("runs/reviews/forward/classifier/model.safetensors").exists()
+
+
+# Links
+
+
+def slug(heading: str) -> str:
+    """A heading's anchor, as GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_relative_links_lead_somewhere(page: str) -> None:
+    found = re.findall(r"\]\(([^)]+)\)", BLOCK.sub("", PAGES[page]))
+    links = [" ".join(link.split()) for link in found]
+    assert links or page in ("CONTRIBUTING.md", "docs/log.md", "docs/design.md")
+    for link in links:
+        if link.startswith(("https://", "http://")):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (ROOT / page).parent / name if name else ROOT / page
+        if target.resolve() == RESULTS:
+            continue
+        assert target.exists(), link
+        if anchor:
+            there = target.read_text(encoding="utf-8")
+            assert anchor in map(slug, re.findall(r"^#+ (.*)$", there, re.MULTILINE)), link
+
+
+# Names of the code
+
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for path in (ROOT / "ulmfit").rglob("*.py")
+    if path.name not in ("__init__.py", "__main__.py")
+}
+NOT_OF_A_MODULE = {"lstm.0", "lstm.n", "net.training"}  # layer groups; torch's
+
+
+def resolve(name: str) -> bool:
+    """Whether `a.b` is there: below a module called a (or x.a), as a field of `FitConfig`, or in a class of any module."""
+    first, *rest = name.split(".")
+    homes: list[Any] = [importlib.import_module(m) for m in MODULES if m.split(".")[-1] == first]
+    if first in ("lm", "classifier", "tokenizer"):
+        homes.append(getattr(FitConfig(), first))
+    homes += [getattr(m, first) for m in map(importlib.import_module, MODULES) if hasattr(m, first)]
+    return any(_below(home, rest) for home in homes)
+
+
+def _below(home: Any, names: list[str]) -> bool:
+    for name in names:
+        if not hasattr(home, name) and name not in inspect.get_annotations(home):
+            return False
+        home = getattr(home, name, None)
+    return True
+
+
+def test_names_in_the_method_resolve() -> None:
+    in_files, alone = [], []
+    for code in quoted(PAGES["docs/method.md"]):
+        if found := re.fullmatch(r"(?:ulmfit/)?([\w/]+)\.py(?:: ([\w.]+))?", code):
+            module = importlib.import_module("ulmfit." + found[1].replace("/", "."))
+            assert not found[2] or _below(module, found[2].split(".")), code
+            in_files.append(code)
+        elif found := re.fullmatch(r"([A-Za-z]\w*(?:\.\w+)+)(?:\(.*\))?", code):
+            assert found[1] in NOT_OF_A_MODULE or resolve(found[1]), code
+            alone.append(code)
+    assert len(in_files) >= 15 and len(alone) >= 30
+
+
+def test_tests_named_beside_the_differences_exist() -> None:
+    defined = {
+        str(path.relative_to(ROOT / "tests")): {
+            node.name
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.FunctionDef)
+        }
+        for path in (ROOT / "tests").rglob("*.py")
+    }
+    file, found = "", []
+    _, differences = PAGES["docs/from-fastai.md"].split("\n## Deliberate differences\n")
+    for code in quoted(differences):
+        if match := re.fullmatch(r"(?:tests/)?([\w/]+\.py)(?:: (test_\w+))?", code):
+            file, test = match.groups()
+            assert file in defined, code
+        elif match := re.fullmatch(r"test_\w+", code):  # another one of the file named last
+            test = match[0]
+        else:
+            continue
+        if test:
+            assert test in defined[file], code
+            found.append(test)
+    assert len(found) >= 25
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/design.md"])
+def test_the_tree_shows_what_is_there(page: str) -> None:
+    tree = next(block for _, block in BLOCK.findall(PAGES[page]) if "├── stages.py" in block)
+    files = [path.relative_to(ROOT / "ulmfit") for path in (ROOT / "ulmfit").rglob("*.py")]
+    shown = {Path(name).name for name in re.findall(r"[\w/]+\.py", tree)}
+    assert shown <= {file.name for file in files}
+    hidden = {file.name for file in files if "kernels" not in file.parts} - shown
+    assert hidden <= {"__init__.py", "__main__.py"}
+
+
+def test_the_readme_is_short() -> None:
+    assert PAGES["README.md"].count("\n") <= 120
+
+
+# Numbers of the two recipes
+
+
+def number(cell: str) -> Any:
+    """A cell of the table as Python: "1, 2, 4" is a tuple, "1,200,000" is not."""
+    return ast.literal_eval(re.sub(r"(?<=\d),(?=\d{3})", "", cell.removesuffix(", unused")))
+
+
+def flat(value: Any, name: str = "") -> dict[str, Any]:
+    if not is_dataclass(value):
+        return {name: value}
+    parts = (flat(getattr(value, f.name), f"{name}.{f.name}".strip(".")) for f in fields(value))
+    return {k: v for part in parts for k, v in part.items()}
+
+
+def test_the_two_recipes_are_as_in_the_table() -> None:
+    table = re.findall(
+        r"^\| `((?:lm|classifier)\.\w+)` \| (.+?) \| (.+?) \|$",
+        PAGES["docs/method.md"],
+        re.MULTILINE,
+    )
+    ours = flat(FitConfig())
+    fastais = flat(FitConfig(lm=FinetuneConfig(), classifier=ClassifierConfig()))
+    differ = {name for name in ours if ours[name] != fastais[name]}
+    assert differ == {name for name, *_ in table} and len(table) == len(differ) > 10
+    for name, theirs, default in table:
+        assert (number(theirs), number(default)) == (fastais[name], ours[name]), name
+
+
+def test_commands_that_spell_out_fastais_recipe_are_fastais() -> None:
+    whole, quick, finetune, classifier = (
+        parse(verb, rest)
+        for page, command in COMMAND_LINES
+        if page == "docs/from-fastai.md"
+        for verb, *rest in [arguments(command)]
+        if verb in ("fit", "finetune-lm", "train-classifier")
+    )
+    unused = {"negatives": FinetuneConfig.negatives}  # by the full softmax
+    assert replace(whole.config.lm, **unused) == FinetuneConfig()
+    assert whole.config.classifier == ClassifierConfig()
+    by_hand = FinetuneConfig(frozen_lr=1e-2, lr=1e-3, max_grad_norm=None)
+    assert replace(finetune.config, **unused) == by_hand
+    assert classifier.config == ClassifierConfig(lr=2e-2)
+    told = ClassifierConfig(unfreezing="quick", epochs=(1, 4), lr=0.01)
+    assert classifier_phases(quick.config.classifier, 4, 64) == classifier_phases(told, 4, 64)
+    unused = {n: getattr(told, n) for n in ("lr_decay", "lr_divisors")}  # by quick unfreezing
+    assert replace(quick.config.classifier, **unused) == told
+    assert not quick.config.finetune
