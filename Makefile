@@ -18,7 +18,7 @@ test-slow: .venv/dev  ## the long comparisons: 25,000 reviews token by token
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
-# torch is named first, at its pinned version: left to itself pip would take the newest build with gigabytes of CUDA.
+# torch is named first, at its pinned version, so that no other package brings in a newer one.
 .venv/base: .venv/bin/python pyproject.toml constraints.txt
 	$(INSTALL) "$$(grep '^torch==' constraints.txt)"
 	touch $@

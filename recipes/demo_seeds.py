@@ -28,18 +28,23 @@ STARTS = {"ULMFiT, shipped language model": "wikipedia-small", "ULMFiT, no pretr
 
 def run(reviews: Reviews, pretrained: str, seed: int, threads: int | None, out: Path) -> float:
     """Accuracy on the held-out reviews."""
-    if not out.exists() or not load_json(out / "config.json")["finished"]:
-        fit(
-            reviews.labelled,
-            unlabelled=reviews.unlabelled,
-            valid=[],
-            test=reviews.held_out,
-            config=replace(CONFIG, pretrained=pretrained),
-            runtime=RuntimeConfig(seed=seed, threads=threads),
-            out=out,
-            say=lambda line: print(line, flush=True),
-        )
+    fit(
+        reviews.labelled,
+        unlabelled=reviews.unlabelled,
+        valid=[],
+        test=reviews.held_out,
+        config=replace(CONFIG, pretrained=pretrained),
+        runtime=RuntimeConfig(seed=seed, threads=threads),
+        out=out,
+        say=lambda line: print(line, flush=True),
+    )
     return load_json(out / "config.json")["results"]["test"]["accuracy"]
+
+
+def finished(out: Path) -> bool:
+    """Whether that run is there already, and so is its line."""
+    record = out / "config.json"
+    return record.exists() and load_json(record)["finished"]
 
 
 def main() -> None:
@@ -54,10 +59,11 @@ def main() -> None:
     reviews = load_reviews()
     for pretrained in args.starts:
         for seed in args.seeds:
+            out = args.out / f"{pretrained}-{seed}"
+            if finished(out):
+                continue
             began = time.monotonic()
-            accuracy = run(
-                reviews, pretrained, seed, args.threads, args.out / f"{pretrained}-{seed}"
-            )
+            accuracy = run(reviews, pretrained, seed, args.threads, out)
             line = {"pretrained": pretrained, "seed": seed, "accuracy": accuracy}
             line |= {
                 "seconds": round(time.monotonic() - began),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from ulmfit.checkpoint import (
     CheckpointError,
@@ -56,6 +57,24 @@ def test_damaged_and_missing_files_are_named(tmp_path: Path) -> None:
     for name in ("json", "absent"):
         with pytest.raises(CheckpointError, match=name):
             load_json(tmp_path / name)
+
+
+def test_a_failed_write_names_file_and_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("ulmfit.checkpoint.save_file", fail)
+    with pytest.raises(CheckpointError, match=r"model can't be written .*the disk may be full"):
+        save_tensors(tmp_path / "model", TENSORS)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_scale_without_its_tensor_is_refused(tmp_path: Path) -> None:
+    save_tensors(tmp_path / "a", {"embedding.weight.scale": torch.ones(3)})
+    with pytest.raises(CheckpointError, match=r"weight\.scale without embedding\.weight"):
+        load_tensors(tmp_path / "a")
 
 
 def test_weights_of_another_net_are_refused(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The classifier as a noun: files, order, windows, ensembles, unknown labels."""
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from tiny import TINY
 from ulmfit import classifier as module
 from ulmfit.checkpoint import CheckpointError, load_json, save_json
 from ulmfit.classifier import Ensemble, Prediction, TextClassifier
-from ulmfit.config import ClassifierConfig
+from ulmfit.config import ClassifierConfig, SamplingConfig
 from ulmfit.language_model import LanguageModel
 from ulmfit.runtime import Runtime
 from ulmfit.text.corpus import Document
@@ -115,6 +116,44 @@ def test_predicting_without_a_runtime_draws_nothing(
     before = torch.get_rng_state()
     assert classifier.predict("the film") == classifier.predict("the film", runtime)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_nets_are_moved_outside_of_inference_mode(
+    classifier: TextClassifier,
+    lm: LanguageModel,
+    runtime: Runtime,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Parameters moved inside it could not be trained any more."""
+    inside: list[bool] = []
+    real = torch.nn.Module.to
+
+    def to(net: torch.nn.Module, *arguments: object) -> torch.nn.Module:
+        inside.append(torch.is_inference_mode_enabled())
+        return real(net, *arguments)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(torch.nn.Module, "to", to)
+    classifier.predict("the film", runtime)
+    lm.generate("the", SamplingConfig(tokens=1), runtime)
+    assert inside == [False, False]
+
+
+def test_evaluation_knows_how_much_is_left(
+    classifier: TextClassifier,
+    reviews: list[Document],
+    runtime: Runtime,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    totals: list[int | None] = []
+    real = module.bar
+
+    def bar(description: str, *, total: int | None, **more: str) -> AbstractContextManager:
+        totals.append(total)
+        return real("", total=total, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "bar", bar)
+    classifier.evaluate(reviews[:7], runtime, progress="scoring")
+    assert totals == [7]
 
 
 def test_evaluate_by_hand(

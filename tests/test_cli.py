@@ -122,6 +122,31 @@ def test_dry_run(capsys: Captured) -> None:
 
 
 @pytest.mark.usefixtures("here")
+def test_dry_run_of_a_classifier_and_plain_text_beside_it(capsys: Captured) -> None:
+    Path("all.txt").write_text("the film was great .\n\nthe plot was awful .\n" * 9)
+    fit("--unlabelled", "all.txt", "--split-on", "line", "--dry-run")
+    main(
+        [
+            "train-classifier",
+            "train.csv",
+            "--lm",
+            "pretrained",
+            "--out",
+            "run",
+            "--dry-run",
+            "--device",
+            "cpu",
+        ]
+    )
+    assert capsys.readouterr().err.count("minutes") == 2
+    assert not Path("run").exists()
+    main(
+        ["evaluate", "pretrained/forward/language_model", "all.txt", "--split-on", "line", "--json"]
+    )
+    assert json.loads(capsys.readouterr().out)["documents"] == 18
+
+
+@pytest.mark.usefixtures("here")
 def test_language_models_are_trained_and_measured(capsys: Captured) -> None:
     Path("texts.txt").write_text("\n".join(f"the film number {i} was great ." for i in range(40)))
     small = [

@@ -1,5 +1,6 @@
 """The demo's data and what it shows; the demo itself is `make demo`."""
 
+import tomllib
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -58,3 +59,9 @@ def test_three_reviews_of_both_labels_are_shown(capsys: pytest.CaptureFixture[st
         [Document("one<br />two", "positive")],
     )
     assert "negative (75%; labelled positive): one two" in capsys.readouterr().out
+
+
+def test_the_recorded_means_are_packaged() -> None:
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+    patterns = project["tool"]["setuptools"]["package-data"]["ulmfit"]
+    assert any(demo.RECORDED.match(pattern) for pattern in patterns)

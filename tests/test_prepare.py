@@ -7,11 +7,20 @@ import pytest
 from tiny import TINY, TINY_FIT
 
 from ulmfit import prepare
-from ulmfit.config import ClassifierConfig, PretrainConfig, TokenizerConfig
+from ulmfit.config import ClassifierConfig, FinetuneConfig, PretrainConfig, TokenizerConfig
 from ulmfit.language_model import LanguageModel
-from ulmfit.prepare import check_start, classifier_stage, pretrain_stage, settled, start_lm
+from ulmfit.prepare import (
+    check,
+    check_model,
+    check_start,
+    classifier_stage,
+    pretrain_stage,
+    settled,
+    start_lm,
+)
 from ulmfit.runtime import Runtime
-from ulmfit.text.corpus import Document
+from ulmfit.text.corpus import Corpus, Document
+from ulmfit.text.splits import Parts
 
 ENGLISH, GERMAN = TokenizerConfig(), TokenizerConfig(lang="de", rules="clean")
 
@@ -68,3 +77,56 @@ def test_a_classifier_needs_labels(
         classifier_stage(lm, [*reviews[:10], Document("x")], [], ClassifierConfig(), runtime)
     stage, made = classifier_stage(lm, reviews[:10], [], TINY_FIT.classifier, runtime)
     assert made.labels == ("bad", "good") and stage.evaluate is None
+
+
+@pytest.mark.parametrize(
+    ("part", "wrong", "reason"),
+    [
+        ("classifier", {"batch_size": 1}, "at least 2 documents"),
+        ("classifier", {"epochs": (0, 0, 0, 0)}, "none trains anything"),
+        ("classifier", {"epochs": (1, 1, 1, -1)}, "negative"),
+        ("classifier", {"epochs": (1,)}, "one of each per phase"),
+        ("lm", {"epochs": 0.0, "frozen_epochs": 0.0}, "nothing would be trained"),
+        ("lm", {"batch_size": 0}, "batch_size must be at least 1"),
+    ],
+)
+def test_what_trains_nothing_is_refused_first(part: str, wrong: dict, reason: str) -> None:
+    parts, start = Parts([], [], [], []), replace(TINY_FIT, pretrained="none")
+    check(start, parts)
+    with pytest.raises(ValueError, match=reason):
+        check(replace(start, **{part: replace(getattr(start, part), **wrong)}), parts)
+
+
+def test_shapes_that_no_net_has() -> None:
+    check_model(TINY)
+    for name in ("embedding_size", "hidden_size", "layers"):
+        with pytest.raises(ValueError, match=f"{name} must be at least 1, not 0"):
+            check_model(replace(TINY, **{name: 0}))
+
+
+def test_the_validation_set_is_encoded_once(
+    lm: LanguageModel,
+    reviews: list[Document],
+    runtime: Runtime,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stage, made = classifier_stage(lm, reviews[:40], reviews[40:], TINY_FIT.classifier, runtime)
+    assert stage.evaluate is not None
+    whole = made.evaluate(reviews[40:], runtime)
+    monkeypatch.setattr(Corpus, "build", None)
+    assert stage.evaluate() == {f"valid_{k}": whole[k] for k in ("accuracy", "macro_f1")}
+
+
+def test_the_plan_says_what_few_documents_changed(
+    lm: LanguageModel, reviews: list[Document], runtime: Runtime
+) -> None:
+    few, many = (
+        ClassifierConfig(batch_size=64, min_steps=4),
+        ClassifierConfig(batch_size=8, min_steps=1),
+    )
+    plans = [classifier_stage(lm, reviews, [], c, runtime)[0].plan() for c in (few, many)]
+    assert "few documents: batch 64 → 8, so that a phase has at least 4 steps" in plans[0]
+    assert "few documents" not in plans[1]
+    config = FinetuneConfig(batch_size=64, bptt=10)
+    stage, _ = prepare.finetune_stage(lm, reviews, config, ENGLISH, runtime)
+    assert "few documents: batch 64 → 8" in stage.plan()

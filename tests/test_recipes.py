@@ -9,6 +9,7 @@ from types import ModuleType
 
 import pytest
 
+from ulmfit.checkpoint import save_json
 from ulmfit.language_model import LanguageModel
 from ulmfit.text.corpus import Document
 
@@ -55,6 +56,24 @@ def test_few_labels_measures_and_records(
     lines = [json.loads(line) for line in (tmp_path / "lines.jsonl").read_text().splitlines()]
     assert [line["seed"] for line in lines] == [0, 1]
     assert all(0 <= line["ulmfit"] <= 1 and line["labels"] == 8 for line in lines)
+
+
+def test_demo_seeds_records_only_what_ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    demo_seeds = recipe("demo_seeds")
+    save_json(tmp_path / "out" / "none-0" / "config.json", {"finished": True})
+    monkeypatch.setattr(demo_seeds, "RESULTS", tmp_path / "lines.jsonl")
+    for name, value in (
+        ("load_reviews", lambda: demo_seeds.Reviews([], [], [])),
+        ("baseline_accuracy", lambda *reviews: 0.8),
+        ("report", lambda baseline: None),
+        ("run", lambda *arguments: 0.9),
+    ):
+        monkeypatch.setattr(demo_seeds, name, value)
+    seeds = ["--seeds", "0", "1", "--starts", "none"]
+    monkeypatch.setattr("sys.argv", ["demo_seeds", "--out", str(tmp_path / "out"), *seeds])
+    demo_seeds.main()
+    lines = (tmp_path / "lines.jsonl").read_text().splitlines()
+    assert [json.loads(line)["seed"] for line in lines] == [1]
 
 
 def test_demo_seeds_reports_the_mean_of_three(

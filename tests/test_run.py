@@ -1,7 +1,8 @@
 """A run directory: new, unfinished, finished, foreign."""
 
 import json
-import os
+import subprocess
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -27,16 +28,38 @@ def test_a_new_run_records_what_was_asked(tmp_path: Path) -> None:
 
 def test_an_unfinished_run_goes_on_with_the_same_settings_only(tmp_path: Path) -> None:
     first, said = Run.open(tmp_path, CONFIG, "data"), list[str]()
-    (tmp_path / "kept").touch()
+    kept = tmp_path / "forward" / "kept"
+    kept.parent.mkdir()
+    kept.touch()
     again = Run.open(tmp_path, CONFIG, "data", say=said.append)
-    assert again.identity == first.identity and (tmp_path / "kept").exists()
+    assert again.identity == first.identity and kept.exists()
     assert "going on" in said[0]
     for config, data in ((CONFIG | {"lr": 0.2}, "data"), (CONFIG, "other data")):
         with pytest.raises(CheckpointError, match=r"other settings or data.*--overwrite"):
             Run.open(tmp_path, config, data)
-        assert (tmp_path / "kept").exists()
+        assert kept.exists()
     Run.open(tmp_path, CONFIG, "other data", overwrite=True)
-    assert not (tmp_path / "kept").exists()
+    assert not kept.exists()
+
+
+def test_the_same_command_goes_on_also_with_overwrite(tmp_path: Path) -> None:
+    Run.open(tmp_path, CONFIG, "data").finish({})
+    Run.open(tmp_path, CONFIG, "data", overwrite=True)  # replaces the finished one, and is stopped
+    (tmp_path / "resume").mkdir()
+    Run.open(tmp_path, CONFIG, "data", overwrite=True)
+    assert (tmp_path / "resume").exists()
+
+
+def test_overwriting_deletes_only_what_a_run_writes(tmp_path: Path) -> None:
+    Run.open(tmp_path, CONFIG, "data").finish({})
+    (tmp_path / "thesis.tex").touch()
+    for name in ("notes", "forward", "backward", "corpus", "resume"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").touch()
+    (tmp_path / "metrics.jsonl").touch()
+    Run.open(tmp_path, CONFIG, "data", overwrite=True).close()
+    assert {p.name for p in tmp_path.iterdir()} == {"config.json", "notes", "thesis.tex"}
+    assert (tmp_path / "notes" / "file").exists()
 
 
 def test_a_finished_run_is_refused_unless_told(tmp_path: Path) -> None:
@@ -72,9 +95,13 @@ def test_by_hand_a_path_is_enough(tmp_path: Path) -> None:
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_two_processes_do_not_share_a_run(overwrite: bool, tmp_path: Path) -> None:
     Run.open(tmp_path, CONFIG, "data").close()
-    (tmp_path / lock.NAME).write_text(str(os.getppid()))
-    with pytest.raises(lock.LockedError, match=str(os.getppid())):
-        Run.open(tmp_path, CONFIG, "data", overwrite=overwrite)
+    take = "import sys, pathlib, ulmfit.lock as l; l.acquire(pathlib.Path(sys.argv[1])); print(flush=True); input()"
+    command = [sys.executable, "-c", take, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout and other.stdout.readline()
+        with pytest.raises(lock.LockedError, match=str(other.pid)):
+            Run.open(tmp_path, CONFIG, "data", overwrite=overwrite)
+        other.kill()
     assert (tmp_path / "config.json").exists()
 
 

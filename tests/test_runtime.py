@@ -13,21 +13,18 @@ from ulmfit.runtime import (
     set_rng_state,
 )
 
-AMPERE, TURING = (
-    Hardware(cuda=True, cuda_capability=(8, 0)),
-    Hardware(cuda=True, cuda_capability=(7, 5)),
-)
+ONE_GPU, TWO_GPUS = Hardware(cuda=1), Hardware(cuda=2)
 APPLE, PLAIN = Hardware(mps=True), Hardware()
 
 
 @pytest.mark.parametrize(
     ("wanted", "hardware", "device"),
     [
-        ("auto", AMPERE, "cuda"),
+        ("auto", ONE_GPU, "cuda"),
         ("auto", APPLE, "mps"),
         ("auto", PLAIN, "cpu"),
-        ("cuda:1", TURING, "cuda:1"),
-        ("cpu", AMPERE, "cpu"),
+        ("cuda:1", TWO_GPUS, "cuda:1"),
+        ("cpu", ONE_GPU, "cpu"),
     ],
 )
 def test_device(wanted: str, hardware: Hardware, device: str) -> None:
@@ -35,20 +32,19 @@ def test_device(wanted: str, hardware: Hardware, device: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "device", "hardware", "precision", "reason"),
+    ("wanted", "device", "precision", "reason"),
     [
-        ("auto", "cuda", AMPERE, "bf16", "compute capability 8.0"),
-        ("auto", "cuda", TURING, "fp16", "no fast bf16"),
-        ("fp32", "cuda", AMPERE, "fp32", "as asked"),
-        ("auto", "cpu", PLAIN, "fp32", "cpu"),
-        ("fp16", "mps", APPLE, "fp32", "fp16 was asked for"),
-        ("bf16", "cpu", PLAIN, "fp32", "bf16 was asked for"),
+        ("auto", "cuda", "fp16", "losses are scaled"),
+        ("auto", "cuda:1", "fp16", "losses are scaled"),
+        ("fp32", "cuda", "fp32", "as asked"),
+        ("bf16", "cuda", "bf16", "as asked"),
+        ("auto", "cpu", "fp32", "cpu"),
+        ("fp16", "mps", "fp32", "fp16 was asked for"),
+        ("bf16", "cpu", "fp32", "bf16 was asked for"),
     ],
 )
-def test_precision(
-    wanted: str, device: str, hardware: Hardware, precision: str, reason: str
-) -> None:
-    chosen, why = choose_precision(wanted, device, hardware)
+def test_precision(wanted: str, device: str, precision: str, reason: str) -> None:
+    chosen, why = choose_precision(wanted, device)
     assert chosen == precision and reason in why
 
 
@@ -58,6 +54,30 @@ def test_a_named_device_that_is_not_there_is_an_error(wanted: str) -> None:
         choose_device(wanted, PLAIN)
     with pytest.raises(ValueError, match="unknown"):
         choose_device("tpu", PLAIN)
+
+
+@pytest.mark.parametrize("wanted", ["cpu:x", "cpu:", "cuda:x", "cuda:2", "cuda:-1", "cuda:1:1"])
+def test_a_device_number_that_is_not_there_is_an_error(wanted: str) -> None:
+    with pytest.raises(ValueError, match=f"device '{wanted}' was asked for, but there is only"):
+        choose_device(wanted, TWO_GPUS)
+
+
+def test_the_loss_scale_is_kept_and_starts_anew() -> None:
+    runtime = Runtime(torch.device("cpu"), "fp16", {}, 0, torch.amp.GradScaler("cpu"))
+    net = torch.nn.Linear(1, 1)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
+    first = runtime.scaling()
+    runtime.step(net(torch.tensor([[float("inf")]])).sum(), optimizer, net, None)
+    halved = runtime.scaling()
+    assert halved["scale"] == first["scale"] / 2
+    runtime.reset_scaling()
+    assert runtime.scaling() == first
+    runtime.restore_scaling(halved)
+    runtime.restore_scaling({})  # of a run in fp32
+    assert runtime.scaling() == halved
+    plain = Runtime(torch.device("cpu"), "fp32", {})
+    plain.restore_scaling(halved)
+    assert plain.scaling() == {}
 
 
 def test_describe_names_choice_and_reason() -> None:

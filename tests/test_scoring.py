@@ -104,6 +104,39 @@ def test_bad_tables_are_refused_and_nothing_is_written(
     assert [p.name for p in tmp_path.iterdir()] == ["in.csv"]
 
 
+@pytest.mark.parametrize(
+    ("out", "reason"),
+    [
+        ("in.jsonl/out.jsonl", r"in\.jsonl is not a directory"),
+        ("folder.csv", "is a directory"),
+        ("out.csv.gz", "ends in"),
+        ("out.csv", r"column 'tags'.*\.jsonl"),
+        (None, r"column 'tags'.*--json"),
+    ],
+)
+def test_what_could_not_be_written_is_refused_before_the_work(
+    out: str | None,
+    reason: str,
+    classifier: TextClassifier,
+    runtime: Runtime,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(classifier, "predict", lambda *arguments, **more: pytest.fail("too late"))
+    (tmp_path / "in.jsonl").write_text('{"text": "a", "tags": [1, 2]}\n')
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(DataError, match=reason):
+        score(classifier, str(tmp_path / "in.jsonl"), out and tmp_path / out, runtime)  # type: ignore[arg-type]
+
+
+def test_lists_go_where_they_can(
+    classifier: TextClassifier, runtime: Runtime, tmp_path: Path
+) -> None:
+    (tmp_path / "in.jsonl").write_text('{"text": "a", "tags": [1, 2]}\n')
+    score(classifier, str(tmp_path / "in.jsonl"), tmp_path / "out.parquet", runtime)
+    assert polars.read_parquet(tmp_path / "out.parquet")["tags"].to_list() == [[1, 2]]
+
+
 def test_errors_of_standard_input_call_it_so(
     classifier: TextClassifier, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -269,17 +269,46 @@ def test_the_best_epoch_needs_many_to_choose_by(
     accuracies = iter([0.1, 0.9, *[0.2] * 100])
     monkeypatch.setattr(prepare, "BEST_NEEDS_DOCUMENTS", 12)
     seen: list[dict[str, torch.Tensor]] = []
-    real = TextClassifier.evaluate
+    real = TextClassifier.probabilities_of
 
-    def evaluate(self: TextClassifier, *args: Any, **kwargs: Any) -> dict[str, float]:
+    def probabilities_of(self: TextClassifier, *args: Any) -> np.ndarray:
         seen.append({n: t.clone() for n, t in self.net.state_dict().items()})
-        return real(self, *args, **kwargs) | {"accuracy": next(accuracies)}
+        return real(self, *args)
 
-    monkeypatch.setattr(TextClassifier, "evaluate", evaluate)
+    def metrics(*_: Any) -> dict[str, float]:
+        return {"accuracy": next(accuracies)}
+
+    monkeypatch.setattr(TextClassifier, "probabilities_of", probabilities_of)
+    monkeypatch.setattr(prepare, "classification_metrics", metrics)
     made = fit(finetune=False, classifier={"keep": "best"}, valid=reviews[48:], test=[])
     assert isinstance(made, TextClassifier)
     assert all(torch.equal(t, seen[1][n]) for n, t in made.net.state_dict().items())
     assert any(not torch.equal(t, seen[-2][n]) for n, t in made.net.state_dict().items())
+    card = load_json(tmp_path / "run" / "forward" / "classifier" / "config.json")["card"]
+    assert card["best"]["valid_accuracy"] == 0.9 and "last" not in card
+
+
+def test_a_run_opened_by_its_path_checks_each_stage(
+    lm: LanguageModel,
+    reviews: list[Document],
+    runtime: Runtime,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ulmfit.training.resume.SAVE_EVERY_S", 0.0)
+
+    def train(documents: list[Document], dropout_scale: float) -> None:
+        config = replace(TINY_FIT.lm, dropout_scale=dropout_scale)
+        with Run.open(tmp_path / "run") as run:
+            stages.finetune_lm(lm, documents, config=config, runtime=runtime, run=run)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(prepare, "lm_loss", killer(prepare.lm_loss, 3))
+        train(reviews, 0.5)
+    for documents, scale in ((reviews[::-1], 0.5), (reviews, 0.4)):
+        with pytest.raises(CheckpointError, match="other settings or data"):
+            train(documents, scale)
+    train(reviews, 0.5)
 
 
 def test_a_dry_run_plans_and_trains_nothing(

@@ -36,5 +36,8 @@ def test_the_reason_for_an_error_comes_before_any_work() -> None:
     for verb in (Predict("nosuch"), Predict("nosuch", "a.csv", text="a")):
         with pytest.raises(ValueError, match="not both"):
             verb.run()
+    for text in ("", " \n"):
+        with pytest.raises(ValueError, match="blank"):
+            Predict("nosuch", text=text).run()
     with pytest.raises((ValueError, OSError), match=r"nosuch\.csv"):
         Fit("nosuch.csv", "out").run()

@@ -27,6 +27,8 @@ _HOME = {
     "FitConfig": "ulmfit.config",
     "FinetuneConfig": "ulmfit.config",
     "ClassifierConfig": "ulmfit.config",
+    "SMALL_FINETUNE": "ulmfit.config",
+    "SMALL_CLASSIFIER": "ulmfit.config",
     "PretrainConfig": "ulmfit.config",
     "ModelConfig": "ulmfit.config",
     "TokenizerConfig": "ulmfit.config",

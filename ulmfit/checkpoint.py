@@ -81,8 +81,20 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], *, storage: Storage 
             packed[name] = tensor.half()
         else:
             packed[name] = tensor.clone()
+    write_tensors(path, packed)
+
+
+def write_tensors(
+    path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None
+) -> None:
+    """A safetensors file, written atomically. `CheckpointError` names it where it can't be written."""
     with atomic(path) as temporary:
-        save_file(packed, temporary)
+        try:
+            save_file(tensors, temporary, metadata)
+        except (SafetensorError, OSError) as error:  # an I/O error comes as either
+            raise CheckpointError(
+                f"{path} can't be written ({error}); the disk may be full"
+            ) from error
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
@@ -99,10 +111,10 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         ) from None
     tensors = {name: t.float() if t.dtype == torch.float16 else t for name, t in packed.items()}
     for name in [n for n in tensors if n.endswith(SCALE)]:
-        scale = tensors.pop(name)
-        tensors[name.removesuffix(SCALE)] = (
-            tensors[name.removesuffix(SCALE)].float() * scale[:, None]
-        )
+        scale, scaled = tensors.pop(name), name.removesuffix(SCALE)
+        if scaled not in tensors:
+            raise CheckpointError(f"{path} holds {name} without {scaled}; save or copy it again")
+        tensors[scaled] = tensors[scaled].float() * scale[:, None]
     return tensors
 
 

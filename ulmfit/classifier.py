@@ -80,7 +80,7 @@ class Classifier(ABC):
                 f"labels {unknown} are unknown to this classifier; it knows {list(self.labels)}"
             )
         truth = [self.labels.index(str(d.label)) for d in documents]
-        rows = self.probabilities((d.text for d in documents), runtime, progress=progress)
+        rows = self.probabilities([d.text for d in documents], runtime, progress=progress)
         return classification_metrics(truth, rows.argmax(axis=1).tolist()) | {
             "documents": len(documents)
         }
@@ -123,10 +123,14 @@ class TextClassifier(Classifier):
                 blocks.append(self.probabilities_of(corpus, runtime, advance if progress else None))
         return np.concatenate(blocks) if blocks else np.zeros((0, len(self.labels)), np.float32)
 
-    @torch.inference_mode()
     def probabilities_of(self, corpus: Corpus, runtime: Runtime, advance: Any = None) -> np.ndarray:
         """(D, C) of an encoded corpus, rows in corpus order."""
+        # Outside of inference mode: parameters that are moved inside it can't be trained any more.
         self.net.eval().to(runtime.device)
+        with torch.inference_mode():
+            return self._probabilities_of(corpus, runtime, advance)
+
+    def _probabilities_of(self, corpus: Corpus, runtime: Runtime, advance: Any) -> np.ndarray:
         rows = np.zeros((len(corpus), len(self.labels)), np.float32)
         backward = self.config.direction == "backward"
         for batch in DocumentBatches(corpus, BATCH_SIZE, shuffle=False, backward=backward).epoch(0):

@@ -202,16 +202,14 @@ BEST_NEEDS_DOCUMENTS = 200  # choosing an epoch on fewer validation documents is
 MIN_BATCH_SIZE = 8  # few documents: the batch shrinks no further (BatchNorm needs company)
 
 
-def few_documents(n: int, batch_size: int, min_steps: int) -> tuple[int, int]:
-    """Batch size and repetitions of every epoch that give a phase of `n` rows at least `min_steps` steps.
+def few_documents(n: int, batch_size: int, min_steps: int) -> int:
+    """The batch size for `n` rows: halved until an epoch has `min_steps` steps or MIN_BATCH_SIZE is reached.
 
-    The batch is halved until an epoch has the steps or MIN_BATCH_SIZE is reached; then epochs are repeated.
+    What an epoch still lacks, `training.phases` makes up with more of them.
     """
     while batch_size // 2 >= MIN_BATCH_SIZE and n / batch_size < min_steps:
         batch_size //= 2
-    lonely = n > batch_size and n % batch_size == 1  # a last batch of one joins the one before
-    steps = max(1, -(-n // batch_size) - lonely)
-    return batch_size, max(1, -(-min_steps // steps))
+    return batch_size
 
 
 @dataclass(frozen=True)

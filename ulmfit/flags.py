@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from tyro.conf import arg
 
@@ -22,10 +22,9 @@ class Columns:
 
     text_column: Annotated[str | None, NAME] = None  # column of the text
     label_column: Annotated[str | None, NAME] = None  # column of the label
+    split_on: ClassVar[SplitOn | None] = None
 
-    def read(
-        self, path: str | None, *, labelled: bool = True, split_on: SplitOn | None = None
-    ) -> list[Any]:
+    def read(self, path: str | None, *, labelled: bool = True) -> list[Any]:
         """The documents of a file or folder; none where no path is given."""
         from ulmfit.text.readers import read_documents
 
@@ -38,16 +37,24 @@ class Columns:
                 text_column=self.text_column,
                 label_column=label,
                 labelled=labelled,
-                split_on=split_on,
+                split_on=None if labelled else self.split_on,
                 say=note,
             )
         )
 
-    def read_all(self, paths: Sequence[str], split_on: SplitOn | None) -> list[Any]:
+    def read_all(self, paths: Sequence[str]) -> list[Any]:
         """The texts of several files or folders, for a language model."""
         if not paths:
             raise ValueError("give at least one file or folder of texts")
-        return [d for path in paths for d in self.read(path, labelled=False, split_on=split_on)]
+        return [d for path in paths for d in self.read(path, labelled=False)]
+
+
+@dataclass(frozen=True)
+class Sources(Columns):
+    """How to read tables, and plain text where no labels are needed."""
+
+    # what ends a document in plain text; guessed, and said, where left out
+    split_on: SplitOn | None = None  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,6 @@ class LanguageModel:
             evaluate_loss(self.net, partial(lm_loss, ar=0.0, tar=0.0), batches, runtime)
         )
 
-    @torch.inference_mode()
     def generate(
         self,
         prompt: str = "",
@@ -112,7 +111,13 @@ class LanguageModel:
         """
         _check(sampling, self.tokenizer)
         runtime = runtime or Runtime.choose()
-        self.net.eval().to(device := runtime.device)
+        # Outside of inference mode: parameters that are moved inside it can't be trained any more.
+        self.net.eval().to(runtime.device)
+        with torch.inference_mode():
+            return self._generate(prompt, sampling, runtime)
+
+    def _generate(self, prompt: str, sampling: SamplingConfig, runtime: Runtime) -> str:
+        device = runtime.device
         generator = torch.Generator().manual_seed(sampling.seed)
         backward = self.config.direction == "backward"
         ids = [int(i) for i in self.tokenizer.encode(prompt)]

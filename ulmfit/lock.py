@@ -1,9 +1,19 @@
-"""A directory for one process at a time: a file in it names the process that works there."""
+"""A directory for one process at a time.
+
+The kernel holds the lock on an open file and gives it up when the process ends, however it ends. Windows has no such
+lock; there, the process id in the file says who is at work.
+"""
 
 import os
 from pathlib import Path
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
 NAME = "lock"
+_held: dict[Path, int] = {}  # files that this process has locked, and their open handles
 
 
 class LockedError(OSError):
@@ -12,31 +22,74 @@ class LockedError(OSError):
 
 def acquire(directory: Path) -> None:
     """Take the directory for this process, also from one that is gone. `LockedError` where another is at work."""
-    path = directory / NAME
-    while True:
-        try:
-            handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-        except FileExistsError:
-            owner = _owner(path)
-            if owner == os.getpid():
-                return
-            if owner is None or _lives(owner):
-                raise LockedError(
-                    f"another process{f' ({owner})' if owner else ''} works in {directory}; wait for it, or give "
-                    f"another --out. If there is none, delete {path}"
-                ) from None
-            path.unlink(missing_ok=True)
-        else:
-            with os.fdopen(handle, "w") as file:
-                file.write(str(os.getpid()))
-            return
+    path = directory.absolute() / NAME
+    if fcntl is None:
+        _take_file(path)
+    elif not _holds(path):
+        _held[path] = _take_handle(path)
 
 
 def release(directory: Path) -> None:
     """Give the directory back, if it is this process's."""
-    path = directory / NAME
-    if _owner(path) == os.getpid():
-        path.unlink(missing_ok=True)
+    path = directory.absolute() / NAME
+    if fcntl is None:
+        if _owner(path) == os.getpid():
+            path.unlink(missing_ok=True)
+        return
+    holds = _holds(path)
+    handle = _held.pop(path, None)
+    if holds:
+        path.unlink(missing_ok=True)  # before others can lock it
+    if handle is not None:
+        os.close(handle)
+
+
+def _holds(path: Path) -> bool:
+    """Whether this process has locked the file that is there now, not one that was deleted since."""
+    return path in _held and _is_open_as(path, _held[path])
+
+
+def _is_open_as(path: Path, handle: int) -> bool:
+    return path.exists() and os.path.samestat(path.stat(), os.fstat(handle))
+
+
+def _take_handle(path: Path) -> int:
+    """An open handle with the kernel's lock on it."""
+    assert fcntl is not None
+    while True:
+        handle = os.open(path, os.O_CREAT | os.O_RDWR)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            raise _locked(path, _owner(path), "") from None
+        except OSError:  # a file system without locks: better to work unlocked than not at all
+            pass
+        if _is_open_as(path, handle):
+            break
+        os.close(handle)  # its owner deleted it just before we locked it: once more
+    os.ftruncate(handle, 0)
+    os.write(handle, str(os.getpid()).encode())  # for the message that others see
+    return handle
+
+
+def _take_file(path: Path) -> None:
+    """A file with this process's id, made by this process."""
+    try:
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+    except FileExistsError:
+        if (owner := _owner(path)) == os.getpid():
+            return
+        raise _locked(path, owner, f". If there is none, delete {path}") from None
+    with os.fdopen(handle, "w") as file:
+        file.write(str(os.getpid()))
+
+
+def _locked(path: Path, owner: int | None, hint: str) -> LockedError:
+    return LockedError(
+        f"another process{f' ({owner})' if owner else ''} works in {path.parent}; "
+        f"wait for it, or give another --out{hint}"
+    )
 
 
 def _owner(path: Path) -> int | None:
@@ -44,15 +97,3 @@ def _owner(path: Path) -> int | None:
         return int(path.read_text())
     except (OSError, ValueError):  # just released, or not yet written
         return None
-
-
-def _lives(process: int) -> bool:
-    if os.name == "nt":  # there, signal 0 is no question but Ctrl-C
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # it lives, but is somebody else's
-        return True
-    return True

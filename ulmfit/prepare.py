@@ -31,13 +31,18 @@ from ulmfit.text.corpus import Corpus, Document
 from ulmfit.text.splits import Parts, hold_out
 from ulmfit.text.tokenizer import Tokenizer
 from ulmfit.training.loop import Optim
-from ulmfit.training.phases import Phase, classifier_phases, finetune_phases, pretrain_phases
+from ulmfit.training.metrics import classification_metrics
+from ulmfit.training.phases import (
+    Phase,
+    classifier_phases,
+    few_documents_note,
+    finetune_phases,
+    pretrain_phases,
+)
 from ulmfit.training.stage import Stage
 from ulmfit.vectors import init_embeddings
 
-VALID_TOKENS = (
-    50_000  # of held-out text are read for a language model's perplexity; more would only cost time
-)
+VALID_TOKENS = 50_000  # of held-out text are read for a perplexity; more would only cost time
 VALID_STREAMS = 16  # parallel streams they are read in
 
 
@@ -48,9 +53,46 @@ def check(config: FitConfig, parts: Parts, out: Path | None = None) -> None:
             f"keep=best chooses an epoch on the validation set and needs {BEST_NEEDS_DOCUMENTS} documents there, "
             f"not {len(parts.valid)}; give more or use keep=last"
         )
-    classifier_phases(config.classifier, 2, config.classifier.batch_size)
+    check_classifier(config.classifier)
+    if config.finetune:
+        check_lm(config.lm)
     for direction in directions(config):
         check_start(config.pretrained, direction, config.tokenizer, out)
+
+
+def check_classifier(config: ClassifierConfig) -> None:
+    """ValueError for numbers that train nothing."""
+    if config.batch_size < 2:
+        raise ValueError(
+            f"the classifier needs batches of at least 2 documents (BatchNorm), not {config.batch_size}"
+        )
+    if min(config.epochs, default=0) < 0 or not classifier_phases(config, 2, config.batch_size, 1):
+        raise ValueError(f"epochs {config.epochs}: none trains anything, or one is negative")
+
+
+def check_lm(config: PretrainConfig | FinetuneConfig) -> None:
+    """ValueError for numbers that train nothing."""
+    epochs = [config.epochs]
+    if isinstance(config, FinetuneConfig):
+        epochs.append(config.frozen_epochs)
+    if not sum(epochs) or min(epochs) < 0:
+        raise ValueError(
+            "the language model's epochs are 0 or negative: nothing would be trained;"
+            " to fine-tune no language model, use finetune=False"
+        )
+    _positive("language model", config, "batch_size", "bptt", "max_tokens")
+
+
+def check_model(config: ModelConfig) -> None:
+    """ValueError for a shape that no net can have."""
+    _positive("model", config, "embedding_size", "hidden_size", "layers")
+
+
+def _positive(what: str, config: object, *names: str) -> None:
+    for name in names:
+        number = getattr(config, name)
+        if number is not None and number < 1:
+            raise ValueError(f"the {what}'s {name} must be at least 1, not {number}")
 
 
 def check_start(
@@ -83,7 +125,7 @@ def start_lm(
     lm = pretrained.load(name, direction)
     if lm is None:
         seed_everything(seed)
-        lm = pretrained.blank(Tokenizer.build((d.text for d in texts), tokenizer), direction)
+        lm = pretrained.blank(Tokenizer.build([d.text for d in texts], tokenizer), direction)
     return lm
 
 
@@ -112,11 +154,13 @@ def pretrain_stage(
     folder: Path,
 ) -> tuple[Stage, LanguageModel]:
     """What `pretrain_lm` will do, and the model it will do it to. The encoded corpus is kept in `folder`."""
+    check_model(model)
+    check_lm(config)
     seed_everything(runtime.seed)
     if not valid:
-        documents, valid = hold_out(documents, config.valid_fraction, runtime.seed)
+        documents, valid = hold_out(documents, config.valid_fraction, runtime.seed, stratify=False)
     if isinstance(tokenizer, TokenizerConfig):
-        tokenizer = Tokenizer.build((d.text for d in documents), tokenizer)
+        tokenizer = Tokenizer.build([d.text for d in documents], tokenizer)
     lm = LanguageModel.create(tokenizer, model)
     path = folder / tokenizer.fingerprint
     corpus = Corpus.load(path) if path.exists() else Corpus.build(documents, tokenizer, path=path)
@@ -135,17 +179,19 @@ def finetune_stage(
     runtime: Runtime,
 ) -> tuple[Stage, LanguageModel]:
     """What `finetune_lm` will do, and the model it will do it to: `lm` over the vocabulary of the texts."""
+    check_lm(config)
     seed_everything(runtime.seed)
-    documents, valid = hold_out(documents, config.valid_fraction, runtime.seed)
+    documents, valid = hold_out(documents, config.valid_fraction, runtime.seed, stratify=False)
     tokenizer = settled(tokenizer, lm.tokenizer.config)
     keep = lm.tokenizer.vocab if config.keep_words else ()
-    lm = lm.with_vocab(Tokenizer.build((d.text for d in documents), tokenizer, keep))
+    lm = lm.with_vocab(Tokenizer.build([d.text for d in documents], tokenizer, keep))
     corpus = Corpus.build(documents, lm.tokenizer)
-    batch_size, repeats = few_documents(
-        corpus.n_tokens // config.bptt, config.batch_size, config.min_steps
-    )
+    rows = corpus.n_tokens // config.bptt
+    batch_size = few_documents(rows, config.batch_size, config.min_steps)
     batches = lm_batches(lm, corpus, batch_size, config, runtime)
-    phases = finetune_phases(config, len(lm.net.layer_groups()), batches.tokens_per_epoch, repeats)
+    phases = finetune_phases(
+        config, len(lm.net.layer_groups()), batches.tokens_per_epoch, batches.steps_per_epoch
+    )
     return lm_stage("language model", lm, corpus, valid, batches, phases, config, runtime), lm
 
 
@@ -157,33 +203,44 @@ def classifier_stage(
     runtime: Runtime,
 ) -> tuple[Stage, TextClassifier]:
     """What `train_classifier` will do, and the classifier it will do it to: the encoder of `lm` and a new head."""
-    if missing := sum(d.label is None for d in documents):
-        raise ValueError(
-            f"{missing} of {len(documents)} documents have no label; a classifier is trained on labelled ones only"
-        )
+    for name, part in (("", documents), ("validation ", valid)):
+        if missing := sum(d.label is None for d in part):
+            raise ValueError(
+                f"{missing} of {len(part)} {name}documents have no label; a classifier is trained on labelled ones only"
+            )
+    check_classifier(config)
     seed_everything(runtime.seed)
     classifier = TextClassifier.create(lm, sorted({str(d.label) for d in documents}), config)
     corpus = Corpus.build(documents, lm.tokenizer, label_names=classifier.labels)
-    batch_size, repeats = few_documents(len(corpus), config.batch_size, config.min_steps)
-    backward = lm.config.direction == "backward"
+    batch_size = few_documents(len(corpus), config.batch_size, config.min_steps)
+    batches = DocumentBatches(
+        corpus,
+        batch_size,
+        shuffle=True,
+        seed=runtime.seed,
+        backward=lm.config.direction == "backward",
+        note=few_documents_note(config, batch_size),
+    )
+    held = None
+    if valid:  # encoded once, scored after every epoch
+        held = Corpus.build(valid, lm.tokenizer, label_names=classifier.labels, description="")
 
     def evaluate() -> dict[str, float]:
-        return {
-            f"valid_{k}": v
-            for k, v in classifier.evaluate(valid, runtime).items()
-            if k != "documents"
-        }
+        assert held is not None and held.labels is not None
+        found = classifier.probabilities_of(held, runtime).argmax(axis=1)
+        metrics = classification_metrics(held.labels.tolist(), found.tolist())
+        return {f"valid_{name}": value for name, value in metrics.items()}
 
     stage = Stage(
         name=f"classifier, {lm.config.direction}",
         net=classifier.net,
         loss_fn=partial(classifier_loss, ar=config.ar, tar=config.tar),
-        batches=DocumentBatches(
-            corpus, batch_size, shuffle=True, seed=runtime.seed, backward=backward
+        batches=batches,
+        phases=classifier_phases(
+            config, len(classifier.net.layer_groups()), batch_size, batches.steps_per_epoch
         ),
-        phases=classifier_phases(config, len(classifier.net.layer_groups()), batch_size, repeats),
         optim=Optim(config.weight_decay, config.max_grad_norm),
-        evaluate=evaluate if valid else None,
+        evaluate=evaluate if held else None,
     )
     return stage, classifier
 
@@ -231,7 +288,12 @@ def lm_batches(
     runtime: Runtime,
 ) -> LMBatches:
     """Shuffled parallel streams, read in the model's direction."""
-    backward = lm.config.direction == "backward"
     return LMBatches(
-        corpus, batch_size, config.bptt, shuffle=True, seed=runtime.seed, backward=backward
+        corpus,
+        batch_size,
+        config.bptt,
+        shuffle=True,
+        seed=runtime.seed,
+        backward=lm.config.direction == "backward",
+        note=few_documents_note(config, batch_size),
     )

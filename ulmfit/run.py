@@ -6,7 +6,7 @@ import platform
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -16,11 +16,18 @@ from ulmfit import lock
 from ulmfit.checkpoint import CheckpointError, load_json, save_json
 from ulmfit.runtime import Runtime
 from ulmfit.text.corpus import Document
+from ulmfit.text.tables import Say
 from ulmfit.training.log import Log
 from ulmfit.training.resume import ResumePoint
 from ulmfit.training.stage import Stage
 
-Say = Callable[[str], None]
+WRITTEN = (
+    "forward",
+    "backward",
+    "corpus",
+    "resume",
+    "metrics.jsonl",
+)  # beside config.json and lock
 MACHINE = {"device", "precision", "threads"}  # settings of a runtime that ask for nothing else
 
 
@@ -49,8 +56,8 @@ class Run:
     ) -> "Run":
         """A new run, or an unfinished one of the same config and data (`data` = fingerprint).
 
-        A finished run, or one with other settings, is refused unless `overwrite`; a directory that is no run always is.
-        Opened without config and data, an unfinished run goes on unchecked.
+        A finished run, or one with other settings, is refused, or replaced with `overwrite`; a directory that is no
+        run is always refused. Opened without config and data, only the stages check what they were given.
         """
         path, config = Path(path), config or {}
         run = cls(path, _identity(config, data), say)
@@ -68,25 +75,31 @@ class Run:
     def _begin(self, config: dict[str, Any], overwrite: bool) -> None:
         """Go on with what is here, or start anew; `open` has seen that nothing but a run can be here."""
         record = self.path / "config.json"
-        if record.exists() and not overwrite:
-            old = load_json(record)
-            if old.get("finished"):
-                raise CheckpointError(
-                    f"{self.path} holds a finished run; give another --out, or --overwrite to replace it"
-                )
-            if old.get("identity") != self.identity:
-                raise CheckpointError(
-                    f"{self.path} holds an unfinished run with other settings or data; repeat its command to go on "
-                    f"({old.get('command')}), or use --overwrite to start anew"
-                )
+        old = load_json(record) if record.exists() else None
+        # Also with --overwrite: the same command must go on after it was stopped.
+        if old and not old.get("finished") and old.get("identity") == self.identity:
             self.say(f"{self.path} holds an unfinished run of this command: going on with it")
             return
-        for item in self.path.iterdir():
-            if item.is_dir():
+        if old and not overwrite:
+            raise CheckpointError(self._refusal(old))
+        self._clear()
+        save_json(record, _record(config, self.identity))  # last: until then the old run is the one
+
+    def _refusal(self, old: dict[str, Any]) -> str:
+        if old.get("finished"):
+            return f"{self.path} holds a finished run; give another --out, or --overwrite to replace it"
+        return (
+            f"{self.path} holds an unfinished run with other settings or data; repeat its command to go on "
+            f"({old.get('command')}), or use --overwrite to start anew"
+        )
+
+    def _clear(self) -> None:
+        """Delete what a run writes, and nothing that somebody put beside it."""
+        for item in (self.path / name for name in WRITTEN):
+            if item.is_dir() and not item.is_symlink():
                 shutil.rmtree(item)
-            elif item.name != lock.NAME:
-                item.unlink()
-        save_json(record, _record(config, self.identity))
+            else:
+                item.unlink(missing_ok=True)
 
     def __enter__(self) -> "Run":
         return self
@@ -105,22 +118,25 @@ class Run:
             self.say(f"{saved} is finished: taken from there")
         return finished
 
-    def train(self, stage: Stage, runtime: Runtime) -> None:
+    def train(self, stage: Stage, runtime: Runtime, config: Any) -> None:
         """Print the plan and train; an interrupted stage goes on where its saved state stands."""
         self.say(stage.plan())
+        # A run opened by its path alone knows neither settings nor data: the stage's own are checked.
+        corpus = getattr(stage.batches, "corpus", None)
+        told = {"plan": stage.plan(), "config": asdict(config), "seed": runtime.seed}
+        asked = _identity(told, corpus.fingerprint if corpus else "")
         point = ResumePoint(
-            self.path / "resume" / f"{stage.name}.safetensors", f"{self.identity}/{stage.name}"
+            self.path / "resume" / f"{stage.name}.safetensors",
+            f"{self.identity}/{stage.name}/{asked}",
         )
         stage.train(runtime, Log(stage.name, self.path / "metrics.jsonl", self.say), point)
 
-    def card(self, verb: str, stage: Stage, config: Any) -> dict[str, Any]:
-        """What a saved model says about its making."""
-        return {
-            "made_by": verb,
-            "size": stage.size(),
-            "config": asdict(config),
-            "last": self._last_epoch(),
-        }
+    def card(
+        self, verb: str, stage: Stage, config: Any, best: dict[str, float] | None = None
+    ) -> dict[str, Any]:
+        """What a saved model says about its making; `best` = metrics of the epoch kept, where it is not the last."""
+        epoch = {"last": self._last_epoch()} if best is None else {"best": best}
+        return {"made_by": verb, "size": stage.size(), "config": asdict(config), **epoch}
 
     def _last_epoch(self) -> dict[str, Any]:
         lines = (self.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()

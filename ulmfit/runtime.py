@@ -15,25 +15,19 @@ from torch import nn
 from ulmfit.config import RuntimeConfig
 
 Batch = TypeVar("Batch", bound=tuple[Any, ...])
-BF16_CAPABILITY = (8, 0)  # NVIDIA Ampere: first with bf16 tensor cores
 
 
 @dataclass(frozen=True)
 class Hardware:
     """What this machine offers; made by hand in tests."""
 
-    cuda: bool = False
-    cuda_capability: tuple[int, int] = (0, 0)
+    cuda: int = 0  # number of GPUs
     mps: bool = False
 
     @classmethod
     def found(cls) -> "Hardware":
-        cuda = torch.cuda.is_available()
-        return cls(
-            cuda=cuda,
-            cuda_capability=torch.cuda.get_device_capability() if cuda else (0, 0),
-            mps=torch.backends.mps.is_available(),
-        )
+        cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        return cls(cuda, torch.backends.mps.is_available())
 
 
 def choose_device(wanted: str, hardware: Hardware) -> tuple[str, str]:
@@ -44,17 +38,21 @@ def choose_device(wanted: str, hardware: Hardware) -> tuple[str, str]:
         if hardware.mps:
             return "mps", "auto: an Apple GPU is present"
         return "cpu", "auto: no GPU found"
-    kind = wanted.split(":")[0]
+    kind, colon, index = wanted.partition(":")
     if kind not in ("cpu", "cuda", "mps"):
         raise ValueError(f"device {wanted!r} is unknown; use auto, cpu, cuda, cuda:N or mps")
     if (kind == "cuda" and not hardware.cuda) or (kind == "mps" and not hardware.mps):
         raise ValueError(
             f"device {wanted!r} was asked for, but PyTorch finds none; use --device auto or cpu"
         )
+    count = hardware.cuda if kind == "cuda" else 1
+    if colon and not (index.isdecimal() and int(index) < count):
+        there = ", ".join(f"{kind}:{i}" for i in range(count))
+        raise ValueError(f"device {wanted!r} was asked for, but there is only {there}")
     return wanted, "as asked"
 
 
-def choose_precision(wanted: str, device: str, hardware: Hardware) -> tuple[str, str]:
+def choose_precision(wanted: str, device: str) -> tuple[str, str]:
     """Precision of activations and the reason. Half precision away from CUDA falls back to fp32 and says so."""
     if not device.startswith("cuda"):
         if wanted in ("fp16", "bf16"):
@@ -62,11 +60,8 @@ def choose_precision(wanted: str, device: str, hardware: Hardware) -> tuple[str,
         return "fp32", "as asked" if wanted == "fp32" else f"auto: LSTMs train in fp32 on {device}"
     if wanted != "auto":
         return wanted, "as asked"
-    if hardware.cuda_capability >= BF16_CAPABILITY:
-        return "bf16", "auto: compute capability {}.{}".format(*hardware.cuda_capability)
-    return "fp16", "auto: compute capability {}.{} has no fast bf16".format(
-        *hardware.cuda_capability
-    )
+    why = "cuDNN's LSTM computes in fp16 under autocast, bf16 or not, so losses are scaled"
+    return "fp16", f"auto: {why}"
 
 
 @dataclass
@@ -86,8 +81,9 @@ class Runtime:
         """Device and precision. Touches nothing global: enough for prediction."""
         hardware = hardware or Hardware.found()
         device, why_device = choose_device(config.device, hardware)
-        precision, why_precision = choose_precision(config.precision, device, hardware)
-        scaler = torch.amp.GradScaler("cuda") if precision == "fp16" else None
+        precision, why_precision = choose_precision(config.precision, device)
+        # With bf16 too: the LSTMs compute in fp16 all the same.
+        scaler = None if precision == "fp32" else torch.amp.GradScaler("cuda")
         reasons = {"device": why_device, "precision": why_precision}
         return cls(torch.device(device), precision, reasons, config.seed, scaler)
 
@@ -147,6 +143,20 @@ class Runtime:
         else:
             optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+
+    def scaling(self) -> dict[str, Any]:
+        """How losses are scaled now, as plain numbers; empty where they are not."""
+        return self._scaler.state_dict() if self._scaler else {}
+
+    def restore_scaling(self, state: dict[str, Any]) -> None:
+        """The inverse of `scaling`; a state from another precision is left aside."""
+        if self._scaler and state:
+            self._scaler.load_state_dict(state)
+
+    def reset_scaling(self) -> None:
+        """As at first: each training starts with the same scale, whatever was trained before."""
+        if self._scaler:
+            self._scaler = torch.amp.GradScaler(self.device.type)
 
 
 def seed_everything(seed: int) -> None:

@@ -1,5 +1,6 @@
 """A table of texts → the same rows, with `prediction` and `probability` behind their columns."""
 
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -29,14 +30,16 @@ def score_file(
 ) -> None:
     """Score the table `source` ("-": CSV on standard input) and write it to `out`, in the format of its suffix;
     without `out` to standard output, as CSV or, `as_json`, as JSON lines. Rows keep their order."""
-    if out is not None and suffix_of(Path(out)) not in TABLES:
-        raise DataError(f"{out} can't be written: give a name that ends in {', '.join(TABLES)}")
+    if out is not None:
+        _check_path(Path(out))
     name = "standard input" if source == "-" else source
     frame = _standard_input(say) if source == "-" else read_table(source, say)
     if taken := [column for column in ADDED if column in frame.columns]:
         raise DataError(
             f"{name} has a column {taken[0]!r} already; rename it, so that nothing is overwritten"
         )
+    if not as_json if out is None else suffix_of(Path(out)) in (".csv", ".tsv"):
+        _check_flat(frame, name)
     documents = documents_of(frame, text_column=text_column, labelled=False, say=say, source=name)
     predictions = classifier.predict([d.text for d in documents], runtime, progress="predicting")
     scored = frame.with_columns(**_columns(predictions))
@@ -45,6 +48,27 @@ def score_file(
     else:
         _write(scored, Path(out))
         say(f"{len(predictions):,} rows written to {out}")
+
+
+def _check_path(path: Path) -> None:
+    """DataError before the work where the table could not be written behind it."""
+    if path.suffix.lower() not in TABLES:  # nothing is compressed
+        raise DataError(f"{path} can't be written: give a name that ends in {', '.join(TABLES)}")
+    if path.is_dir():
+        raise DataError(f"{path} can't be written: it is a directory")
+    parent = next(p for p in path.absolute().parents if p.exists())  # the others will be made
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        problem = "can't be written to" if parent.is_dir() else "is not a directory"
+        raise DataError(f"{path} can't be written: {parent} {problem}")
+
+
+def _check_flat(frame: "polars.DataFrame", name: str) -> None:
+    """DataError where a column holds lists or objects: CSV has no way to write them."""
+    if nested := [column for column, kind in frame.schema.items() if kind.is_nested()]:
+        raise DataError(
+            f"{name}: column {nested[0]!r} holds lists or objects, which CSV and TSV can't; "
+            "give --out a name that ends in .jsonl or .parquet, or use --json"
+        )
 
 
 def _columns(predictions: list) -> "dict[str, polars.Series]":

@@ -51,7 +51,7 @@ def fit(
 
     `valid=None` holds out `config.classifier.valid_fraction` of `labelled`. Texts of the validation and test sets are
     kept out of the language model's corpus unless `config.transductive`. `test` is scored once, at the end.
-    An unfinished run of the same command in `out` goes on; a finished one is refused unless `overwrite`.
+    An unfinished run of the same command in `out` goes on; any other is refused unless `overwrite`.
     """
     machine = Runtime.start(runtime)
     say(machine.describe())
@@ -140,7 +140,7 @@ def pretrain_lm(
         return LanguageModel.load(saved)
     folder = run.path / "corpus"
     stage, lm = pretrain_stage(documents, valid, model, tokenizer, config, runtime, folder)
-    run.train(stage, runtime)
+    run.train(stage, runtime, config)
     lm.save(saved, card=run.card("pretrain_lm", stage, config))
     return lm
 
@@ -159,7 +159,7 @@ def finetune_lm(
     if run.has(saved):
         return LanguageModel.load(saved)
     stage, lm = finetune_stage(lm, documents, config, tokenizer, runtime)
-    run.train(stage, runtime)
+    run.train(stage, runtime, config)
     lm.save(saved, card=run.card("finetune_lm", stage, config))
     return lm
 
@@ -180,9 +180,10 @@ def train_classifier(
     stage, classifier = classifier_stage(lm, documents, valid, config, runtime)
     if config.keep == "best":
         stage.evaluate = best = KeepBest(stage, "valid_accuracy", run.path / "resume" / stage.name)
-        run.train(stage, runtime)
-        best.restore()
+        run.train(stage, runtime, config)
+        kept = best.restore()
     else:
-        run.train(stage, runtime)
-    classifier.save(saved, card=run.card("train_classifier", stage, config))
+        run.train(stage, runtime, config)
+        kept = None
+    classifier.save(saved, card=run.card("train_classifier", stage, config, kept))
     return classifier

@@ -29,7 +29,7 @@ from ulmfit.flags import (
     Columns,
     Flat,
     Machine,
-    SplitOn,
+    Sources,
     note,
     open_run,
 )
@@ -47,9 +47,9 @@ class Fit:
     # labelled texts to validate on; a fraction of the labelled ones where left out
     valid: Annotated[str | None, FILE] = None
     test: Annotated[str | None, FILE] = None  # labelled texts scored once, at the end
-    overwrite: bool = False  # replace a run that is there
+    overwrite: bool = False  # replace a run that is there, finished or of other settings
     dry_run: bool = False  # print the plan and an estimate of the time, train nothing
-    columns: Annotated[Columns, Flat] = Columns()
+    columns: Annotated[Sources, Flat] = Sources()
     config: Annotated[FitConfig, Flat] = FitConfig()
     runtime: Annotated[RuntimeConfig, Flat] = RuntimeConfig()
 
@@ -74,7 +74,7 @@ class Demo:
     """The whole method on real film reviews, beside TF-IDF + logistic regression; needs pip install "ulmfit[demo]"."""
 
     out: Annotated[str, DIR] = "runs/demo"  # run directory to write
-    overwrite: bool = False  # replace a run that is there
+    overwrite: bool = False  # replace a run that is there, finished or of other settings
     runtime: Annotated[RuntimeConfig, Flat] = RuntimeConfig()
 
     def run(self) -> None:
@@ -95,10 +95,8 @@ class PretrainLM:
     vocab_of: Annotated[str | None, MODEL] = None
     size: Literal["small", "base"] = "small"  # 256/512/2 for CPUs or fastai's 400/1152/3
     direction: Direction = "forward"  # order in which documents are read
-    # what ends a document in plain text; guessed, and said, where left out
-    split_on: SplitOn | None = None
-    overwrite: bool = False  # replace a run that is there
-    columns: Annotated[Columns, Flat] = Columns()
+    overwrite: bool = False  # replace a run that is there, finished or of other settings
+    columns: Annotated[Sources, Flat] = Sources()
     tokenizer: TokenizerConfig = TokenizerConfig()  # how text becomes tokens
     config: Annotated[PretrainConfig, Flat] = PretrainConfig()
     runtime: Annotated[RuntimeConfig, Flat] = RuntimeConfig()
@@ -108,8 +106,8 @@ class PretrainLM:
         from ulmfit.language_model import LanguageModel
         from ulmfit.pretrained import find
 
-        documents = self.columns.read_all(self.texts, self.split_on)
-        valid = self.columns.read(self.valid, labelled=False, split_on=self.split_on)
+        documents = self.columns.read_all(self.texts)
+        valid = self.columns.read(self.valid, labelled=False)
         tokenizer = self.tokenizer
         if self.vocab_of:
             tokenizer = LanguageModel.load(find(self.vocab_of)).tokenizer
@@ -135,9 +133,8 @@ class FinetuneLM:
     # shipped model, or a language model's directory
     pretrained: Annotated[str, MODEL] = FitConfig.pretrained
     direction: Direction = "forward"  # order in which documents are read
-    split_on: SplitOn | None = None  # what ends a document in plain text
-    overwrite: bool = False  # replace a run that is there
-    columns: Annotated[Columns, Flat] = Columns()
+    overwrite: bool = False  # replace a run that is there, finished or of other settings
+    columns: Annotated[Sources, Flat] = Sources()
     tokenizer: TokenizerConfig = TokenizerConfig()  # how text becomes tokens
     config: Annotated[FinetuneConfig, Flat] = FitConfig.lm
     runtime: Annotated[RuntimeConfig, Flat] = RuntimeConfig()
@@ -147,7 +144,7 @@ class FinetuneLM:
         from ulmfit.stages import finetune_lm
         from ulmfit.text.splits import distinct
 
-        documents = distinct(self.columns.read_all(self.texts, self.split_on))
+        documents = distinct(self.columns.read_all(self.texts))
         name, direction, tokenizer = self.pretrained, self.direction, self.tokenizer
         check_start(name, direction, tokenizer, Path(self.out))
         with open_run(self, documents) as (run, runtime):
@@ -169,7 +166,8 @@ class TrainClassifier:
     test: Annotated[str | None, FILE] = None  # labelled texts scored once, at the end
     # "both": two classifiers, averaged
     directions: Literal["forward", "backward", "both"] = "forward"
-    overwrite: bool = False  # replace a run that is there
+    overwrite: bool = False  # replace a run that is there, finished or of other settings
+    dry_run: bool = False  # print the plan and an estimate of the time, train nothing
     columns: Annotated[Columns, Flat] = Columns()
     config: Annotated[ClassifierConfig, Flat] = FitConfig.classifier
     runtime: Annotated[RuntimeConfig, Flat] = RuntimeConfig()
@@ -182,7 +180,8 @@ class TrainClassifier:
             valid=self.valid,
             test=self.test,
             overwrite=self.overwrite,
-            columns=self.columns,
+            dry_run=self.dry_run,
+            columns=Sources(self.columns.text_column, self.columns.label_column),
             config=replace(start, classifier=self.config),
             runtime=self.runtime,
         ).run()
@@ -196,7 +195,7 @@ class Evaluate:
     # labelled file for a classifier, any texts for a language model
     data: Positional[Annotated[str, FILE]]
     json: bool = False  # print JSON
-    columns: Annotated[Columns, Flat] = Columns()
+    columns: Annotated[Sources, Flat] = Sources()
     machine: Annotated[Machine, Flat] = Machine()
 
     def run(self) -> None:
@@ -234,6 +233,8 @@ class Predict:
 
         if (self.data is None) == (self.text is None):
             raise ValueError("give either a file (or - for standard input) or --text, not both")
+        if self.text is not None and not self.text.strip():
+            raise ValueError("--text is blank: give the text to label")
         model, runtime = load_classifier(self.model), self.machine.start()
         if self.data is not None:
             column, as_json = self.text_column, self.json

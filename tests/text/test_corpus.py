@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,15 @@ def test_given_label_names_decide_the_numbers(tokenizer: Tokenizer) -> None:
         Corpus.build(DOCUMENTS, tokenizer, label_names=["pos"])
 
 
+def test_a_label_may_be_a_number(tokenizer: Tokenizer) -> None:
+    numbered = [Document("a"), Document("b")]
+    for document, label in zip(numbered, (1, 0), strict=True):
+        object.__setattr__(document, "label", label)  # past the type checker of the tests
+    corpus = Corpus.build(numbered, tokenizer, label_names=["0", "1"])
+    assert corpus.labels is not None and corpus.labels.tolist() == [1, 0]
+    assert Corpus.build(numbered, tokenizer).label_names == ("0", "1")
+
+
 def test_without_labels(tokenizer: Tokenizer) -> None:
     corpus = Corpus.build([Document("a"), Document("b")], tokenizer)
     assert corpus.labels is None and corpus.label_names == ()
@@ -101,6 +111,16 @@ def test_an_error_leaves_nothing_behind(tokenizer: Tokenizer, tmp_path: Path) ->
     with pytest.raises(ValueError, match="no documents"):
         Corpus.build([], tokenizer, path=tmp_path / "corpus")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_encoding_left_is_in_nobodys_way(
+    tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    (tmp_path / f".corpus.{os.getpid()}.part").mkdir()
+    assert len(Corpus.build(DOCUMENTS, tokenizer, path=tmp_path / "corpus")) == 4
+    plain = tmp_path / "plain"
+    plain.mkdir()  # others may read the corpus as they may read any folder here
+    assert (tmp_path / "corpus").stat().st_mode == plain.stat().st_mode
 
 
 def test_a_foreign_folder_is_never_overwritten(tokenizer: Tokenizer, tmp_path: Path) -> None:

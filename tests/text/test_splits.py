@@ -19,7 +19,8 @@ MANY = documents(100) + documents(50, "b") + documents(2, "c")
 
 def test_holding_out_is_stratified_seeded_and_loses_nothing() -> None:
     rest, held = hold_out(MANY, 0.1, 0)
-    assert Counter(d.label for d in held) == {"a": 10, "b": 5, "c": 1}
+    count = Counter(d.label for d in held)
+    assert len(held) == 15 and abs(count["a"] - 10) <= 1 and abs(count["b"] - 5) <= 1
     assert sorted(map(str, rest + held)) == sorted(map(str, MANY))
     assert rest == [d for d in MANY if d not in held]  # in their order
     assert hold_out(MANY, 0.1, 0) == (rest, held)
@@ -33,6 +34,60 @@ def test_equal_texts_stay_together() -> None:
         rest, held = hold_out(doubled, 0.2, seed)
         assert not {d.text for d in rest} & {d.text for d in held}
         assert len(rest) + len(held) == len(doubled)
+
+
+@pytest.mark.parametrize(
+    ("labels", "of_each", "fraction", "expected"),
+    [
+        (10, 2, 0.1, 2),
+        (150, 5, 0.02, 15),
+        (10, 20, 0.1, 20),
+        (3, 2, 0.5, 3),  # no label gives both
+        (2, 2, 0.01, 1),
+        (1, 3, 0.01, 1),
+        (1, 2, 0.01, 0),
+        (2, 1, 0.5, 0),
+        (1, 1, 0.9, 0),
+    ],
+)
+def test_many_labels_hold_no_more_than_the_fraction(
+    labels: int, of_each: int, fraction: float, expected: int
+) -> None:
+    given = [d for k in range(labels) for d in documents(of_each, f"label {k}")]
+    for seed in range(5):
+        rest, held = hold_out(given, fraction, seed)
+        assert len(held) == expected
+        count = Counter(d.label for d in held)
+        assert all(n <= fraction * of_each + 1 for n in count.values())
+        if held:
+            assert {d.label for d in rest} == {d.label for d in given}
+
+
+def test_rare_labels_take_turns() -> None:
+    given = documents(1000, "large") + [d for k in range(150) for d in documents(5, f"label {k}")]
+    held = [hold_out(given, 0.02, seed)[1] for seed in range(5)]
+    for part in held:
+        assert len(part) == 35 and 10 <= Counter(d.label for d in part)["large"] <= 30
+
+
+def test_for_a_language_model_labels_are_not_looked_at() -> None:
+    nameless = [Document(d.text) for d in MANY]
+    _, held = hold_out(MANY, 0.1, 0, stratify=False)
+    assert [Document(d.text) for d in held] == hold_out(nameless, 0.1, 0, stratify=False)[1]
+    alone = [Document(f"text {i}", str(i)) for i in range(50)]  # every label once
+    assert len(hold_out(alone, 0.1, 0, stratify=False)[1]) == 5
+    assert not hold_out(alone, 0.1, 0)[1]
+
+
+def test_a_copy_with_other_white_space_is_a_copy() -> None:
+    a, copy = Document("one  two\n", "x"), Document(" one two", "x")
+    assert distinct([a, copy]) == [a]
+    assert without([a, Document("onetwo")], [copy]) == [Document("onetwo")]
+    for seed in range(5):
+        rest, held = hold_out([a, *documents(3), copy], 0.4, seed)
+        assert (a in rest) == (copy in rest) and held
+    made, _ = parts(MANY, test=[Document(MANY[0].text + "\n", "a")])
+    assert not {MANY[0].text} & (texts(made.train) | texts(made.texts) | texts(made.valid))
 
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.0, 7.0])
@@ -87,6 +142,20 @@ def test_given_validation_is_used_as_it_is() -> None:
     assert parts(MANY, valid=valid)[0].valid == valid
     assert parts(MANY, valid=[])[0].valid == []
     assert parts(MANY, valid=[])[0].train == MANY
+
+
+def test_the_test_set_keeps_what_it_shares_with_the_validation_set() -> None:
+    valid, test = documents(4, "b", 400), documents(2, "b", 402)
+    made, said = parts(MANY, valid=valid, test=test)
+    assert made.valid == valid[:2] and made.test == test
+    assert any("2 documents of the validation set occur in the test set" in line for line in said)
+
+
+def test_labels_are_compared_when_held_texts_have_left() -> None:
+    """A label that only held texts have can't be learnt."""
+    only = documents(3, "only", 0)
+    with pytest.raises(ValueError, match="test set has labels that the training set lacks: only"):
+        parts(MANY + only, test=only)
 
 
 def test_labelled_without_labels_are_texts() -> None:

@@ -71,7 +71,7 @@ def test_json_lines(tmp_path: Path) -> None:
         ([0, 1], ["0", "1"]),
         ([True, False], ["true", "false"]),
         ([1.0, 2.5], ["1", "2.5"]),
-        (["pos", " neg"], ["pos", " neg"]),
+        (["pos", " neg "], ["pos", "neg"]),  # typed, not meant
     ],
 )
 def test_parquet_labels_are_spelled_naturally(

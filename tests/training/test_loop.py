@@ -23,7 +23,15 @@ from ulmfit.text.batches import DocumentBatches, LMBatches
 from ulmfit.text.corpus import Corpus, Document
 from ulmfit.text.tokenizer import Tokenizer
 from ulmfit.training.log import Log
-from ulmfit.training.loop import Optim, build_optimizer, evaluate_loss, fit, freeze, set_rates
+from ulmfit.training.loop import (
+    DivergedError,
+    Optim,
+    build_optimizer,
+    evaluate_loss,
+    fit,
+    freeze,
+    set_rates,
+)
 from ulmfit.training.phases import Phase
 from ulmfit.training.resume import ResumePoint
 from ulmfit.training.schedule import OneCycle
@@ -199,6 +207,40 @@ def test_stopped_while_evaluating_trains_that_epoch_again(
     with pytest.raises(KeyboardInterrupt):
         train_lm(resume=ResumePoint(tmp_path / "point", "a"), after_epoch=stop)
     assert same_bits(whole, state(train_lm(resume=ResumePoint(tmp_path / "point", "a"), seed=9)))
+
+
+def test_half_an_epoch_killed_while_evaluating_is_evaluated_later(
+    runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ulmfit.training.resume.SAVE_EVERY_S", 0.0)
+    evaluated: list[float] = []
+
+    def loss(net: Line, batch: Pair, carry: Any) -> Any:
+        return Value((net.high(net.low(torch.ones(1, 1))) ** 2).sum()), None
+
+    def stop() -> dict[str, float]:
+        raise KeyboardInterrupt
+
+    def training(evaluate: Callable[[], dict[str, float]]) -> None:
+        fit(Line(), loss, Numbers(), [Phase(0.5, (0.1, 0.1), OneCycle())], optim=Optim(0.0),
+            runtime=runtime, log=Log("test"), evaluate=evaluate,
+            resume=ResumePoint(tmp_path / "point", "a"), description="")  # fmt: skip
+
+    with pytest.raises(KeyboardInterrupt):
+        training(stop)
+    for _ in range(2):  # the second time, it is finished
+        training(lambda: evaluated.append(1.0) or {})
+    assert len(evaluated) == 1
+
+
+def test_a_loss_that_is_no_number_ends_the_training(runtime: Runtime) -> None:
+    def loss(net: Line, batch: Pair, carry: Any) -> Any:
+        bad = math.nan if int(batch[1]) == 2 else 1.0
+        return Value(net.high(net.low(torch.ones(1, 1))).sum() * bad), None
+
+    with pytest.raises(DivergedError, match=r"step 3 of phase 1 \(lr 1\.0e-01\).*lower"):
+        fit(Line(), loss, Numbers(), [Phase(1.0, (0.0, 0.1), lambda progress: (1.0, 0.5))],
+            optim=Optim(0.0), runtime=runtime, log=Log("test"), description="")  # fmt: skip
 
 
 def test_a_finished_training_is_not_repeated(train_lm: Training, tmp_path: Path) -> None:

@@ -2,16 +2,19 @@
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ulmfit.config import ClassifierConfig, FinetuneConfig, PretrainConfig
+from ulmfit.config import SMALL_FINETUNE, ClassifierConfig, FinetuneConfig, PretrainConfig
 from ulmfit.training.phases import (
+    Phase,
     classifier_phases,
     discriminative,
     finetune_phases,
     gradual_unfreezing,
+    long_enough,
     plan,
     pretrain_phases,
 )
@@ -39,7 +42,7 @@ def test_gradual_unfreezing_opens_one_group_at_a_time_and_ends_with_all() -> Non
 
 def test_quick_unfreezing_is_fastais_fine_tune() -> None:
     head, rest = classifier_phases(
-        ClassifierConfig(unfreezing="quick", lr=2e-3, epochs=(1, 4), lr_divisors=(1, 1)), 5, 64
+        ClassifierConfig(unfreezing="quick", lr=2e-3, epochs=(1, 4), lr_divisors=(1, 1)), 5, 64, 99
     )
     assert (head.epochs, rest.epochs) == (1, 4)
     assert head.lrs == (0, 0, 0, 0, 2e-3)
@@ -52,21 +55,42 @@ def test_quick_unfreezing_is_fastais_fine_tune() -> None:
 
 def test_learning_rate_scales_with_the_batch() -> None:
     (small, *_), (large, *_) = (
-        classifier_phases(ClassifierConfig(), GROUPS, size) for size in (16, 128)
+        classifier_phases(ClassifierConfig(), GROUPS, size, 99) for size in (16, 128)
     )
     assert large.lrs[-1] == pytest.approx(8 * small.lrs[-1]) == pytest.approx(0.1)  # 0.1 · bs / 128
 
 
 def test_finetuning_starts_with_the_words_and_keeps_within_its_tokens() -> None:
     config = FinetuneConfig(frozen_epochs=1, epochs=3)
-    frozen, unfrozen = finetune_phases(config, 4, tokens=1000)
+    frozen, unfrozen = finetune_phases(config, 4, tokens=1000, steps_per_epoch=99)
     assert frozen.lrs == (0, 0, 0, config.frozen_lr)
     assert unfrozen.lrs == (config.lr,) * 4
     bounded = finetune_phases(
-        FinetuneConfig(frozen_epochs=1, epochs=3, max_tokens=2000), 4, tokens=1000
+        FinetuneConfig(frozen_epochs=1, epochs=3, max_tokens=2000),
+        4,
+        tokens=1000,
+        steps_per_epoch=99,
     )
     assert sum(p.epochs for p in bounded) * 1000 == pytest.approx(2000)
     assert bounded[1].epochs / bounded[0].epochs == pytest.approx(3)
+
+
+@pytest.mark.parametrize("steps_per_epoch", [1, 2, 7, 9, 29, 30, 31, 500])
+def test_short_phases_are_given_more_epochs_and_only_they(steps_per_epoch: int) -> None:
+    given = [Phase(epochs, (0.1,), OneCycle()) for epochs in (1, 0, 2.5, 10)]
+    made = long_enough(given, steps_per_epoch, 30)
+    assert [p.epochs for p in given if p.epochs] <= [p.epochs for p in made]
+    for before, after in zip([p for p in given if p.epochs], made, strict=True):
+        assert after.steps(steps_per_epoch) >= 30
+        if after != before:  # no more than it takes
+            once_less = replace(after, epochs=after.epochs - before.epochs)
+            assert once_less.epochs * steps_per_epoch < 30
+    assert long_enough(given[1:2], steps_per_epoch, 30) == []
+
+
+def test_ten_epochs_that_suffice_stay_ten() -> None:
+    (phase,) = finetune_phases(SMALL_FINETUNE, 3, tokens=5_000, steps_per_epoch=9)
+    assert (phase.epochs, phase.steps(9)) == (10, 90)
 
 
 def test_pretraining_is_one_phase_stretched_over_its_tokens() -> None:

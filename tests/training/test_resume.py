@@ -37,6 +37,16 @@ def test_everything_comes_back(tmp_path: Path, runtime: Runtime) -> None:
         assert torch.equal(its_optimizer.state_dict()["state"][0][key], value), key
 
 
+def test_the_loss_scale_comes_back(tmp_path: Path) -> None:
+    saved, other = (
+        Runtime(torch.device("cpu"), "fp16", {}, 0, torch.amp.GradScaler("cpu", init_scale=scale))
+        for scale in (8.0, 2.0)
+    )
+    ResumePoint(tmp_path / "p", "me").save(*trained(), saved, Position(), None)
+    ResumePoint(tmp_path / "p", "me").load(*trained(0), other)
+    assert other.scaling() == saved.scaling() and other.scaling()["scale"] == 8.0
+
+
 def test_without_a_file_it_is_the_beginning(tmp_path: Path, runtime: Runtime) -> None:
     assert ResumePoint(tmp_path / "p", "me").load(*trained(), runtime) == (Position(0, 0), None)
 

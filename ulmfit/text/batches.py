@@ -52,10 +52,12 @@ class LMBatches:
         shuffle: bool,
         seed: int = 0,
         backward: bool = False,
+        note: str = "",
     ) -> None:
         _at_least(1, batch_size=batch_size, bptt=bptt)
         self.corpus, self.batch_size, self.bptt = corpus, batch_size, bptt
         self.shuffle, self.seed, self.backward = shuffle, seed, backward
+        self.note = note  # for people: why they are as they are
         self.stream_length = (corpus.n_tokens - 1) // batch_size
         if self.stream_length < 1:
             raise ValueError(
@@ -68,7 +70,7 @@ class LMBatches:
         return -(-self.stream_length // self.bptt)
 
     def __str__(self) -> str:
-        return f"{self.corpus.n_tokens:,} tokens in {self.batch_size} streams, {self.bptt} a step"
+        return f"{self.corpus.n_tokens:,} tokens in {self.batch_size} streams, {self.bptt} a step{self.note}"
 
     @property
     def tokens_per_epoch(self) -> int:
@@ -113,13 +115,15 @@ class DocumentBatches:
         shuffle: bool,
         seed: int = 0,
         backward: bool = False,
+        note: str = "",
     ) -> None:
         _at_least(2 if shuffle else 1, batch_size=batch_size, documents=len(corpus))
         self.corpus, self.batch_size = corpus, batch_size
         self.shuffle, self.seed, self.backward = shuffle, seed, backward
+        self.note = note  # for people: why they are as they are
 
     def __str__(self) -> str:
-        return f"{len(self.corpus):,} documents, {self.batch_size} a step"
+        return f"{len(self.corpus):,} documents, {self.batch_size} a step{self.note}"
 
     @property
     def steps_per_epoch(self) -> int:

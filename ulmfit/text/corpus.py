@@ -3,13 +3,13 @@
 import hashlib
 import json
 import math
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -155,7 +155,8 @@ def _encode(
     offsets, labels = [0], list[int]()
     known = {name: i for i, name in enumerate(label_names or ())}
     for document in track(documents, description, unit="documents"):
-        label = document.label
+        # Tables give strings, but people write Document(text, 1).
+        label = None if document.label is None else str(document.label)
         if label is not None and label not in known:
             if label_names is not None:
                 raise ValueError(
@@ -195,12 +196,13 @@ def _whole_directory(path: Path) -> Iterator[Path]:
     if path.exists() and not (path / "corpus.json").exists():
         raise ValueError(f"{path} exists and is no encoded corpus; choose another name.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    folder = path.with_name(f".{path.name}.{os.getpid()}.part")
-    folder.mkdir()
-    try:
+    # Beside it, so that renaming is one step; a new name each time, whatever a killed encoding left.
+    with TemporaryDirectory(prefix=f".{path.name}.", suffix=".part", dir=path.parent) as temporary:
+        folder = (
+            Path(temporary) / path.name
+        )  # a folder inside: the temporary one is closed to others
+        folder.mkdir()
         yield folder
         if path.exists():  # a directory can't be renamed over another
             shutil.rmtree(path)
         folder.rename(path)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

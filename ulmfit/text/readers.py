@@ -16,6 +16,7 @@ from ulmfit.text.tables import (
     decode,
     documents_of,
     open_bytes,
+    quiet,
     read_bytes,
     read_table,
     suffix_of,
@@ -62,7 +63,7 @@ def read_documents(
     `labelled=False`: only texts are wanted, and labels not looked at. `say` hears what was chosen.
     DataError: missing, empty, malformed, not UTF-8, no such column, no text, no label.
     """
-    path, say = Path(path), say or _quiet
+    path, say = Path(path), say or quiet
     if not path.exists():
         raise DataError(f"There is no file or folder {path} (looked in {Path.cwd()}).")
     if path.is_dir():
@@ -201,7 +202,3 @@ def _lines(path: Path) -> Iterator[str]:
                 yield text.replace("\r\n", "\n")
     except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
         raise DataError(f"{path} can't be read as a {path.suffix} file: {error}") from error
-
-
-def _quiet(sentence: str) -> None:
-    pass

@@ -53,7 +53,7 @@ _SAME_CHARACTER = re.compile(r"(\S)\1{2,}")
 _SAME_WORD = re.compile(r"(?:\s|^)(\w+)\s+((?:\1\s+)+)\1(\s|\W|$)")
 _SET_APART = re.compile(r"[/#\\]")
 _SPACES = re.compile(r" {2,}")
-_ALL_CAPS = re.compile(r"(\s|^)([A-Z]+[^a-z\s]*)(?=\s|$)")
+_ALL_CAPS = re.compile(r"(\s|^)([A-Z][^a-z\s]*)(?=\s|$)")
 _CAPITALISED = re.compile(r"(\s|^)([A-Z][^A-Z\s]*)(?=\s|$)")
 
 

@@ -1,4 +1,7 @@
-"""Holding documents out: stratified by label, seeded, and equal texts always on one side."""
+"""Holding documents out: stratified by label, seeded, and equal texts always on one side.
+
+Texts are equal where they differ in white space only.
+"""
 
 import random
 from collections import Counter, defaultdict
@@ -9,51 +12,67 @@ from ulmfit.config import FitConfig
 from ulmfit.text.corpus import Document
 
 
-def hold_out(
-    documents: Sequence[Document], fraction: float, seed: int
-) -> tuple[list[Document], list[Document]]:
-    """(rest, held): about `fraction` of every label's documents are held, at least one where the label has two texts.
+def same(text: str) -> str:
+    """What two texts are compared by: a copy with other white space is still a copy."""
+    return " ".join(text.split())
 
+
+def hold_out(
+    documents: Sequence[Document], fraction: float, seed: int, *, stratify: bool = True
+) -> tuple[list[Document], list[Document]]:
+    """(rest, held): about `fraction` of the documents is held, at least one; nothing of fewer than three texts.
+
+    `stratify`: of every label about as much, but never all of it; a label with few documents may give none.
     Documents with equal text move together, so a held text is never trained on. Order within the parts is kept.
     """
     if not 0 <= fraction < 1:
         raise ValueError(f"a fraction to hold out lies in [0, 1), not {fraction}")
+    labels = [str(d.label) if stratify else "" for d in documents]
     groups: dict[str, list[int]] = defaultdict(list)  # text → its rows
     for row, document in enumerate(documents):
-        groups[document.text].append(row)
-    by_label: dict[object, list[list[int]]] = defaultdict(list)
-    for rows in groups.values():
-        by_label[documents[rows[0]].label].append(rows)
-    held: set[int] = set()
-    for label in sorted(by_label, key=str):
-        candidates = by_label[label]
-        wanted = fraction * sum(map(len, candidates))
-        random.Random(f"{seed}/{label}").shuffle(candidates)
-        taken = 0
-        for rows in candidates[:-1]:  # one text of each label always stays
-            if fraction == 0 or (taken and taken + len(rows) / 2 > wanted):
-                break
+        groups[same(document.text)].append(row)
+    if fraction == 0 or len(groups) < 3:
+        return list(documents), []
+    wanted = max(1, round(fraction * len(documents)))
+    left, held = Counter(labels), set[int]()
+    for rows in _in_turn(list(groups.values()), labels, random.Random(seed)):
+        gone = Counter(labels[row] for row in rows)
+        stays = all(left[label] > n for label, n in gone.items())
+        if stays and len(held) + len(rows) / 2 <= wanted:
             held.update(rows)
-            taken += len(rows)
+            left.subtract(gone)
     rest = [d for row, d in enumerate(documents) if row not in held]
     return rest, [documents[row] for row in sorted(held)]
 
 
+def _in_turn(
+    groups: list[list[int]], labels: Sequence[str], draw: random.Random
+) -> list[list[int]]:
+    """Shuffled so that any beginning has about the same share of every label: a label's k-th of n documents
+    stands at (k + offset) / n. The offset is random: labels with few documents take turns."""
+    size, before = Counter(labels), Counter[str]()
+    offset = {label: draw.random() for label in sorted(size)}
+    draw.shuffle(groups)
+    places: list[float] = []
+    for rows in groups:
+        label = labels[rows[0]]
+        places.append((before[label] + offset[label]) / size[label])
+        before[label] += len(rows)
+    return [groups[i] for i in sorted(range(len(groups)), key=places.__getitem__)]
+
+
 def without(documents: Iterable[Document], excluded: Iterable[Document]) -> list[Document]:
     """The documents whose text is not among those of `excluded`."""
-    texts = {d.text for d in excluded}
-    return [d for d in documents if d.text not in texts]
+    texts = {same(d.text) for d in excluded}
+    return [d for d in documents if same(d.text) not in texts]
 
 
 def distinct(documents: Iterable[Document]) -> list[Document]:
     """The first document of every text, in the order given."""
-    seen: set[str] = set()
-    first = []
+    first: dict[str, Document] = {}
     for document in documents:
-        if document.text not in seen:
-            seen.add(document.text)
-            first.append(document)
-    return first
+        first.setdefault(same(document.text), document)
+    return list(first.values())
 
 
 @dataclass(frozen=True)
@@ -79,26 +98,32 @@ def divide(
     if missing := [d for d in labelled if d.label is None]:
         say(f"{len(missing)} documents of the labelled set have no label: used as unlabelled texts")
         labelled, unlabelled = [d for d in labelled if d.label is not None], [*unlabelled, *missing]
-    check_labels(labelled)
-    train, seen = list(labelled), {d.label for d in labelled}
+    if valid and (shared := len(valid) - len(rest := without(valid, test))):
+        say(
+            f"{shared} documents of the validation set occur in the test set: left out of validation"
+        )
+        valid = rest
+    train = list(labelled)
     for name, part in (("validation", valid or ()), ("test", test)):
-        if unknown := sorted({str(d.label) for d in part} - {str(label) for label in seen}):
-            raise ValueError(
-                f"the {name} set has labels that the training set lacks: {', '.join(unknown)}"
-            )
         if overlap := len(train) - len(rest := without(train, part)):
             say(f"{overlap} labelled documents occur in the {name} set: left out of training")
             train = rest
-    check_labels(train)
+    check_labels(train)  # only now: a label may have occurred in held texts alone
+    known = {str(d.label) for d in train}
+    for name, part in (("validation", valid or ()), ("test", test)):
+        if unknown := sorted({str(d.label) for d in part} - known):
+            raise ValueError(
+                f"the {name} set has labels that the training set lacks: {', '.join(unknown)}"
+            )
     if valid is None:
         train, valid = hold_out(train, config.classifier.valid_fraction, seed)
     held = [*valid, *test]
     texts = distinct([*train, *unlabelled, *(held if config.transductive else ())])
     if not config.transductive:
-        known, texts = len(texts), without(texts, held)
-        if known > len(texts):
+        before, texts = len(texts), without(texts, held)
+        if before > len(texts):
             say(
-                f"{known - len(texts)} texts of the validation and test sets are kept out of the language model"
+                f"{before - len(texts)} texts of the validation and test sets are kept out of the language model"
             )
     say(
         f"{len(train):,} documents to train the classifier, {len(valid):,} to validate, {len(test):,} to test; "

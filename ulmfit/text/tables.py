@@ -32,6 +32,10 @@ LABEL_NAMES = """
 """
 
 
+def quiet(sentence: str) -> None:
+    """A `Say` that nobody hears."""
+
+
 class DataError(ValueError):
     """A file can't be used as it is; the message says what is wrong where, and what to do."""
 
@@ -111,7 +115,7 @@ def _separated(text: str, suffix: str, path: Path, say: Say | None) -> "polars.D
     separator = "\t" if suffix == ".tsv" else ","
     if separator not in header and (other := [s for s in ";\t" if s in header]):
         separator = other[0]
-        (say or _quiet)(f"{path.name}: columns are separated by {separator!r}")
+        (say or quiet)(f"{path.name}: columns are separated by {separator!r}")
 
     # Many TSV files know no quotes, and a field that happens to begin with one would swallow lines.
     quote = None if separator == "\t" and _knows_no_quotes(text) else '"'
@@ -160,13 +164,14 @@ def documents_of(
     `labelled=False`: labels are not looked at. DataError: no such column, rows without text (unless
     on_empty="skip") or without label.
     """
-    say = say or _quiet
+    say = say or quiet
     text_column = _column(frame, text_column, "text", TEXT_NAMES, say, source)
     texts = _strings(frame, text_column, source)
     labels: list[str | None] = [None] * len(texts)
     if labelled:
         label_column = _column(frame, label_column, "label", LABEL_NAMES, say, source)
-        labels = _strings(frame, label_column, source)
+        found = _strings(frame, label_column, source)
+        labels = [label and label.strip() for label in found]  # "good " is typed, not meant
     kept = [row for row, text in enumerate(texts) if text is not None]
     if len(kept) < len(texts):
         empty = _rows([row for row, text in enumerate(texts) if text is None])
@@ -230,7 +235,3 @@ def _rows(rows: list[int]) -> str:
 
 def _names(columns: list[str]) -> str:
     return ", ".join(map(repr, columns))
-
-
-def _quiet(sentence: str) -> None:
-    pass

@@ -4,7 +4,7 @@ import hashlib
 import json
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cache, cached_property
 from importlib import metadata
@@ -93,10 +93,6 @@ class Tokenizer:
         """Ids of a text, xxbos first; words outside the vocabulary become xxunk."""
         ids = self._ids
         return np.array([ids.get(t, UNKNOWN_ID) for t in self.tokenize(text)], dtype=self.dtype)
-
-    def encode_many(self, texts: Iterable[str]) -> Iterator[Ids]:
-        """`encode` for each text, lazily and in order."""
-        return map(self.encode, texts)
 
     def tokens(self, ids: Iterable[SupportsIndex]) -> list[str]:
         """The words behind ids."""

@@ -40,6 +40,10 @@ class Grouped(Protocol):
     def layer_groups(self) -> dict[str, list[nn.Parameter]]: ...
 
 
+class DivergedError(ValueError):
+    """The loss is no longer a finite number: the weights are lost."""
+
+
 LossFn = Callable[[Any, Any, Any], tuple[Any, Any]]  # (net, batch, carry) → (Loss, carry)
 
 
@@ -70,6 +74,7 @@ def fit(
     goes on where the saved state stands, and ends with the same bits as if it had not been interrupted.
     """
     optimizer = build_optimizer(net, optim.weight_decay, runtime)
+    runtime.reset_scaling()  # as in a new process that resumes with this training
     here, carry = resume.load(net, optimizer, runtime) if resume else (Position(), None)
     per_epoch = batches.steps_per_epoch
     totals = [phase.steps(per_epoch) for phase in phases]
@@ -94,16 +99,23 @@ def fit(
                         loss, carry = loss_fn(net, runtime.move(batch), carry)
                     runtime.step(loss.total, optimizer, net, optim.max_grad_norm)
                     step += 1
-                    smooth.add(loss.main)
+                    if not math.isfinite(shown := float(loss.main)):
+                        rate = max(phase.lrs) * factor
+                        raise DivergedError(
+                            f"the loss of {description} is {shown} at step {step} of phase {number + 1} (lr {rate:.1e}); "
+                            "use a lower learning rate"
+                        )
+                    smooth.add(shown)
                     log.step(
                         phase=number + 1,
                         step=step,
-                        loss=loss.main,
+                        loss=shown,
                         lr=max(phase.lrs) * factor,
                         momentum=momentum,
                     )
                     advance(1, f"phase {number + 1}/{len(phases)} loss {smooth.value:.3f}")
-                    if resume and resume.due() and step % per_epoch:
+                    # Never at the end of an epoch or phase: that is saved once it is evaluated.
+                    if resume and resume.due() and step < total and step % per_epoch:
                         resume.save(net, optimizer, runtime, Position(number, step), carry)
                 metrics = evaluate() if evaluate else {}
                 log.epoch(
@@ -175,8 +187,8 @@ class _Smooth:
     def __init__(self) -> None:
         self._mean, self._weight = 0.0, 0.0
 
-    def add(self, loss: torch.Tensor) -> None:
-        self._mean = SMOOTHING * self._mean + (1 - SMOOTHING) * float(loss)
+    def add(self, loss: float) -> None:
+        self._mean = SMOOTHING * self._mean + (1 - SMOOTHING) * loss
         self._weight = SMOOTHING * self._weight + (1 - SMOOTHING)
 
     @property

@@ -1,9 +1,10 @@
 """A run is a list of phases, and a phase is data: computed here, printed before training, tested without it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil
 
-from ulmfit.config import ClassifierConfig, FinetuneConfig, PretrainConfig, few_documents
+from ulmfit.config import ClassifierConfig, FinetuneConfig, PretrainConfig
 from ulmfit.training import schedule
 from ulmfit.training.schedule import OneCycle, Schedule
 
@@ -35,32 +36,39 @@ def pretrain_phases(config: PretrainConfig, groups: int, tokens: int) -> list[Ph
 
 
 def finetune_phases(
-    config: FinetuneConfig, groups: int, tokens: int, repeats: int = 1
+    config: FinetuneConfig, groups: int, tokens: int, steps_per_epoch: int
 ) -> list[Phase]:
     """New words first (top group: embedding and decoder), then all layer groups at one rate, as fastai's recipe.
 
-    `tokens` = tokens of one epoch; `repeats` multiplies the epochs of a small corpus (`few_documents`).
+    `tokens` = tokens of one epoch; `max_tokens` shortens also what `min_steps` made longer.
     """
-    epochs = (config.frozen_epochs * repeats, config.epochs * repeats)
-    share = _share(config.max_tokens, sum(epochs) * tokens)
     shape = schedule.named(config.schedule)
-    frozen = Phase(epochs[0] * share, (0.0,) * (groups - 1) + (config.frozen_lr,), shape)
-    return [p for p in (frozen, Phase(epochs[1] * share, (config.lr,) * groups, shape)) if p.epochs]
+    frozen = Phase(config.frozen_epochs, (0.0,) * (groups - 1) + (config.frozen_lr,), shape)
+    unfrozen = Phase(config.epochs, (config.lr,) * groups, shape)
+    phases = long_enough([frozen, unfrozen], steps_per_epoch, config.min_steps)
+    share = _share(config.max_tokens, sum(p.epochs for p in phases) * tokens)
+    return [replace(p, epochs=p.epochs * share) for p in phases]
 
 
 def classifier_phases(
-    config: ClassifierConfig, groups: int, batch_size: int, repeats: int = 1
+    config: ClassifierConfig, groups: int, batch_size: int, steps_per_epoch: int
 ) -> list[Phase]:
     """The unfreezing that the config names; `lr` scales with the batch really used."""
     lr = config.lr * batch_size / ClassifierConfig.batch_size
-    if config.unfreezing == "quick":
-        return quick_unfreezing(config, lr, groups, repeats)
-    return gradual_unfreezing(config, lr, groups, repeats)
+    unfreezing = quick_unfreezing if config.unfreezing == "quick" else gradual_unfreezing
+    return long_enough(unfreezing(config, lr, groups), steps_per_epoch, config.min_steps)
 
 
-def gradual_unfreezing(
-    config: ClassifierConfig, lr: float, groups: int, repeats: int = 1
-) -> list[Phase]:
+def long_enough(phases: Sequence[Phase], steps_per_epoch: int, min_steps: int) -> list[Phase]:
+    """Phases without epochs go; the epochs of one with fewer than `min_steps` steps are multiplied until it has them."""
+    return [
+        replace(p, epochs=p.epochs * max(1, ceil(min_steps / (p.epochs * steps_per_epoch))))
+        for p in phases
+        if p.epochs
+    ]
+
+
+def gradual_unfreezing(config: ClassifierConfig, lr: float, groups: int) -> list[Phase]:
     """Head, top two groups, top three, …; the last phase trains everything (paper §3.3)."""
     if len(config.epochs) != len(config.lr_divisors):
         raise ValueError(
@@ -70,23 +78,17 @@ def gradual_unfreezing(
     for i, (epochs, divisor) in enumerate(zip(config.epochs, config.lr_divisors, strict=True)):
         trained = groups if i == len(config.epochs) - 1 else min(i + 1, groups)
         lrs = discriminative(lr / divisor, config.lr_decay, groups, trained)
-        phases.append(Phase(epochs * repeats, lrs, schedule.named(config.schedule)))
+        phases.append(Phase(epochs, lrs, schedule.named(config.schedule)))
     return phases
 
 
-def quick_unfreezing(
-    config: ClassifierConfig, lr: float, groups: int, repeats: int = 1
-) -> list[Phase]:
+def quick_unfreezing(config: ClassifierConfig, lr: float, groups: int) -> list[Phase]:
     """One phase for the head, one for everything at half the rate, 1/100 at the bottom (fastai `fine_tune`)."""
     head, rest = config.epochs[0], sum(config.epochs[1:])
     half, decay = lr / 2, 100 ** (1 / max(1, groups - 1))
     return [
-        Phase(head * repeats, discriminative(lr, 1.0, groups, 1), OneCycle(warm_up=0.99)),
-        Phase(
-            rest * repeats,
-            discriminative(half, decay, groups, groups),
-            OneCycle(warm_up=0.3, div=5.0),
-        ),
+        Phase(head, discriminative(lr, 1.0, groups, 1), OneCycle(warm_up=0.99)),
+        Phase(rest, discriminative(half, decay, groups, groups), OneCycle(warm_up=0.3, div=5.0)),
     ]
 
 
@@ -113,13 +115,26 @@ def plan(
     return rows
 
 
+def few_documents_note(
+    config: PretrainConfig | FinetuneConfig | ClassifierConfig, batch_size: int
+) -> str:
+    """What the plan says where the rule for few documents made the batch smaller."""
+    if isinstance(config, PretrainConfig) or batch_size == config.batch_size:
+        return ""
+    return (
+        f" (few documents: batch {config.batch_size} → {batch_size},"
+        f" so that a phase has at least {config.min_steps} steps)"
+    )
+
+
 __all__ = [
     "Phase",
     "classifier_phases",
     "discriminative",
-    "few_documents",
+    "few_documents_note",
     "finetune_phases",
     "gradual_unfreezing",
+    "long_enough",
     "plan",
     "pretrain_phases",
     "quick_unfreezing",

@@ -8,10 +8,9 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from ulmfit.checkpoint import CheckpointError, atomic
+from ulmfit.checkpoint import CheckpointError, write_tensors
 from ulmfit.runtime import Runtime, rng_state, set_rng_state
 
 SAVE_EVERY_S = 120.0  # seconds between two saves inside an epoch
@@ -54,11 +53,13 @@ class ResumePoint:
         for layer, pair in enumerate(carry or ()):
             tensors |= {f"carry.{layer}.{i}": t for i, t in enumerate(pair)}
         tensors |= {f"rng.{k}": v for k, v in rng_state(runtime.device).items()}
-        metadata = {"identity": self.identity, "position": json.dumps(asdict(position))}
-        with atomic(self.path) as temporary:
-            save_file(
-                {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, metadata
-            )
+        metadata = {
+            "identity": self.identity,
+            "position": json.dumps(asdict(position)),
+            "scaler": json.dumps(runtime.scaling()),
+        }
+        plain = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+        write_tensors(self.path, plain, metadata)
         self._saved_at = time.monotonic()
 
     def load(
@@ -92,6 +93,7 @@ class ResumePoint:
             for layer in range(len(flat) // 2)
         ]
         set_rng_state(_part(tensors, "rng"), runtime.device)
+        runtime.restore_scaling(json.loads(metadata.get("scaler", "{}")))
         return Position(**json.loads(metadata["position"])), carry or None
 
     def clear(self) -> None:
