@@ -8,7 +8,7 @@ import torch
 
 from ulmfit.checkpoint import load_json
 from ulmfit.config import FinetuneConfig, RuntimeConfig, TokenizerConfig
-from ulmfit.flags import Columns, Machine, Sources, open_run
+from ulmfit.flags import Machine, Sources, open_run
 
 
 def test_the_machine_has_the_defaults_of_training() -> None:
@@ -23,9 +23,9 @@ def test_columns_read_several_files_or_none(tmp_path: Path) -> None:
         (tmp_path / f"{name}.txt").write_text(f"{name}\n")
     files = [str(tmp_path / "a.txt"), str(tmp_path / "b.txt")]
     assert [d.text for d in Sources(split_on="line").read_all(files)] == ["a", "b"]
-    assert Columns().read(None) == []
+    assert Sources().read(None) == []
     with pytest.raises(ValueError, match="at least one file"):
-        Columns().read_all([])
+        Sources().read_all([])
 
 
 @dataclass

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from tyro.conf import arg
 
@@ -17,12 +17,13 @@ SplitOn = Literal["title", "blank-line", "line", "file"]
 
 
 @dataclass(frozen=True)
-class Columns:
-    """Which columns of a table to read; guessed, and said, where left out."""
+class Sources:
+    """How to read files; what is left out is guessed, and said."""
 
     text_column: Annotated[str | None, NAME] = None  # column of the text
     label_column: Annotated[str | None, NAME] = None  # column of the label
-    split_on: ClassVar[SplitOn | None] = None
+    # what ends a document in plain text; tables need none
+    split_on: SplitOn | None = None
 
     def read(self, path: str | None, *, labelled: bool = True) -> list[Any]:
         """The documents of a file or folder; none where no path is given."""
@@ -47,14 +48,6 @@ class Columns:
         if not paths:
             raise ValueError("give at least one file or folder of texts")
         return [d for path in paths for d in self.read(path, labelled=False)]
-
-
-@dataclass(frozen=True)
-class Sources(Columns):
-    """How to read tables, and plain text where no labels are needed."""
-
-    # what ends a document in plain text; guessed, and said, where left out
-    split_on: SplitOn | None = None  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,6 @@ from ulmfit.flags import (
     MODEL,
     NAME,
     TEXT,
-    Columns,
     Flat,
     Machine,
     Sources,
@@ -168,7 +167,7 @@ class TrainClassifier:
     directions: Literal["forward", "backward", "both"] = "forward"
     overwrite: bool = False  # replace a run that is there, finished or of other settings
     dry_run: bool = False  # print the plan and an estimate of the time, train nothing
-    columns: Annotated[Columns, Flat] = Columns()
+    columns: Annotated[Sources, Flat] = Sources()
     config: Annotated[ClassifierConfig, Flat] = FitConfig.classifier
     runtime: Annotated[RuntimeConfig, Flat] = RuntimeConfig()
 
@@ -181,7 +180,7 @@ class TrainClassifier:
             test=self.test,
             overwrite=self.overwrite,
             dry_run=self.dry_run,
-            columns=Sources(self.columns.text_column, self.columns.label_column),
+            columns=self.columns,
             config=replace(start, classifier=self.config),
             runtime=self.runtime,
         ).run()
