@@ -24,6 +24,7 @@ from ulmfit.runtime import Runtime
 from ulmfit.stages import finetune_lm, train_classifier
 from ulmfit.text.corpus import Document
 from ulmfit.text.readers import read_documents
+from ulmfit.text.splits import without
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results" / "few_labels.jsonl"
 SIZES, DRAWS, TEST = (
@@ -97,6 +98,7 @@ def main() -> None:
         train, test = (
             list(read_documents(next(args.trec.glob(f"{part}.*")))) for part in ("train", "test")
         )
+        train = without(train, test)  # a few questions stand in both
         run = Run.open(args.out / "trec-lm", {}, "", overwrite=True, say=print)
         runtime = Runtime.start(RuntimeConfig(threads=args.threads))
         start = LanguageModel.load(find(FitConfig.pretrained, "forward"))

@@ -66,6 +66,7 @@ def test_help(verb: str, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> N
     shown = capsys.readouterr().out
     assert not re.search(r"│ +\(default|--[\w.-]+ [A-Z{][^ ]* +\(default", shown)  # all explained
     assert ("--config FILE" in shown) == any(f.name == "config" for f in fields(COMMANDS[verb]))
+    assert "pyright" not in shown and "ruff" not in shown  # comments of tools are no help
     assert f"ulmfit {verb}" in shown and str(COMMANDS[verb].__doc__).split(",")[0][:30] in shown
 
 
