@@ -1,9 +1,11 @@
 """Verbs are data: what they share, and what each may be told. What they do is in test_cli.py."""
 
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
+from ulmfit.cli import main
 from ulmfit.config import ClassifierConfig, FinetuneConfig, FitConfig, PretrainConfig
 from ulmfit.verbs import COMMANDS, Evaluate, Fit, Predict
 
@@ -41,3 +43,16 @@ def test_the_reason_for_an_error_comes_before_any_work() -> None:
             Predict("nosuch", text=text).run()
     with pytest.raises((ValueError, OSError), match=r"nosuch\.csv"):
         Fit("nosuch.csv", "out").run()
+
+
+@pytest.mark.parametrize("verb", ["pretrain-lm", "finetune-lm"])
+def test_numbers_that_train_nothing_are_refused_before_a_run_is_replaced(
+    verb: str, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("a text\n")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text('{"kind": "run", "finished": true}')
+    flags = ["--epochs", "0"] + (["--frozen-epochs", "0"] if verb == "finetune-lm" else [])
+    with pytest.raises(SystemExit, match="nothing would be trained"):
+        main([verb, str(tmp_path / "a.txt"), "--out", str(tmp_path / "run"), "--overwrite", *flags])
+    assert (tmp_path / "run" / "config.json").read_text() == '{"kind": "run", "finished": true}'

@@ -103,6 +103,7 @@ class PretrainLM:
     def run(self) -> None:
         from ulmfit import stages
         from ulmfit.language_model import LanguageModel
+        from ulmfit.prepare import check_lm
         from ulmfit.pretrained import find
 
         documents = self.columns.read_all(self.texts)
@@ -111,6 +112,7 @@ class PretrainLM:
         if self.vocab_of:
             tokenizer = LanguageModel.load(find(self.vocab_of)).tokenizer
         model = replace({"small": SMALL, "base": BASE}[self.size], direction=self.direction)
+        check_lm(self.config)  # before anything is overwritten
         with open_run(self, documents, valid) as (run, runtime):
             stages.pretrain_lm(
                 documents,
@@ -139,12 +141,13 @@ class FinetuneLM:
     runtime: Annotated[RuntimeConfig, Flat] = RuntimeConfig()
 
     def run(self) -> None:
-        from ulmfit.prepare import check_start, start_lm
+        from ulmfit.prepare import check_lm, check_start, start_lm
         from ulmfit.stages import finetune_lm
         from ulmfit.text.splits import distinct
 
         documents = distinct(self.columns.read_all(self.texts))
         name, direction, tokenizer = self.pretrained, self.direction, self.tokenizer
+        check_lm(self.config)
         check_start(name, direction, tokenizer, Path(self.out))
         with open_run(self, documents) as (run, runtime):
             lm = start_lm(name, direction, documents, tokenizer, runtime.seed)
