@@ -78,11 +78,3 @@ def test_due_now_and_then(
     assert point.due()
     point.save(*trained(), runtime, Position(), None)
     assert not point.due()
-
-
-def test_clear(tmp_path: Path, runtime: Runtime) -> None:
-    point = ResumePoint(tmp_path / "p", "me")
-    point.clear()  # nothing there: nothing wrong
-    point.save(*trained(), runtime, Position(), None)
-    point.clear()
-    assert list(tmp_path.iterdir()) == []

@@ -96,10 +96,6 @@ class ResumePoint:
         runtime.restore_scaling(json.loads(metadata.get("scaler", "{}")))
         return Position(**json.loads(metadata["position"])), carry or None
 
-    def clear(self) -> None:
-        """Training is over: nothing to resume."""
-        self.path.unlink(missing_ok=True)
-
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {

@@ -37,42 +37,34 @@ class Stage:
     def size(self) -> str:
         """Parameters and steps, for people."""
         parameters = sum(p.numel() for p in self.net.parameters())
-        steps = sum(phase.steps(self.batches.steps_per_epoch) for phase in self.phases)
-        return f"{parameters / 1e6:.1f} M parameters, {steps:,} steps, {self.batches}"
+        return f"{parameters / 1e6:.1f} M parameters, {self.steps():,} steps, {self.batches}"
 
     def estimate(self, runtime: Runtime) -> float:
         """Seconds of training, measured on a few steps of a throw-away copy with everything trained: an upper bound."""
         twin = copy.deepcopy(self.net).to(runtime.device)
-        probe = [
-            Phase(
-                ESTIMATE_STEPS / self.batches.steps_per_epoch,
-                self.phases[-1].lrs,
-                self.phases[-1].schedule,
+        per_epoch, last = self.batches.steps_per_epoch, self.phases[-1]
+        probe = Phase(ESTIMATE_STEPS / per_epoch, last.lrs, last.schedule)
+
+        def measure() -> float:
+            began, log = time.monotonic(), Log("probe")
+            fit(
+                twin,
+                self.loss_fn,
+                self.batches,
+                [probe],
+                optim=self.optim,
+                runtime=runtime,
+                log=log,
+                description="",
             )
-        ]
-        fit(
-            twin,
-            self.loss_fn,
-            self.batches,
-            probe,
-            optim=self.optim,
-            runtime=runtime,
-            log=Log("probe"),
-            description="",
-        )
-        began = time.monotonic()
-        fit(
-            twin,
-            self.loss_fn,
-            self.batches,
-            probe,
-            optim=self.optim,
-            runtime=runtime,
-            log=Log("probe"),
-            description="",
-        )
-        steps = sum(phase.steps(self.batches.steps_per_epoch) for phase in self.phases)
-        return (time.monotonic() - began) / probe[0].steps(self.batches.steps_per_epoch) * steps
+            return time.monotonic() - began
+
+        measure()  # warms up
+        return measure() / probe.steps(per_epoch) * self.steps()
+
+    def steps(self) -> int:
+        """Optimizer updates of all phases."""
+        return sum(phase.steps(self.batches.steps_per_epoch) for phase in self.phases)
 
     def train(self, runtime: Runtime, log: Log, resume: ResumePoint | None = None) -> None:
         """Run the phases; an interrupted training goes on where `resume` stands."""
