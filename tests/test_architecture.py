@@ -27,19 +27,26 @@ ABOVE = [
     "language_model",
     "classifier pretrained",
     "saved run vectors",
+    "checks",
     "prepare scoring",
     "stages",
     "insight.baseline",
     "demo",
     "__init__",
-    "flags",
-    "verbs",
+    "commands.flags",
+    "commands.train commands.use commands.models",
     "cli",
     "__main__",
 ]
 
 HARDWARE = {"cuda", "mps", "autocast", "distributed"}
-COMMAND_LINE = {"flags", "verbs", "cli"}
+COMMAND_LINE = {
+    "cli",
+    "commands.flags",
+    "commands.train",
+    "commands.use",
+    "commands.models",
+}
 PRINTERS = {*COMMAND_LINE, "demo", "progress", "training.log"}
 EVERYWHERE = {"torch", "numpy", "safetensors"}  # other packages are imported where they are used
 MOST_LINES = 300

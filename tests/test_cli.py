@@ -184,7 +184,7 @@ def test_language_models_are_trained_and_measured(capsys: Captured) -> None:
 
 
 def test_pretraining_from_the_command_line(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ulmfit.verbs.SMALL", TINY)
+    monkeypatch.setattr("ulmfit.commands.train.SMALL", TINY)
     Path("a.txt").write_text("".join(f" = {i} = \n\n the film was great .\n\n" for i in range(20)))
     (here / "b").mkdir()
     Path("b/b.txt").write_text(

@@ -18,11 +18,10 @@ from tiny import TINY_FIT
 import ulmfit
 from ulmfit import stages
 from ulmfit.checkpoint import save_json
-from ulmfit.cli import parse
+from ulmfit.cli import COMMANDS, parse
 from ulmfit.config import ClassifierConfig, FinetuneConfig, FitConfig, RuntimeConfig
 from ulmfit.text.corpus import Document
 from ulmfit.training.phases import classifier_phases
-from ulmfit.verbs import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 PAGES = {

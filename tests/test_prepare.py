@@ -1,4 +1,4 @@
-"""What is refused before a training, and what the stages hold when they are ready."""
+"""What the stages hold when they are ready."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,38 +10,14 @@ from ulmfit import prepare
 from ulmfit.config import ClassifierConfig, FinetuneConfig, PretrainConfig, TokenizerConfig
 from ulmfit.language_model import LanguageModel
 from ulmfit.prepare import (
-    check,
-    check_model,
-    check_start,
     classifier_stage,
     pretrain_stage,
-    settled,
     start_lm,
 )
 from ulmfit.runtime import Runtime
 from ulmfit.text.corpus import Corpus, Document
-from ulmfit.text.splits import Parts
 
-ENGLISH, GERMAN = TokenizerConfig(), TokenizerConfig(lang="de", rules="clean")
-
-
-def test_language_and_rules_are_the_pretrained_models() -> None:
-    """Left out they are taken over; asked for, they have to fit."""
-    wanted = TokenizerConfig(min_freq=7)
-    assert settled(wanted, GERMAN) == replace(wanted, lang="de", rules="clean")
-    assert settled(GERMAN, GERMAN) == GERMAN
-    for name, asked in (("lang", "de"), ("rules", "clean")):
-        reason = rf"--tokenizer\.{name} {asked}.*made with (en|fastai).*--pretrained none"
-        with pytest.raises(ValueError, match=reason):
-            settled(replace(ENGLISH, **{name: asked}), ENGLISH)
-
-
-def test_another_tokenizer_is_refused_before_training(lm_directory: Path) -> None:
-    name = str(lm_directory)
-    check_start(name, "forward", ENGLISH, None)
-    check_start("none", "forward", GERMAN, None)
-    with pytest.raises(ValueError, match=r"--tokenizer\.lang de"):
-        check_start(name, "forward", GERMAN, None)
+ENGLISH = TokenizerConfig()
 
 
 def test_none_starts_from_the_texts(reviews: list[Document]) -> None:
@@ -77,31 +53,6 @@ def test_a_classifier_needs_labels(
         classifier_stage(lm, [*reviews[:10], Document("x")], [], ClassifierConfig(), runtime)
     stage, made = classifier_stage(lm, reviews[:10], [], TINY_FIT.classifier, runtime)
     assert made.labels == ("bad", "good") and stage.evaluate is None
-
-
-@pytest.mark.parametrize(
-    ("part", "wrong", "reason"),
-    [
-        ("classifier", {"batch_size": 1}, "at least 2 documents"),
-        ("classifier", {"epochs": (0, 0, 0, 0)}, "none trains anything"),
-        ("classifier", {"epochs": (1, 1, 1, -1)}, "negative"),
-        ("classifier", {"epochs": (1,)}, "one of each per phase"),
-        ("lm", {"epochs": 0.0, "frozen_epochs": 0.0}, "nothing would be trained"),
-        ("lm", {"batch_size": 0}, "batch_size must be at least 1"),
-    ],
-)
-def test_what_trains_nothing_is_refused_first(part: str, wrong: dict, reason: str) -> None:
-    parts, start = Parts([], [], [], []), replace(TINY_FIT, pretrained="none")
-    check(start, parts)
-    with pytest.raises(ValueError, match=reason):
-        check(replace(start, **{part: replace(getattr(start, part), **wrong)}), parts)
-
-
-def test_shapes_that_no_net_has() -> None:
-    check_model(TINY)
-    for name in ("embedding_size", "hidden_size", "layers"):
-        with pytest.raises(ValueError, match=f"{name} must be at least 1, not 0"):
-            check_model(replace(TINY, **{name: 0}))
 
 
 def test_the_validation_set_is_encoded_once(

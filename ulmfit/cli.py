@@ -10,7 +10,21 @@ from typing import Any
 
 import tyro
 
-from ulmfit.verbs import COMMANDS, TrainClassifier
+from ulmfit.commands.models import Models
+from ulmfit.commands.train import Demo, FinetuneLM, Fit, PretrainLM, TrainClassifier
+from ulmfit.commands.use import Evaluate, Generate, Predict
+
+COMMANDS: dict[str, Any] = {
+    "fit": Fit,
+    "demo": Demo,
+    "predict": Predict,
+    "evaluate": Evaluate,
+    "pretrain-lm": PretrainLM,
+    "finetune-lm": FinetuneLM,
+    "train-classifier": TrainClassifier,
+    "generate": Generate,
+    "models": Models,
+}
 
 REPLAY = (
     "--config FILE takes all settings of an earlier run from its config.json; flags override them."

@@ -1,7 +1,6 @@
-"""Before a training: the model to start from, what must be in order, and `Stage`s with net, data and phases."""
+"""Before a training: the model to start from, and `Stage`s with net, data and phases."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -9,14 +8,13 @@ import numpy as np
 import torch
 
 from ulmfit import pretrained
+from ulmfit.checks import check_classifier, check_lm, check_model, settled
 from ulmfit.classifier import TextClassifier
 from ulmfit.config import (
-    BEST_NEEDS_DOCUMENTS,
     LM_DROPOUT,
     ClassifierConfig,
     Direction,
     FinetuneConfig,
-    FitConfig,
     ModelConfig,
     PretrainConfig,
     TokenizerConfig,
@@ -28,7 +26,7 @@ from ulmfit.nn.losses import classifier_loss, lm_loss
 from ulmfit.runtime import Runtime, seed_everything
 from ulmfit.text.batches import DocumentBatches, LMBatches
 from ulmfit.text.corpus import Corpus, Document
-from ulmfit.text.splits import Parts, hold_out
+from ulmfit.text.splits import hold_out
 from ulmfit.text.tokenizer import Tokenizer
 from ulmfit.training.loop import Optim
 from ulmfit.training.metrics import classification_metrics
@@ -46,74 +44,6 @@ VALID_TOKENS = 50_000  # of held-out text are read for a perplexity; more would 
 VALID_STREAMS = 16  # parallel streams they are read in
 
 
-def check(config: FitConfig, parts: Parts, out: Path | None = None) -> None:
-    """ValueError now for what would otherwise end a run hours later, or when the old one is overwritten already."""
-    if config.classifier.keep == "best" and len(parts.valid) < BEST_NEEDS_DOCUMENTS:
-        raise ValueError(
-            f"keep=best chooses an epoch on the validation set and needs {BEST_NEEDS_DOCUMENTS} documents there, "
-            f"not {len(parts.valid)}; give more or use keep=last"
-        )
-    check_classifier(config.classifier)
-    if config.finetune:
-        check_lm(config.lm)
-    for direction in directions(config):
-        check_start(config.pretrained, direction, config.tokenizer, out)
-
-
-def check_classifier(config: ClassifierConfig) -> None:
-    """ValueError for numbers that train nothing."""
-    if config.batch_size < 2:
-        raise ValueError(
-            f"the classifier needs batches of at least 2 documents (BatchNorm), not {config.batch_size}"
-        )
-    if min(config.epochs, default=0) < 0 or not classifier_phases(config, 2, config.batch_size, 1):
-        raise ValueError(f"epochs {config.epochs}: none trains anything, or one is negative")
-
-
-def check_lm(config: PretrainConfig | FinetuneConfig) -> None:
-    """ValueError for numbers that train nothing."""
-    epochs = [config.epochs]
-    if isinstance(config, FinetuneConfig):
-        epochs.append(config.frozen_epochs)
-    if not sum(epochs) or min(epochs) < 0:
-        raise ValueError(
-            "the language model's epochs are 0 or negative: nothing would be trained;"
-            " to fine-tune no language model, use finetune=False"
-        )
-    _positive("language model", config, "batch_size", "bptt", "max_tokens")
-
-
-def check_model(config: ModelConfig) -> None:
-    """ValueError for a shape that no net can have."""
-    _positive("model", config, "embedding_size", "hidden_size", "layers")
-
-
-def _positive(what: str, config: object, *names: str) -> None:
-    for name in names:
-        number = getattr(config, name)
-        if number is not None and number < 1:
-            raise ValueError(f"the {what}'s {name} must be at least 1, not {number}")
-
-
-def check_start(
-    name: str, direction: Direction, tokenizer: TokenizerConfig, out: Path | None
-) -> None:
-    """ValueError where the language model to start from is not there, was made with another tokenizer, or would be
-    overwritten by `out`."""
-    if name != pretrained.NONE:
-        source = pretrained.find(name, direction).resolve()
-        if out is not None and source.is_relative_to(out.resolve()):
-            raise ValueError(
-                f"the language model to start from lies in {out}, where this run writes; give another --out"
-            )
-        settled(tokenizer, Tokenizer.load(source / "tokenizer.json").config)
-
-
-def directions(config: FitConfig) -> tuple[Direction, ...]:
-    """The directions to train, in order."""
-    return ("forward", "backward") if config.directions == "both" else (config.directions,)
-
-
 def start_lm(
     name: str,
     direction: Direction,
@@ -127,21 +57,6 @@ def start_lm(
         seed_everything(seed)
         lm = pretrained.blank(Tokenizer.build([d.text for d in texts], tokenizer), direction)
     return lm
-
-
-def settled(wanted: TokenizerConfig, made: TokenizerConfig) -> TokenizerConfig:
-    """`wanted` with the language and rules that the model was `made` with: its words would not be met otherwise.
-
-    ValueError where others were asked for.
-    """
-    for name in ("lang", "rules"):
-        asked, has = getattr(wanted, name), getattr(made, name)
-        if asked not in (has, getattr(TokenizerConfig, name)):
-            raise ValueError(
-                f"--tokenizer.{name} {asked} was asked for, but the pretrained model was made with {has}; "
-                f"use --pretrained {pretrained.NONE}, or a model made with {asked}"
-            )
-    return replace(wanted, lang=made.lang, rules=made.rules)
 
 
 def pretrain_stage(

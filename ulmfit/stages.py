@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from ulmfit.checks import check, directions
 from ulmfit.classifier import Classifier, Ensemble, TextClassifier
 from ulmfit.config import (
     ClassifierConfig,
@@ -19,14 +20,7 @@ from ulmfit.config import (
     TokenizerConfig,
 )
 from ulmfit.language_model import LanguageModel
-from ulmfit.prepare import (
-    check,
-    classifier_stage,
-    directions,
-    finetune_stage,
-    pretrain_stage,
-    start_lm,
-)
+from ulmfit.prepare import classifier_stage, finetune_stage, pretrain_stage, start_lm
 from ulmfit.run import Run, Say, fingerprint, silent
 from ulmfit.runtime import Runtime
 from ulmfit.text.corpus import Document

@@ -1,13 +1,13 @@
-"""Verbs are data: what they share, and what each may be told. What they do is in test_cli.py."""
+"""What the verbs that train may be told. What they do is in test_cli.py."""
 
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from ulmfit.cli import main
+from ulmfit.cli import COMMANDS, main
+from ulmfit.commands.train import Fit
 from ulmfit.config import ClassifierConfig, FinetuneConfig, FitConfig, PretrainConfig
-from ulmfit.verbs import COMMANDS, Evaluate, Fit, Predict
 
 CONFIGS = {
     "fit": FitConfig,
@@ -27,20 +27,7 @@ def test_a_verb_that_trains_has_its_config_a_seed_and_a_directory(verb: str) -> 
         assert {"out", "overwrite", "runtime"} <= names.keys()
 
 
-def test_scoring_asks_for_neither_seed_nor_what_it_does_not_use() -> None:
-    assert {f.name for f in fields(Predict)} == {
-        "model", "data", "text", "out", "json", "text_column", "machine",
-    }  # fmt: skip
-    assert "runtime" not in {f.name for f in fields(Evaluate)}
-
-
-def test_the_reason_for_an_error_comes_before_any_work() -> None:
-    for verb in (Predict("nosuch"), Predict("nosuch", "a.csv", text="a")):
-        with pytest.raises(ValueError, match="not both"):
-            verb.run()
-    for text in ("", " \n"):
-        with pytest.raises(ValueError, match="blank"):
-            Predict("nosuch", text=text).run()
+def test_a_missing_file_is_said_before_any_work() -> None:
     with pytest.raises((ValueError, OSError), match=r"nosuch\.csv"):
         Fit("nosuch.csv", "out").run()
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from ulmfit.checkpoint import load_json
+from ulmfit.commands.flags import Machine, Sources, open_run
 from ulmfit.config import FinetuneConfig, RuntimeConfig, TokenizerConfig
-from ulmfit.flags import Machine, Sources, open_run
 
 
 def test_the_machine_has_the_defaults_of_training() -> None:

@@ -1,12 +1,12 @@
-"""The verbs of the `ulmfit` command: a dataclass each; its fields are the flags, its docstring is the help."""
+"""The verbs that train: a dataclass each; its fields are the flags, its docstring is the help."""
 
-import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional
 
+from ulmfit.commands.flags import DIR, FILE, FILES, MODEL, Flat, Sources, note, open_run
 from ulmfit.config import (
     BASE,
     SMALL,
@@ -16,21 +16,7 @@ from ulmfit.config import (
     FitConfig,
     PretrainConfig,
     RuntimeConfig,
-    SamplingConfig,
     TokenizerConfig,
-)
-from ulmfit.flags import (
-    DIR,
-    FILE,
-    FILES,
-    MODEL,
-    NAME,
-    TEXT,
-    Flat,
-    Machine,
-    Sources,
-    note,
-    open_run,
 )
 
 
@@ -102,8 +88,8 @@ class PretrainLM:
 
     def run(self) -> None:
         from ulmfit import stages
+        from ulmfit.checks import check_lm
         from ulmfit.language_model import LanguageModel
-        from ulmfit.prepare import check_lm
         from ulmfit.pretrained import find
 
         documents = self.columns.read_all(self.texts)
@@ -141,7 +127,8 @@ class FinetuneLM:
     runtime: Annotated[RuntimeConfig, Flat] = RuntimeConfig()
 
     def run(self) -> None:
-        from ulmfit.prepare import check_lm, check_start, start_lm
+        from ulmfit.checks import check_lm, check_start
+        from ulmfit.prepare import start_lm
         from ulmfit.stages import finetune_lm
         from ulmfit.text.splits import distinct
 
@@ -187,113 +174,3 @@ class TrainClassifier:
             config=replace(start, classifier=self.config),
             runtime=self.runtime,
         ).run()
-
-
-@dataclass(frozen=True)
-class Evaluate:
-    """Accuracy and macro-F1 of a classifier, or the perplexity of a language model, on a file."""
-
-    model: Positional[Annotated[str, MODEL]]  # run, model directory, or shipped model
-    # labelled file for a classifier, any texts for a language model
-    data: Positional[Annotated[str, FILE]]
-    json: bool = False  # print JSON
-    columns: Annotated[Sources, Flat] = Sources()
-    machine: Annotated[Machine, Flat] = Machine()
-
-    def run(self) -> None:
-        import ulmfit
-
-        model, runtime = ulmfit.load(self.model), self.machine.start()
-        if isinstance(model, ulmfit.LanguageModel):
-            texts = [d.text for d in self.columns.read(self.data, labelled=False)]
-            figures = {"perplexity": model.perplexity(texts, runtime), "documents": len(texts)}
-        else:
-            figures = model.evaluate(self.columns.read(self.data), runtime, progress="scoring")
-        if self.json:
-            print(json.dumps(figures))
-        for name, figure in () if self.json else figures.items():
-            print(f"{name:12} {figure:.4f}" if isinstance(figure, float) else f"{name:12} {figure}")
-
-
-@dataclass(frozen=True)
-class Predict:
-    """Label texts: a table with `prediction` and `probability` added, or one text."""
-
-    model: Positional[Annotated[str, MODEL]]  # run or classifier directory
-    # CSV, TSV, JSONL or Parquet; - reads CSV from standard input
-    data: Positional[Annotated[str | None, FILE]] = None
-    text: Annotated[str | None, TEXT] = None  # one text instead of a file
-    out: Annotated[str | None, FILE] = None  # file to write; standard output where left out
-    json: bool = False  # print JSON lines
-    # column of the text; guessed, and said, where left out
-    text_column: Annotated[str | None, NAME] = None
-    machine: Annotated[Machine, Flat] = Machine()
-
-    def run(self) -> None:
-        from ulmfit.saved import load_classifier
-        from ulmfit.scoring import score_file
-
-        if (self.data is None) == (self.text is None):
-            raise ValueError("give either a file (or - for standard input) or --text, not both")
-        if self.text is not None and not self.text.strip():
-            raise ValueError("--text is blank: give the text to label")
-        model, runtime = load_classifier(self.model), self.machine.start()
-        if self.data is not None:
-            column, as_json = self.text_column, self.json
-            score_file(model, self.data, self.out, column, runtime, as_json=as_json, say=note)
-        elif self.text is not None:
-            found = model.predict(self.text, runtime)
-            shown = f"{found.label}  {found.probability:.3f}"
-            print(json.dumps(asdict(found)) if self.json else shown)
-
-
-@dataclass(frozen=True)
-class Generate:
-    """Let a language model write."""
-
-    # language model, run, or shipped model
-    model: Positional[Annotated[str, MODEL]] = FitConfig.pretrained + "-forward"
-    prompt: Annotated[str, TEXT] = ""  # text to go on from
-    samples: int = 1  # texts to write
-    json: bool = False  # print JSON
-    sampling: Annotated[SamplingConfig, Flat] = SamplingConfig()
-
-    def run(self) -> None:
-        from ulmfit.language_model import LanguageModel
-        from ulmfit.pretrained import find
-
-        lm = LanguageModel.load(find(self.model))
-        seeds = range(self.sampling.seed, self.sampling.seed + self.samples)
-        texts = [lm.generate(self.prompt, replace(self.sampling, seed=seed)) for seed in seeds]
-        print(json.dumps(texts, ensure_ascii=False) if self.json else "\n\n".join(texts))
-
-
-@dataclass(frozen=True)
-class Models:
-    """The language models that come with the package."""
-
-    json: bool = False  # print JSON
-
-    def run(self) -> None:
-        from ulmfit.pretrained import models
-
-        found = models()
-        if self.json:
-            print(json.dumps(found))
-        for name, card in () if self.json else found.items():
-            print(name)
-            for key, value in card.items():
-                print(f"  {key.replace('_', ' ')}: {value}")
-
-
-COMMANDS: dict[str, Any] = {
-    "fit": Fit,
-    "demo": Demo,
-    "predict": Predict,
-    "evaluate": Evaluate,
-    "pretrain-lm": PretrainLM,
-    "finetune-lm": FinetuneLM,
-    "train-classifier": TrainClassifier,
-    "generate": Generate,
-    "models": Models,
-}

@@ -1,0 +1,102 @@
+"""What must be in order before a training: wrong settings are found now, not hours later."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from ulmfit import pretrained
+from ulmfit.config import (
+    BEST_NEEDS_DOCUMENTS,
+    ClassifierConfig,
+    Direction,
+    FinetuneConfig,
+    FitConfig,
+    ModelConfig,
+    PretrainConfig,
+    TokenizerConfig,
+)
+from ulmfit.text.splits import Parts
+from ulmfit.text.tokenizer import Tokenizer
+from ulmfit.training.phases import classifier_phases
+
+
+def check(config: FitConfig, parts: Parts, out: Path | None = None) -> None:
+    """ValueError now for what would otherwise end a run hours later, or when the old one is overwritten already."""
+    if config.classifier.keep == "best" and len(parts.valid) < BEST_NEEDS_DOCUMENTS:
+        raise ValueError(
+            f"keep=best chooses an epoch on the validation set and needs {BEST_NEEDS_DOCUMENTS} documents there, "
+            f"not {len(parts.valid)}; give more or use keep=last"
+        )
+    check_classifier(config.classifier)
+    if config.finetune:
+        check_lm(config.lm)
+    for direction in directions(config):
+        check_start(config.pretrained, direction, config.tokenizer, out)
+
+
+def check_classifier(config: ClassifierConfig) -> None:
+    """ValueError for numbers that train nothing."""
+    if config.batch_size < 2:
+        raise ValueError(
+            f"the classifier needs batches of at least 2 documents (BatchNorm), not {config.batch_size}"
+        )
+    if min(config.epochs, default=0) < 0 or not classifier_phases(config, 2, config.batch_size, 1):
+        raise ValueError(f"epochs {config.epochs}: none trains anything, or one is negative")
+
+
+def check_lm(config: PretrainConfig | FinetuneConfig) -> None:
+    """ValueError for numbers that train nothing."""
+    epochs = [config.epochs]
+    if isinstance(config, FinetuneConfig):
+        epochs.append(config.frozen_epochs)
+    if not sum(epochs) or min(epochs) < 0:
+        raise ValueError(
+            "the language model's epochs are 0 or negative: nothing would be trained;"
+            " to fine-tune no language model, use finetune=False"
+        )
+    _positive("language model", config, "batch_size", "bptt", "max_tokens")
+
+
+def check_model(config: ModelConfig) -> None:
+    """ValueError for a shape that no net can have."""
+    _positive("model", config, "embedding_size", "hidden_size", "layers")
+
+
+def _positive(what: str, config: object, *names: str) -> None:
+    for name in names:
+        number = getattr(config, name)
+        if number is not None and number < 1:
+            raise ValueError(f"the {what}'s {name} must be at least 1, not {number}")
+
+
+def check_start(
+    name: str, direction: Direction, tokenizer: TokenizerConfig, out: Path | None
+) -> None:
+    """ValueError where the language model to start from is not there, was made with another tokenizer, or would be
+    overwritten by `out`."""
+    if name != pretrained.NONE:
+        source = pretrained.find(name, direction).resolve()
+        if out is not None and source.is_relative_to(out.resolve()):
+            raise ValueError(
+                f"the language model to start from lies in {out}, where this run writes; give another --out"
+            )
+        settled(tokenizer, Tokenizer.load(source / "tokenizer.json").config)
+
+
+def settled(wanted: TokenizerConfig, made: TokenizerConfig) -> TokenizerConfig:
+    """`wanted` with the language and rules that the model was `made` with: its words would not be met otherwise.
+
+    ValueError where others were asked for.
+    """
+    for name in ("lang", "rules"):
+        asked, has = getattr(wanted, name), getattr(made, name)
+        if asked not in (has, getattr(TokenizerConfig, name)):
+            raise ValueError(
+                f"--tokenizer.{name} {asked} was asked for, but the pretrained model was made with {has}; "
+                f"use --pretrained {pretrained.NONE}, or a model made with {asked}"
+            )
+    return replace(wanted, lang=made.lang, rules=made.rules)
+
+
+def directions(config: FitConfig) -> tuple[Direction, ...]:
+    """The directions to train, in order."""
+    return ("forward", "backward") if config.directions == "both" else (config.directions,)
