@@ -2,11 +2,13 @@
 
 import random
 import socket
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from local_server import LocalServer, local_server
 from tiny import TINY
 
 from ulmfit.config import RuntimeConfig, TokenizerConfig
@@ -25,14 +27,24 @@ def _seeded() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: socket.socket, address: object) -> None:
-        if self.family in (socket.AF_INET, socket.AF_INET6):
+def _no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing but a server of the test's own is reached, and nobody's downloads are seen."""
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setenv("ULMFIT_CACHE", str(tmp_path / "cache"))
+
+    def refuse(self: socket.socket, address: tuple[str, int]) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] != "127.0.0.1":
             raise RuntimeError(f"a test tried to reach {address}: tests use no network")
         real(self, address)
 
     real = socket.socket.connect
     monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.fixture
+def server() -> Iterator[LocalServer]:
+    with local_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -1,16 +1,26 @@
-"""What is shipped loads; what is asked for is found, or the way out is named."""
+"""What is shipped loads; what is asked for is found, downloaded once, or the way out is named."""
 
+import hashlib
+import io
+import pickle
+import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from tiny import TINY
+from local_server import LocalServer
+from tiny import TINY, TINY_FIT
 
+import ulmfit
 from ulmfit import pretrained
 from ulmfit.checkpoint import CheckpointError
 from ulmfit.classifier import TextClassifier
 from ulmfit.config import SMALL, ClassifierConfig, FitConfig
+from ulmfit.download import DownloadError, Remote
 from ulmfit.language_model import LanguageModel
+from ulmfit.text.corpus import Document
+from ulmfit.text.rules import SPECIAL_TOKENS
 from ulmfit.text.tokenizer import Tokenizer
 
 MOST_BYTES = 15_000_000
@@ -63,3 +73,113 @@ def test_none_is_random_weights(tokenizer: Tokenizer) -> None:
     lm = pretrained.blank(tokenizer, "backward")
     assert lm.config.direction == "backward" and lm.config.hidden_size == SMALL.hidden_size
     assert lm.config != TINY and lm.tokenizer == tokenizer
+
+
+# Published by fastai: here the goldens' tiny model, in an archive of the published layout
+
+
+def archive(goldens: Path, folder: str, *, words: int = 100) -> bytes:
+    vocab = [*SPECIAL_TOKENS, "the", "film", "was", ".", *(f"w{i}" for i in range(13, words))]
+    files = {
+        "lstm.pth": (goldens / "fastai_files" / "tiny_lm.pth").read_bytes(),
+        "itos_wt103.pkl": pickle.dumps(vocab),
+        "._lstm.pth": b"what macOS adds",
+    }
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        for name, content in files.items():
+            info = tarfile.TarInfo(f"{folder}/{name}")
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return packed.getvalue()
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"  # as conftest.py says
+
+
+@pytest.fixture
+def site(server: LocalServer, goldens: Path, monkeypatch: pytest.MonkeyPatch) -> LocalServer:
+    for name, folder in (("wt103-forward", "wt103-fwd"), ("wt103-backward", "wt103-bwd")):
+        content = archive(goldens, folder)
+        url = server.put(f"{folder}.tgz", content)
+        remote = Remote(url, hashlib.md5(content).hexdigest(), len(content))
+        monkeypatch.setitem(pretrained.PUBLISHED, name, remote)
+    return server
+
+
+def test_published_models_are_downloaded_and_converted_once(
+    site: LocalServer, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert {card["state"] for card in pretrained.downloads().values()} == {"downloaded when used"}
+    assert not cache.exists()  # listing fetches nothing
+    said: list[str] = []
+    place = pretrained.find("wt103", "backward", say=said.append)
+    assert place == cache / "models" / "wt103-backward"
+    assert pretrained.downloads()["wt103-backward"]["state"] == f"in {place}"
+    assert "downloading http" in said[0] and "archive was removed" in said[-1]
+    lm = pretrained.load("wt103-backward", "backward")
+    assert lm is not None and lm.config.direction == "backward" and len(lm.tokenizer) == 100
+    assert isinstance(ulmfit.load("wt103-backward"), LanguageModel)
+    assert len(site.asked) == 1 and not capsys.readouterr().err
+    files = {p.name for p in cache.rglob("*") if p.is_file()}
+    assert files == {"config.json", "tokenizer.json", "model.safetensors"}
+
+
+def test_a_download_is_never_silent(site: LocalServer, capsys: pytest.CaptureFixture[str]) -> None:
+    assert isinstance(ulmfit.load("wt103"), LanguageModel)  # forward, as for shipped models
+    shown = capsys.readouterr()
+    assert "downloading http" in shown.err and "taken to read en, forward" in shown.err
+    assert not shown.out
+
+
+def test_the_other_direction_is_not_downloaded(site: LocalServer) -> None:
+    with pytest.raises(ValueError, match=r"wt103-forward reads forward.*--directions forward"):
+        pretrained.find("wt103-forward", "backward")
+    assert not site.asked
+
+
+def test_a_directory_of_that_name_comes_first(
+    site: LocalServer, lm: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lm.save(Path("wt103"))
+    assert pretrained.find("wt103", "forward") == Path("wt103")
+    assert isinstance(ulmfit.load("wt103"), LanguageModel) and not site.asked
+
+
+def test_a_classifier_is_trained_on_it(
+    site: LocalServer, reviews: list[Document], tmp_path: Path
+) -> None:
+    config = replace(TINY_FIT, pretrained="wt103", directions="backward")
+    classifier = ulmfit.fit(reviews[:20], config=config, out=tmp_path / "run")
+    assert classifier.predict(reviews[0].text).label in ("good", "bad")
+    assert [name for name, _ in site.asked] == ["wt103-bwd.tgz"]
+
+
+def test_what_is_not_there_leaves_nothing(site: LocalServer, cache: Path) -> None:
+    site.files.clear()
+    with pytest.raises(DownloadError, match=r"404.*put it by hand at .*wt103-fwd\.tgz"):
+        pretrained.find("wt103", "forward")
+    assert not [p for p in cache.rglob("*") if p.is_file()]
+
+
+def test_an_archive_that_is_not_understood_is_kept(
+    server: LocalServer, goldens: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = archive(goldens, "wt103-fwd", words=50)
+    url = server.put("wt103-fwd.tgz", content)
+    remote = Remote(url, hashlib.md5(content).hexdigest())
+    monkeypatch.setitem(pretrained.PUBLISHED, "wt103-forward", remote)
+    for _ in range(2):
+        with pytest.raises(CheckpointError, match="50 words, but the weights have 100 rows"):
+            pretrained.find("wt103", "forward")
+    assert len(server.asked) == 1  # not downloaded again
+    assert [p.name for p in cache.rglob("*") if p.is_file()] == ["wt103-fwd.tgz"]
+
+
+def test_the_published_addresses_are_fastais() -> None:
+    for name, remote in pretrained.PUBLISHED.items():
+        assert remote.name in ("wt103-fwd.tgz", "wt103-bwd.tgz") and len(remote.md5) == 32
+        assert remote.name[6] == name[6] and remote.size

@@ -1,17 +1,40 @@
-"""Named language models: shipped with the package, or a directory on disk."""
+"""Named language models: shipped with the package, published by fastai and downloaded once, or a directory on disk."""
 
+import os
+import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ulmfit.checkpoint import load_json
+from ulmfit.checkpoint import CheckpointError, load_json
 from ulmfit.config import SMALL, Direction
+from ulmfit.download import Remote, alone, cache_dir, fetch, unpack
+from ulmfit.fastai_files import import_fastai
 from ulmfit.language_model import LanguageModel
+from ulmfit.text.tables import Say
 from ulmfit.text.tokenizer import Tokenizer
 
 SHIPPED = Path(__file__).parent / "weights"
 DIRECTIONS: tuple[Direction, ...] = ("forward", "backward")
 NONE = "none"  # no pretraining: random weights
+
+# Addresses, checksums and sizes as fastai published them; what is inside has not been tested.
+FASTAI = "https://s3.amazonaws.com/fast-ai-modelzoo"
+PUBLISHED = {
+    "wt103-forward": Remote(
+        f"{FASTAI}/wt103-fwd.tgz", "7d1114cd9684bf9d1ca3c9f6a54da6f9", 105_067_061
+    ),
+    "wt103-backward": Remote(
+        f"{FASTAI}/wt103-bwd.tgz", "20b06f5830fd5a891d21044c28d3097f", 105_205_312
+    ),
+}
+MOST_BYTES = 1_000_000_000  # of an unpacked archive; the weights alone take 180 MB
+
+
+def tell(line: str) -> None:
+    """On standard error, like the bar: nobody shall be surprised by a download."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def models() -> dict[str, dict[str, Any]]:
@@ -19,44 +42,119 @@ def models() -> dict[str, dict[str, Any]]:
     return {p.parent.name: load_json(p)["card"] for p in sorted(SHIPPED.glob("*/config.json"))}
 
 
+def downloads() -> dict[str, dict[str, str]]:
+    """The published models by name: where from, how large, and whether they are in the cache."""
+    return {
+        name: {
+            "data": "WikiText-103, by fastai",
+            "url": remote.url,
+            "size": f"{(remote.size or 0) / 1e6:.0f} MB",
+            "state": f"in {place}" if (place := _place(name)).exists() else "downloaded when used",
+        }
+        for name, remote in PUBLISHED.items()
+    }
+
+
 def shipped(name: str | Path, direction: Direction | None = None) -> Path | None:
     """Directory of the shipped model of that name, with or without its direction; None where there is none."""
-    names = {p.parent.name: p.parent for p in SHIPPED.glob("*/config.json")}
-    wanted = (direction,) if direction else DIRECTIONS
-    return next(
-        (names[n] for n in (str(name), *(f"{name}-{d}" for d in wanted)) if n in names), None
-    )
+    found = _among({p.parent.name for p in SHIPPED.glob("*/config.json")}, name, direction)
+    return SHIPPED / found if found else None
 
 
-def find(name: str, direction: Direction | None = None) -> Path:
+def published(
+    name: str | Path, direction: Direction | None = None, *, say: Say = tell
+) -> Path | None:
+    """Directory of the published model of that name, with or without its direction; None where there is none.
+
+    Downloaded and converted where it is not in the cache yet.
+    """
+    found = _among(set(PUBLISHED), name, direction)
+    if found is None:
+        return None
+    _check_direction(found, "backward" if found.endswith("backward") else "forward", direction)
+    place = _place(found)
+    if not place.exists():
+        with alone(place.parent):
+            if not place.exists():  # another process may just have done it
+                _convert(found, place, say)
+    return place
+
+
+def find(name: str, direction: Direction | None = None, *, say: Say = tell) -> Path:
     """Directory of a language model; of the one that reads in `direction`, where that is given.
 
-    `name` is a shipped model with or without its direction ("wikipedia-small", "wikipedia-small-forward"), a saved
-    language model's directory, or a run that holds one.
+    `name` is a shipped or published model with or without its direction ("wikipedia-small", "wt103-forward"), a saved
+    language model's directory, or a run that holds one. A published model is downloaded when first asked for.
     """
     wanted = (direction,) if direction else DIRECTIONS
     below = [Path(name) / d / "language_model" for d in wanted]
     for candidate in (shipped(name, direction), *below, Path(name)):
         if candidate and (candidate / "config.json").exists():
-            found = load_json(candidate / "config.json").get("model", {}).get("direction")
-            if found in wanted:
+            reads = load_json(candidate / "config.json").get("model", {}).get("direction")
+            if reads is not None:
+                _check_direction(candidate, reads, direction)
                 return candidate
-            if found is not None:
-                raise ValueError(
-                    f"{candidate} reads {found}, but a {direction} model is needed; use --directions {found}"
-                )
+    if found := published(name, direction, say=say):
+        return found
     known = ", ".join(models()) or "none"
     raise ValueError(
-        f"no {direction or ''} language model {name!r}: neither shipped ({known}) nor a directory that holds one; "
+        f"no {direction or ''} language model {name!r}: neither shipped ({known}) nor published by fastai "
+        f"({', '.join(PUBLISHED)}) nor a directory that holds one; "
         f'use one of these, or "{NONE}" to start from random weights'
     )
 
 
-def load(name: str, direction: Direction) -> LanguageModel | None:
+def load(name: str, direction: Direction, *, say: Say = tell) -> LanguageModel | None:
     """The language model, or None for "none": then the vocabulary has to come from the texts."""
-    return None if name == NONE else LanguageModel.load(find(name, direction))
+    return None if name == NONE else LanguageModel.load(find(name, direction, say=say))
 
 
 def blank(tokenizer: Tokenizer, direction: Direction) -> LanguageModel:
     """A SMALL model with random weights over `tokenizer`'s vocabulary."""
     return LanguageModel.create(tokenizer, replace(SMALL, direction=direction))
+
+
+def _among(names: set[str], name: str | Path, direction: Direction | None) -> str | None:
+    wanted = (direction,) if direction else DIRECTIONS
+    return next((n for n in (str(name), *(f"{name}-{d}" for d in wanted)) if n in names), None)
+
+
+def _check_direction(source: str | Path, reads: str, wanted: Direction | None) -> None:
+    if wanted and reads != wanted:
+        raise ValueError(
+            f"{source} reads {reads}, but a {wanted} model is needed; use --directions {reads}"
+        )
+
+
+def _place(name: str) -> Path:
+    return cache_dir() / "models" / name
+
+
+def _convert(name: str, place: Path, say: Say) -> None:
+    """Download fastai's archive, save what it holds as a `LanguageModel` in `place`, remove it."""
+    remote = PUBLISHED[name]
+    archive = fetch(remote, cache_dir() / "downloads", say=say)
+    card = {
+        "data": "English Wikipedia (WikiText-103)",
+        "made_by": f"fastai; {remote.url}, MD5 {remote.md5}",
+        "licence": "fastai's weights; WikiText-103 is CC BY-SA",
+    }
+    with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=place.parent) as temporary:
+        files, model = Path(temporary) / "files", Path(temporary) / name
+        unpack(archive, files, max_bytes=MOST_BYTES)
+        pth, pkl = (_only(files, kind, archive) for kind in (".pth", ".pkl"))
+        direction = "backward" if name.endswith("backward") else "forward"
+        import_fastai(pth, pkl, direction, say=say).save(model, card=card)
+        os.replace(model, place)
+    archive.unlink()
+    say(f"kept in {place}; the archive was removed")
+
+
+def _only(folder: Path, suffix: str, archive: Path) -> Path:
+    found = [p for p in sorted(folder.rglob(f"*{suffix}")) if not p.name.startswith(".")]
+    if len(found) != 1:
+        raise CheckpointError(
+            f"{archive} holds {len(found)} {suffix} files, expected one; convert what is inside with "
+            "`ulmfit import-fastai`"
+        )
+    return found[0]

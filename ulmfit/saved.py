@@ -7,18 +7,20 @@ from ulmfit.classifier import KIND as CLASSIFIER
 from ulmfit.classifier import Classifier, Ensemble, TextClassifier
 from ulmfit.language_model import KIND as LANGUAGE_MODEL
 from ulmfit.language_model import LanguageModel
-from ulmfit.pretrained import DIRECTIONS, models, shipped
+from ulmfit.pretrained import DIRECTIONS, PUBLISHED, models, published, shipped
 
 
 def load(path: str | Path) -> LanguageModel | Classifier:
-    """The model saved in a directory, or shipped under a name. A run gives its classifier – an `Ensemble` where both
-    directions are there – or, without classifiers, its language model."""
+    """The model saved in a directory, or known by a name: shipped, or published, and then downloaded once. A run gives
+    its classifier – an `Ensemble` where both directions are there – or, without classifiers, its language model."""
     path = shipped(path) or Path(path)
+    if not path.exists():
+        path = published(path) or path
     if not path.is_dir():
         problem = "is a file" if path.exists() else "does not exist"
         raise CheckpointError(
             f"{path} {problem}; give the directory of a run or of a saved model, "
-            f"or a shipped model ({', '.join(models())})"
+            f"or a model's name ({', '.join([*models(), *PUBLISHED])})"
         )
     saved = load_json(path / "config.json")
     kind = saved.get("kind")

@@ -1,10 +1,15 @@
 """The verbs that list models and bring them in. What they do from the command line is in test_cli.py."""
 
 import json
+import pickle
+from pathlib import Path
 
 import pytest
 
-from ulmfit.commands.models import Models
+import ulmfit
+from ulmfit.cli import main
+from ulmfit.commands.models import ImportFastai, Models
+from ulmfit.text.rules import SPECIAL_TOKENS
 
 
 def test_models_are_listed_for_people_and_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
@@ -13,3 +18,33 @@ def test_models_are_listed_for_people_and_for_programs(capsys: pytest.CaptureFix
     Models().run()
     shown = capsys.readouterr().out
     assert cards and all(name in shown for name in cards)
+    assert {"wikipedia-small-forward", "wt103-forward", "wt103-backward"} <= cards.keys()
+    assert "size: 105 MB" in shown and "state: downloaded when used" in shown
+
+
+@pytest.fixture
+def vocab(tmp_path: Path) -> Path:
+    path = tmp_path / "itos.pkl"
+    path.write_bytes(pickle.dumps([*SPECIAL_TOKENS, *(f"w{i}" for i in range(9, 100))]))
+    return path
+
+
+def test_a_model_of_fastais_is_imported(
+    goldens: Path, vocab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pth, out = goldens / "fastai_files" / "tiny_lm.pth", tmp_path / "runs" / "mine"
+    main(["import-fastai", str(pth), str(vocab), "--out", str(out), "--direction", "backward"])
+    assert "taken to read en, backward" in capsys.readouterr().err
+    lm = ulmfit.load(out)
+    assert isinstance(lm, ulmfit.LanguageModel) and lm.config.direction == "backward"
+    with pytest.raises(SystemExit, match="is there already; give another --out"):
+        main(["import-fastai", str(pth), str(vocab), "--out", str(out)])
+
+
+def test_what_can_not_be_imported_leaves_nothing(
+    goldens: Path, vocab: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="lang='xy'"):
+        pth = str(goldens / "fastai_files" / "tiny_lm.pth")
+        ImportFastai(pth, str(vocab), str(tmp_path / "out"), lang="xy").run()
+    assert not (tmp_path / "out").exists()

@@ -2,21 +2,51 @@
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional
+
+from ulmfit.commands.flags import DIR, FILE, note
+from ulmfit.config import Direction, TokenizerConfig
 
 
 @dataclass(frozen=True)
 class Models:
-    """The language models that come with the package."""
+    """The language models known by a name: in the package, or published by fastai and downloaded when first used."""
 
     json: bool = False  # print JSON
 
     def run(self) -> None:
-        from ulmfit.pretrained import models
+        from ulmfit.pretrained import downloads, models
 
-        found = models()
+        found = models() | downloads()
         if self.json:
             print(json.dumps(found))
         for name, card in () if self.json else found.items():
             print(name)
             for key, value in card.items():
                 print(f"  {key.replace('_', ' ')}: {value}")
+
+
+@dataclass(frozen=True)
+class ImportFastai:
+    """A language model from the files that fastai saves: weights and vocabulary become one directory."""
+
+    # weights, saved by fastai's learn.save or save_encoder
+    pth: Positional[Annotated[str, FILE]]
+    # vocabulary: the list of its words, pickled
+    pkl: Positional[Annotated[str, FILE]]
+    out: Annotated[str, DIR]  # directory to write, for instance models/my-lm
+    direction: Direction = "forward"  # order in which it was trained to read
+    lang: str = TokenizerConfig.lang  # spaCy language code of the texts it was trained on
+
+    def run(self) -> None:
+        from ulmfit.fastai_files import import_fastai
+
+        out = Path(self.out)
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise ValueError(f"{out} is there already; give another --out, or delete it")
+        lm = import_fastai(Path(self.pth), Path(self.pkl), self.direction, lang=self.lang, say=note)
+        lm.save(out, card={"made_by": f"fastai; {Path(self.pth).name}, {Path(self.pkl).name}"})
+        note(f"saved in {out}")

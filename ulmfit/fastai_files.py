@@ -1,0 +1,240 @@
+"""Language models that fastai has saved: tensors and words are read, code in the files is not run.
+
+Tensors are matched by name, whichever version of fastai wrote them, and the rows of the embedding by word; fastai
+itself matches tensors by position.
+"""
+
+import io
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ulmfit.checkpoint import CheckpointError
+from ulmfit.config import NO_DROPOUT, Direction, ModelConfig, TokenizerConfig
+from ulmfit.language_model import LanguageModel
+from ulmfit.nn.heads import LMNet
+from ulmfit.text.rules import BOS, PAD, SPECIAL_TOKENS, UNKNOWN
+from ulmfit.text.tables import Say
+from ulmfit.text.tokenizer import Tokenizer, word_splitter
+
+FILLER = "xxfake"  # fastai fills a vocabulary up with it, to a multiple of 8
+MOST_FILLERS = 8
+NEEDED = (UNKNOWN, PAD, BOS)  # a vocabulary without them was made with other rules
+
+EMBEDDING, BIAS, MATRIX = (
+    "encoder.embedding.weight",
+    "decoder_bias",
+    r"encoder.lstms.\1.weight_hh_l0",
+)
+WRAPPED = r"(?:module\.)?(?:0\.)?(?:module\.)?"  # by DataParallel, language model, classifier
+LSTM = rf"{WRAPPED}rnns\.(\d+)\.(?:module\.)?"
+# fastai's name → ours
+NAMES = {
+    rf"{WRAPPED}encoder\.weight": EMBEDDING,
+    rf"{LSTM}weight_hh_l0_raw": MATRIX,
+    rf"{LSTM}(weight_ih_l0|bias_ih_l0|bias_hh_l0)": r"encoder.lstms.\1.\2",
+    r"(?:module\.)?1\.decoder\.bias": BIAS,
+}
+# Tensors that are saved a second time.
+REPEATED = {
+    rf"{WRAPPED}encoder_dp\.emb\.weight": EMBEDDING,  # fastai 1 and 2
+    rf"{WRAPPED}encoder_with_dropout\.embed\.weight": EMBEDDING,  # fastai 0.7
+    r"(?:module\.)?1\.decoder\.weight": EMBEDDING,  # tied
+    rf"{LSTM}weight_hh_l0": MATRIX,  # what dropout left of it in the last step, in old files
+}
+
+
+class _FastcoreList:
+    """Takes the place of fastcore's list class, which the state of an optimizer holds; the state is left out."""
+
+
+_FastcoreList.__module__, _FastcoreList.__qualname__ = "fastcore.foundation", "L"
+_FastcoreList.__name__ = "L"
+
+
+def import_fastai(
+    pth: Path, pkl: Path, direction: Direction, *, lang: str = "en", say: Say
+) -> LanguageModel:
+    """The language model of fastai's weights (`.pth`) and vocabulary (`.pkl`).
+
+    `pth`: a language model saved by `learn.save`, with its optimizer or not, or an encoder saved by `save_encoder`.
+    Neither file tells direction and language (spaCy's code), so they are believed. `say` is told of all that is
+    left out, moved or made up. `CheckpointError`: not such files, or not of one model. ValueError: no such language.
+    """
+    word_splitter(lang)
+    tensors = read_weights(pth, say=say)
+    config = _config(tensors, pth, direction)
+    words, rows = _match_rows(read_vocab(pkl), len(tensors[EMBEDDING]), pkl, say)
+    for name in (EMBEDDING, BIAS):
+        mean = tensors[name].mean(0, keepdim=True)
+        tensors[name] = torch.cat([tensors[name], mean])[rows]  # row −1 is the mean
+    tokenizer = Tokenizer(TokenizerConfig(lang=lang, max_vocab=len(words)), words)
+    lm = LanguageModel.create(tokenizer, config)
+    lm.net.load_state_dict(tensors)
+    say(
+        f"{pth.name}: {len(words):,} words, embeddings of {config.embedding_size}, "
+        f"{config.layers} LSTM layers of {config.hidden_size}; taken to read {lang}, {direction}"
+    )
+    return lm
+
+
+# Words
+
+
+def read_vocab(pkl: Path) -> list[str]:
+    """The words in a pickled list of strings, of any pickle protocol; anything else is refused, not run."""
+    content = pkl.read_bytes()
+    try:
+        words = _StringsOnly(io.BytesIO(content), encoding="utf-8").load()
+    except CheckpointError as error:
+        raise CheckpointError(f"{pkl} {error}") from None
+    except Exception as error:  # a damaged pickle raises nearly anything
+        raise CheckpointError(f"{pkl} is no pickle, or damaged ({error!r})") from None
+    if not isinstance(words, list) or not all(type(word) is str for word in words):
+        raise CheckpointError(f"{pkl} holds no list of strings, as fastai's vocabularies are")
+    return words
+
+
+class _StringsOnly(pickle.Unpickler):
+    """Lists and strings need nothing from any module; without that no code is reached."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise CheckpointError(
+            f"asks for {module}.{name}, which a list of strings does not need; it was not run"
+        )
+
+
+def _match_rows(
+    vocab: list[str], rows: int, pkl: Path, say: Say
+) -> tuple[tuple[str, ...], list[int]]:
+    """Our vocabulary, and for each of its words the row of the file's embedding, or −1 for a word without one."""
+    if missing := [token for token in NEEDED if token not in vocab]:
+        raise CheckpointError(
+            f"{pkl} lacks {' '.join(missing)} and begins with {vocab[:9]}; expected a vocabulary of fastai 1 or 2"
+        )
+    vocab, beyond = vocab[:rows], vocab[rows:]
+    unnamed = rows - len(vocab)
+    if unnamed > MOST_FILLERS or set(beyond) - {FILLER}:
+        raise CheckpointError(
+            f"{pkl} has {len(vocab) + len(beyond):,} words, but the weights have {rows:,} rows; "
+            "these files do not belong together"
+        )
+    place = {word: row for row, word in enumerate(vocab) if word != FILLER}
+    words = (*SPECIAL_TOKENS, *(word for word in place if word not in SPECIAL_TOKENS))
+    index = [place.get(word, -1) for word in words]
+    fillers, first = vocab.count(FILLER), vocab[: len(SPECIAL_TOKENS)]
+    twice = len(vocab) - fillers - len(place)
+    new = [token for token in SPECIAL_TOKENS if token not in place]
+    for happened, line in (
+        (unnamed, f"{unnamed} rows behind the last word are left out"),
+        (fillers, f"{fillers} rows of {FILLER} are left out"),
+        (twice, f"{twice} words stand twice; the last row of each counts, as in fastai"),
+        (new, f"no row for {' '.join(new)}: the mean of all rows is taken"),
+        (
+            first != list(SPECIAL_TOKENS),
+            f"it begins with {' '.join(first)}; rows are moved to the order used here",
+        ),
+    ):
+        if happened:
+            say(f"{pkl.name}: {line}")
+    return words, index
+
+
+# Tensors
+
+
+def read_weights(pth: Path, *, say: Say) -> dict[str, Tensor]:
+    """The tensors of a language model or encoder under our names, fp32, each once; a bias of zeros where there is
+    none."""
+    found = _load(pth)
+    if isinstance(found.get("model"), Mapping):
+        say(f"{pth.name}: the optimizer's state is left out")
+        found = found["model"]
+    names = {name: _renamed(name, NAMES) for name in found}
+    repeated = {name: _renamed(name, REPEATED) for name in found if names[name] is None}
+    ours = [new for new in names.values() if new]
+    strange = [name for name, new in repeated.items() if new is None]
+    strange += [name for name, tensor in found.items() if not _is_floating(tensor)]
+    if strange or not ours or len(set(ours)) < len(ours):
+        raise _unknown(found, strange or list(found), pth)
+    tensors = {new: found[name].float() for name, new in names.items() if new}
+    for name, new in repeated.items():
+        assert new is not None
+        same = torch.equal(tensors.setdefault(new, found[name].float()), found[name].float())
+        if not same and new == EMBEDDING:
+            raise CheckpointError(
+                f"{pth}: {name} differs from the embedding; the nets here have tied decoders only"
+            )
+        if not same:
+            say(f"{pth.name}: {name} differs from the matrix named _raw, which counts")
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise CheckpointError(f"{pth} is damaged: {name} holds numbers that are not finite")
+    if BIAS not in tensors and EMBEDDING in tensors:
+        say(f"{pth.name}: no decoder bias; zeros are taken, and the embedding as decoder")
+        tensors[BIAS] = torch.zeros(len(tensors[EMBEDDING]))
+    return tensors
+
+
+def _load(pth: Path) -> Mapping[str, Any]:
+    try:
+        with torch.serialization.safe_globals([_FastcoreList]):
+            found = torch.load(pth, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # a damaged file raises nearly anything
+        asked = re.search(r"GLOBAL ([\w.]+)", str(error))
+        problem = (
+            f"asks for {asked[1]}, which weights do not need; it was not run"
+            if asked
+            else "holds no tensors that PyTorch can read"
+        )
+        raise CheckpointError(
+            f"{pth} {problem}; give what fastai's learn.save or save_encoder wrote"
+        ) from None
+    if not isinstance(found, Mapping) or not all(isinstance(name, str) for name in found):
+        raise CheckpointError(f"{pth} holds a {type(found).__name__}; expected tensors by name")
+    return found
+
+
+def _renamed(name: str, table: Mapping[str, str]) -> str | None:
+    matches = ((re.fullmatch(pattern, name), new) for pattern, new in table.items())
+    return next((match.expand(new) for match, new in matches if match), None)
+
+
+def _is_floating(value: object) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point()
+
+
+def _config(tensors: Mapping[str, Tensor], pth: Path, direction: Direction) -> ModelConfig:
+    """The shape of the net that these tensors fill exactly."""
+    embedding, matrix = tensors.get(EMBEDDING), tensors.get(MATRIX.replace(r"\1", "0"))
+    if embedding is None or matrix is None or embedding.ndim != 2 or matrix.ndim != 2:
+        raise _unknown(tensors, list(tensors), pth)
+    layers = sum(name.endswith("weight_hh_l0") for name in tensors)
+    config = ModelConfig(embedding.shape[1], matrix.shape[1], layers, direction)
+    with torch.device("meta"):  # shapes only
+        expected = LMNet(len(embedding), config, NO_DROPOUT).state_dict()
+    for name in sorted(expected.keys() | tensors.keys()):
+        has, wants = (
+            tuple(part[name].shape) if name in part else "nothing" for part in (tensors, expected)
+        )
+        if has != wants:
+            raise CheckpointError(
+                f"{pth}: for {name} a net of {config.layers} layers, embeddings of {config.embedding_size} and "
+                f"{config.hidden_size} units wants {wants}, found {has}"
+            )
+    return config
+
+
+def _unknown(found: Mapping[str, Any], strange: list[str], pth: Path) -> CheckpointError:
+    shown = ", ".join(f"{n} {tuple(getattr(found[n], 'shape', ()))}" for n in strange[:4])
+    return CheckpointError(
+        f"{pth} has not the layout of fastai's AWD-LSTM (0.encoder.weight, 0.rnns.0.module.weight_ih_l0, …); "
+        f"of its {len(found)} entries not understood: {shown or 'all, for there is none'}"
+    )
