@@ -33,6 +33,7 @@ class Verb:
     out: str
     direction: str = "forward"
     overwrite: bool = False
+    tensorboard: bool = False
     tokenizer: TokenizerConfig = TokenizerConfig()
     config: FinetuneConfig = FinetuneConfig()
     runtime: RuntimeConfig = RuntimeConfig(device="cpu")
@@ -47,3 +48,19 @@ def test_a_run_is_finished_or_goes_on(tmp_path: Path) -> None:
         assert run.path == tmp_path / "run" and runtime.device.type == "cpu"
     record = load_json(tmp_path / "run" / "config.json")
     assert record["finished"] and record["config"]["direction"] == "forward"
+
+
+def test_a_file_wins_over_a_data_set_of_that_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "imdb").write_text("a film\n")
+    assert [d.text for d in Sources().read("imdb", labelled=False)] == ["a film"]
+    assert "not the public data set" in capsys.readouterr().err
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train.csv").write_text("text,label\nWhy ?,DESC\n")
+    columns = Sources(data_dir="data")
+    assert [d.label for d in columns.read("trec-6")] == ["DESC"]
+    assert [d.text for d in columns.read_all(["trec-6"])] == ["Why ?"]
+    with pytest.raises(ValueError, match="no data set of that name"):
+        columns.read("trec")

@@ -4,11 +4,15 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import arg
 
 from ulmfit.config import RuntimeConfig
+
+if TYPE_CHECKING:
+    from ulmfit.datasets import Use
 
 Flat = arg(name="")  # fields of a nested config become flags without a prefix
 DIR, FILE, MODEL, NAME, TEXT = (arg(metavar=m) for m in ("DIR", "FILE", "MODEL", "NAME", "TEXT"))
@@ -24,13 +28,28 @@ class Sources:
     label_column: Annotated[str | None, NAME] = None  # column of the label
     # what ends a document in plain text; tables need none
     split_on: SplitOn | None = None
+    # where data sets given by name lie: folder or archive; left out, they are downloaded once
+    data_dir: Annotated[str | None, DIR] = None
 
-    def read(self, path: str | None, *, labelled: bool = True) -> list[Any]:
-        """The documents of a file or folder; none where no path is given."""
+    def read(self, path: str | None, *, labelled: bool = True, use: "Use" = "train") -> list[Any]:
+        """The documents of a file, folder or named data set; none where no path is given.
+
+        `use` decides which part a bare name means. A file or folder of that name wins, and that is said.
+        """
+        from ulmfit.datasets import documents_for, is_name
         from ulmfit.text.readers import read_documents
 
         if path is None:
             return []
+        if not Path(path).exists():
+            if is_name(path):
+                return documents_for(path, use, labelled=labelled, data_dir=self.data_dir, say=note)
+            raise ValueError(
+                f"there is no file or folder {path} (looked in {Path.cwd()}) and no data set of that name;"
+                " `ulmfit datasets` lists them"
+            )
+        if is_name(path):
+            note(f"{path}: what lies here under that name is read, not the public data set")
         label = self.label_column if labelled else None
         return list(
             read_documents(
@@ -44,10 +63,10 @@ class Sources:
         )
 
     def read_all(self, paths: Sequence[str]) -> list[Any]:
-        """The texts of several files or folders, for a language model."""
+        """The texts of several files, folders or data sets, for a language model."""
         if not paths:
             raise ValueError("give at least one file or folder of texts")
-        return [d for path in paths for d in self.read(path, labelled=False)]
+        return [d for path in paths for d in self.read(path, labelled=False, use="texts")]
 
 
 @dataclass(frozen=True)
@@ -79,7 +98,8 @@ def open_run(command: Any, *documents: Sequence[Any]) -> Iterator[tuple[Any, Any
         if f.name in ("size", "direction", "vocab_of", "pretrained")
     }
     data = fingerprint(*documents)
-    with Run.open(command.out, settings, data, overwrite=command.overwrite, say=note) as run:
+    told = {"overwrite": command.overwrite, "tensorboard": command.tensorboard}
+    with Run.open(command.out, settings, data, **told, say=note) as run:
         runtime = Runtime.start(command.runtime)
         note(runtime.describe())
         yield run, runtime

@@ -1,0 +1,191 @@
+"""How public data sets lie on disk → documents: a function per published layout, and one for tables.
+
+A `Reader` gives None where its files are not in the folder, so that layouts can be tried in turn.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from ulmfit.text.corpus import Document
+from ulmfit.text.readers import read_table
+from ulmfit.text.tables import DataError, Say, decode, documents_of, read_bytes
+
+if TYPE_CHECKING:
+    import polars
+
+Part = Literal["train", "valid", "test", "unlabelled"]
+Reader = Callable[[Path, Part, Say], list[Document] | None]
+
+FILE_NAMES: dict[Part, tuple[str, ...]] = {"unlabelled": ("unsup", "unlabelled")}  # of tables
+TREC_FILES: dict[Part, str] = {"train": "train_5500.label", "test": "TREC_10.label"}
+
+
+def review_folders(folder: Path, part: Part, say: Say) -> list[Document] | None:
+    """IMDB: `train/neg/*.txt`, `train/pos/*.txt`; unlabelled in `unsup` (fast.ai) or `train/unsup` (Stanford)."""
+    by_label = [(label, folder / part / label) for label in ("neg", "pos")]
+    if part == "unlabelled":
+        places = [folder / name for name in ("unsup", "train/unsup")]
+        by_label = [(None, place) for place in places if place.is_dir()]
+    if not by_label or not all(place.is_dir() for _, place in by_label):
+        return None
+    documents = [
+        Document(decode(read_bytes(file), file), label)
+        for label, place in by_label
+        for file in sorted(place.glob("*.txt"))
+    ]
+    return _with_text(documents, str(folder), say)
+
+
+def sample_csv(folder: Path, part: Part, say: Say) -> list[Document] | None:
+    """IMDB sample: `texts.csv` with the columns label, text and is_valid."""
+    path = folder / "texts.csv"
+    if not path.is_file():
+        return None
+    frame = read_table(path, say)
+    _expect_columns(frame, ("label", "text", "is_valid"), path)
+    frame = frame.filter(frame["is_valid"].str.to_lowercase() == str(part == "valid").lower())
+    return _documents(frame, True, path, say)
+
+
+def articles_csv(folder: Path, part: Part, say: Say) -> list[Document] | None:
+    """WikiText as fast.ai ships it: one article a row, one column, no header."""
+    path = folder / f"{part}.csv"
+    if not path.is_file():
+        return None
+    frame = _without_header(path)
+    if frame.width != 1:
+        raise DataError(f"{path}: expected one column, the text; found {frame.width}.")
+    texts = frame.to_series().to_list()
+    if texts[0].strip().lower() == "text":  # a header after all
+        return None
+    return _with_text([Document(text or "") for text in texts], str(path), say)
+
+
+def class_csv(classes: Sequence[str], columns: int, *, escaped: bool = False) -> Reader:
+    """A reader of Zhang, Zhao & LeCun's CSV files: class number from 1, then texts; no header.
+
+    Several texts (title and description) are joined by a space. `escaped`: `\\n` stands for a new line.
+    """
+
+    def read(folder: Path, part: Part, say: Say) -> list[Document] | None:
+        path = folder / f"{part}.csv"
+        if not path.is_file():
+            return None
+        frame = _without_header(path)
+        if not (frame.item(0, 0) or "").strip().isdigit():  # a header: see `table`
+            return None
+        if frame.width != columns:
+            raise DataError(f"{path}: expected {columns} columns; found {frame.width}.")
+        names = {str(number): name for number, name in enumerate(classes, 1)}
+        documents = list[Document]()
+        for row, (number, *fields) in enumerate(frame.iter_rows(), 1):
+            if number not in names:
+                raise DataError(
+                    f"{path}, row {row}: class {number!r}; expected 1 to {len(classes)}."
+                )
+            text = fields[0] or ""
+            if columns > 2:
+                text = " ".join(field.strip() for field in fields if field and field.strip())
+            text = text.replace("\\n", "\n") if escaped else text
+            documents.append(Document(text, names[number]))
+        if columns > 2:
+            say(f"{path.name}: title and description are joined by a space")
+        return _with_text(documents, str(path), say)
+
+    return read
+
+
+def question_lines(folder: Path, part: Part, say: Say) -> list[Document] | None:
+    """TREC: lines `COARSE:fine text` in Latin-1; the coarse label is kept."""
+    path = folder / TREC_FILES[part]
+    if not path.is_file():
+        return None
+    documents = list[Document]()
+    for number, line in enumerate(path.read_text(encoding="latin-1").split("\n"), 1):
+        if not line.strip():
+            continue
+        label, _, text = line.strip().partition(" ")
+        coarse, colon, _ = label.partition(":")
+        if not (coarse and colon and text):
+            raise DataError(
+                f"{path}, line {number}: expected COARSE:fine text, found {line[:60]!r}."
+            )
+        documents.append(Document(text, coarse))
+    return documents
+
+
+def table(classes: Sequence[str], *, numbered: bool = True) -> Reader:
+    """A reader of `<part>.parquet` or `<part>.csv` with the columns text and label (names, or numbers).
+
+    `numbered=False`: the classes have no agreed order, so numbers stay numbers, and that is said.
+    """
+
+    def read(folder: Path, part: Part, say: Say) -> list[Document] | None:
+        names = [n + end for n in FILE_NAMES.get(part, (part,)) for end in (".parquet", ".csv")]
+        path = next((folder / name for name in names if (folder / name).is_file()), None)
+        if path is None:
+            return None
+        labelled = bool(classes) and part != "unlabelled"
+        frame = read_table(path, say)
+        _expect_columns(frame, ("text", "label") if labelled else ("text",), path)
+        documents = _documents(frame, labelled, path, say)
+        return _named(documents, classes, numbered, path, say) if labelled else documents
+
+    return read
+
+
+def _named(
+    documents: list[Document], classes: Sequence[str], numbered: bool, path: Path, say: Say
+) -> list[Document]:
+    """Labels as names of classes; numbers count from 0 where a 0 occurs, from 1 where the last one does."""
+    found = {d.label or "" for d in documents}
+    if found <= set(classes):
+        return documents
+    if not numbered and all(label.isdigit() for label in found):
+        say(f"{path.name}: labels are numbers and stay so; their order is not agreed upon")
+        return documents
+    first = 0 if "0" in found else 1
+    names = {str(number): name for number, name in enumerate(classes, first)}
+    if not found <= names.keys() or (first == 1 and str(len(classes)) not in found):
+        raise DataError(
+            f"{path} has the labels {', '.join(sorted(found)[:8])}; expected {', '.join(classes)}, or their"
+            f" numbers 0 to {len(classes) - 1} or 1 to {len(classes)}."
+        )
+    return [Document(d.text, names[d.label or ""]) for d in documents]
+
+
+def _documents(frame: "polars.DataFrame", labelled: bool, path: Path, say: Say) -> list[Document]:
+    return documents_of(
+        frame,
+        text_column="text",
+        label_column="label" if labelled else None,
+        labelled=labelled,
+        on_empty="skip",
+        say=say,
+        source=path.name,
+    )
+
+
+def _expect_columns(frame: "polars.DataFrame", wanted: Sequence[str], path: Path) -> None:
+    if not set(wanted) <= set(frame.columns):
+        raise DataError(
+            f"{path} has the columns {', '.join(frame.columns)}; expected {', '.join(wanted)}."
+        )
+
+
+def _without_header(path: Path) -> "polars.DataFrame":
+    """A CSV file whose first row is data; all columns are strings."""
+    import polars
+
+    try:
+        return polars.read_csv(path, has_header=False, infer_schema=False)
+    except polars.exceptions.PolarsError as error:
+        raise DataError(f"{path} is not well-formed: {str(error).splitlines()[0]}") from error
+
+
+def _with_text(documents: list[Document], source: str, say: Say) -> list[Document]:
+    kept = [d for d in documents if d.text.strip()]
+    if len(kept) < len(documents):
+        say(f"{source}: {len(documents) - len(kept)} documents without text skipped")
+    return kept
