@@ -1,15 +1,17 @@
 """What is refused before a training."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tiny import TINY, TINY_FIT
 
-from ulmfit.checks import check, check_model, check_start, settled
+from ulmfit.checks import check, check_model, check_start, check_tokenizer, settled
 from ulmfit.config import TokenizerConfig
 from ulmfit.text.splits import Parts
 
+PIECES = TokenizerConfig(kind="sentencepiece", lang="de")
 ENGLISH, GERMAN = TokenizerConfig(), TokenizerConfig(lang="de", rules="clean")
 
 
@@ -18,6 +20,9 @@ def test_language_and_rules_are_the_pretrained_models() -> None:
     wanted = TokenizerConfig(min_freq=7)
     assert settled(wanted, GERMAN) == replace(wanted, lang="de", rules="clean")
     assert settled(GERMAN, GERMAN) == GERMAN
+    assert settled(wanted, PIECES) == replace(PIECES, min_freq=7)
+    with pytest.raises(ValueError, match=r"--tokenizer\.kind sentencepiece.*made with words"):
+        settled(PIECES, GERMAN)
     for name, asked in (("lang", "de"), ("rules", "clean")):
         reason = rf"--tokenizer\.{name} {asked}.*made with (en|fastai).*--pretrained none"
         with pytest.raises(ValueError, match=reason):
@@ -30,6 +35,17 @@ def test_another_tokenizer_is_refused_before_training(lm_directory: Path) -> Non
     check_start("none", "forward", GERMAN, None)
     with pytest.raises(ValueError, match=r"--tokenizer\.lang de"):
         check_start(name, "forward", GERMAN, None)
+
+
+def test_a_missing_extra_is_named_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sentencepiece", None)
+    check_tokenizer(ENGLISH)
+    for needs_it in (
+        lambda: check_tokenizer(PIECES),
+        lambda: check_start("none", "forward", PIECES, None),
+    ):
+        with pytest.raises(ImportError, match=r"ulmfit\[sentencepiece\]"):
+            needs_it()
 
 
 @pytest.mark.parametrize(

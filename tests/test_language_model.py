@@ -12,7 +12,7 @@ from tiny import TINY
 
 from ulmfit.checkpoint import CheckpointError, load_json, save_json
 from ulmfit.config import BOS_ID, PAD_ID, UNKNOWN_ID, ModelConfig, SamplingConfig, TokenizerConfig
-from ulmfit.language_model import LanguageModel, draw
+from ulmfit.language_model import LanguageModel, draw, stop_ids
 from ulmfit.runtime import Runtime
 from ulmfit.text.corpus import Document
 from ulmfit.text.tokenizer import Tokenizer
@@ -199,13 +199,60 @@ def test_a_backward_model_writes_what_comes_before(lm: LanguageModel) -> None:
     lm.config = replace(TINY, direction="backward")
     text = lm.generate("and the plot", greedy(tokens=5))
     assert text.endswith("and the plot") and len(text) > len("and the plot")
-    ids = lm.tokenizer.encode("and the plot").tolist()[:0:-1]  # read from its end, without xxbos
-    with torch.no_grad():
-        scores = lm.net.logits(lm.net.eval()(torch.tensor([ids])).raw)[0, -1]
-    scores[[UNKNOWN_ID, PAD_ID]] = -math.inf
-    first = lm.generate("and the plot", greedy(tokens=1))
-    assert first == lm.tokenizer.decode([int(scores.argmax()), *ids[::-1]])
+    # The prompt is the document's end: read after a border, from its last word to its first.
+    ids = [BOS_ID, *lm.tokenizer.encode("and the plot").tolist()[:0:-1]]
+    for _ in range(5):
+        with torch.no_grad():
+            scores = lm.net.logits(lm.net.eval()(torch.tensor([ids])).raw)[0, -1]
+        scores[[UNKNOWN_ID, PAD_ID]] = -math.inf
+        ids.append(int(scores.argmax()))
+    assert text == lm.tokenizer.decode(ids[:0:-1])
     assert lm.generate("", greedy(tokens=2))  # without a prompt, from a document's end
+
+
+def test_the_prompt_comes_back_as_it_was(lm: LanguageModel) -> None:
+    """Also words that the model does not know; it reads xxunk for them."""
+    for direction in ("forward", "backward"):
+        lm.config = replace(TINY, direction=direction)  # type: ignore[arg-type]
+        assert "xxunk" in lm.tokenizer.decode(lm.tokenizer.encode("the zebra"))
+        assert lm.generate("The zebra", greedy(tokens=0)) == "The zebra"
+        assert "xxunk" not in lm.generate("The zebra", greedy())
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_markers_are_applied_once(
+    direction: str, reviews: list[Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In reading order, whichever way they were drawn; fastai goes on repeating after xxrep and xxwrep."""
+    text = "xxmaj great film xxup so xxrep 3 a xxwrep 3 no film xxmaj"
+    known = " ".join(["Great GREAT aaa no no no 3", *(d.text for d in reviews)])
+    tokenizer = Tokenizer.build([known], TokenizerConfig(min_freq=1))
+    lm = LanguageModel.create(tokenizer, replace(TINY, direction=direction))  # type: ignore[arg-type]
+    drawn = [tokenizer.vocab.index(word) for word in text.split()]
+    to_draw = iter(drawn if direction == "forward" else drawn[::-1])
+    monkeypatch.setattr("ulmfit.language_model.draw", lambda *others: next(to_draw))
+    assert lm.generate("", greedy(tokens=len(drawn))) == "Great film SO aaa no no no film"
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_pieces_are_generated_and_saved_as_words_are(
+    direction: str, reviews: list[Document], tmp_path: Path
+) -> None:
+    pytest.importorskip("sentencepiece")
+    texts = [d.text.lower() for d in reviews]
+    tokenizer = Tokenizer.build(texts, TokenizerConfig(kind="sentencepiece"))
+    lm = LanguageModel.create(tokenizer, replace(TINY, direction=direction))  # type: ignore[arg-type]
+    lm.save(tmp_path / "lm")
+    again = LanguageModel.load(tmp_path / "lm")
+    assert again.tokenizer == tokenizer and torch.equal(logits(again), logits(lm))
+    sampling = SamplingConfig(tokens=20, seed=1)
+    text = again.generate(PROMPT, sampling)
+    assert text == lm.generate(PROMPT, sampling) != PROMPT
+    assert text.startswith(PROMPT) if direction == "forward" else text.endswith(PROMPT)
+    assert "▁" not in text
+    assert again.perplexity(texts[:3]) == pytest.approx(lm.perplexity(texts[:3]))
+    full_stop = [i for i, t in enumerate(tokenizer.vocab) if t in (".", "▁.")]
+    assert full_stop and stop_ids(".", tokenizer) == set(full_stop)
 
 
 # ---- perplexity ----

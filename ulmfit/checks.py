@@ -14,6 +14,7 @@ from ulmfit.config import (
     PretrainConfig,
     TokenizerConfig,
 )
+from ulmfit.text import sentencepiece
 from ulmfit.text.splits import Parts
 from ulmfit.text.tokenizer import Tokenizer
 from ulmfit.training.phases import classifier_phases
@@ -72,8 +73,10 @@ def check_start(
     name: str, direction: Direction, tokenizer: TokenizerConfig, out: Path | None
 ) -> None:
     """ValueError where the language model to start from is not there, was made with another tokenizer, or would be
-    overwritten by `out`."""
-    if name != pretrained.NONE:
+    overwritten by `out`; ImportError where the tokenizer needs an extra."""
+    if name == pretrained.NONE:
+        check_tokenizer(tokenizer)
+    else:
         source = pretrained.find(name, direction).resolve()
         if out is not None and source.is_relative_to(out.resolve()):
             raise ValueError(
@@ -82,19 +85,25 @@ def check_start(
         settled(tokenizer, Tokenizer.load(source / "tokenizer.json").config)
 
 
+def check_tokenizer(config: TokenizerConfig) -> None:
+    """ImportError where a new tokenizer would need a package that is not there."""
+    if config.kind == "sentencepiece":
+        sentencepiece.library()
+
+
 def settled(wanted: TokenizerConfig, made: TokenizerConfig) -> TokenizerConfig:
-    """`wanted` with the language and rules that the model was `made` with: its words would not be met otherwise.
+    """`wanted` with the kind, language and rules that the model was `made` with: its tokens would not be met otherwise.
 
     ValueError where others were asked for.
     """
-    for name in ("lang", "rules"):
+    for name in ("kind", "lang", "rules"):
         asked, has = getattr(wanted, name), getattr(made, name)
         if asked not in (has, getattr(TokenizerConfig, name)):
             raise ValueError(
                 f"--tokenizer.{name} {asked} was asked for, but the pretrained model was made with {has}; "
                 f"use --pretrained {pretrained.NONE}, or a model made with {asked}"
             )
-    return replace(wanted, lang=made.lang, rules=made.rules)
+    return replace(wanted, kind=made.kind, lang=made.lang, rules=made.rules)
 
 
 def directions(config: FitConfig) -> tuple[Direction, ...]:

@@ -25,6 +25,7 @@ from ulmfit.nn.losses import lm_loss
 from ulmfit.runtime import Runtime
 from ulmfit.text.batches import LMBatches
 from ulmfit.text.corpus import Corpus, Document
+from ulmfit.text.rules import SPACE_IN_TOKEN
 from ulmfit.text.tokenizer import Tokenizer
 from ulmfit.training.loop import evaluate_loss
 
@@ -104,10 +105,12 @@ class LanguageModel:
         sampling: SamplingConfig = SamplingConfig(),
         runtime: Runtime | None = None,
     ) -> str:
-        """The prompt, continued. The state is carried, so the cost is linear in the words.
+        """The prompt, continued; markers such as xxmaj are applied to the words they stand before. The state is
+        carried, so the cost is linear in the tokens.
 
-        A backward model writes what comes before the prompt. Ends at `sampling.tokens` words, at the stop token, or
-        where the model ends the document itself.
+        A backward model writes from right to left what comes before the prompt, which is the end of the text; returned is
+        the text in reading order. Ends after `sampling.tokens` tokens, at the stop token, or where the model ends the
+        document itself.
         """
         _check(sampling, self.tokenizer)
         runtime = runtime or Runtime.choose()
@@ -120,9 +123,11 @@ class LanguageModel:
         device = runtime.device
         generator = torch.Generator().manual_seed(sampling.seed)
         backward = self.config.direction == "backward"
-        ids = [int(i) for i in self.tokenizer.encode(prompt)]
-        read = ids[:0:-1] or [BOS_ID] if backward else ids
-        tokens, state, drawn = torch.tensor([read], device=device), None, []
+        ids = self.tokenizer.encode(prompt).tolist()
+        # xxbos comes first both ways: to a backward model it is the border of the document that follows.
+        read = [BOS_ID, *ids[:0:-1]] if backward else ids
+        stop, drawn = stop_ids(sampling.stop, self.tokenizer), list[int]()
+        tokens, state = torch.tensor([read], device=device), None
         for _ in range(sampling.tokens):
             with runtime.autocast():
                 logits, state = self._next(tokens, state)
@@ -130,10 +135,13 @@ class LanguageModel:
             if token == BOS_ID:
                 break
             drawn.append(token)
-            if self.tokenizer.vocab[token] == sampling.stop:
+            if token in stop:
                 break
             tokens = torch.tensor([[token]], device=device)
-        return self.tokenizer.decode([*drawn[::-1], *ids[1:]] if backward else [*ids[1:], *drawn])
+        # The prompt's own tokens, not its ids: words that the model does not know come back as they were.
+        told = self.tokenizer.tokenize(prompt)
+        new = self.tokenizer.tokens(drawn)
+        return self.tokenizer.join([*new[::-1], *told] if backward else [*told, *new])
 
     def _next(self, tokens: Tensor, state: State | None) -> tuple[Tensor, State]:
         out = self.net(tokens, state)
@@ -168,10 +176,15 @@ def _check(sampling: SamplingConfig, tokenizer: Tokenizer) -> None:
     ):
         if not fits:
             raise ValueError(f"{name} is {getattr(sampling, name)}; give {expected}")
-    if sampling.stop is not None and sampling.stop not in tokenizer.vocab:
+    if sampling.stop is not None and not stop_ids(sampling.stop, tokenizer):
         raise ValueError(
-            f"stop is {sampling.stop!r}, which is no word of this model; give one token in lower case, such as '.'"
+            f"stop is {sampling.stop!r}, which is no token of this model; give one in lower case, such as '.'"
         )
+
+
+def stop_ids(stop: str | None, tokenizer: Tokenizer) -> set[int]:
+    """Ids of the stop token; of a piece with and without the space before it."""
+    return {i for i, t in enumerate(tokenizer.vocab) if stop in (t, t.removeprefix(SPACE_IN_TOKEN))}
 
 
 def model_config(saved: dict[str, Any], kind: str, path: Path) -> ModelConfig:

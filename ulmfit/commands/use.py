@@ -12,11 +12,13 @@ from ulmfit.config import FitConfig, SamplingConfig
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Accuracy and macro-F1 of a classifier, or the perplexity of a language model, on a file."""
+    """Accuracy and macro-F1 of a classifier on a file, or the perplexity of a language model on a file or a text."""
 
     model: Positional[Annotated[str, MODEL]]  # run, model directory, or shipped model
-    # labelled file for a classifier, any texts for a language model
-    data: Positional[Annotated[str, FILE]]
+    # labelled file for a classifier, any texts for a language model; a data set's name: its test part
+    data: Positional[Annotated[str | None, FILE]] = None
+    # one text instead of a file, for a language model
+    text: Annotated[str | None, TEXT] = None
     json: bool = False  # print JSON
     columns: Annotated[Sources, Flat] = Sources()
     machine: Annotated[Machine, Flat] = Machine()
@@ -24,12 +26,21 @@ class Evaluate:
     def run(self) -> None:
         import ulmfit
 
+        one_of(self.data, self.text, "a file")
         model, runtime = ulmfit.load(self.model), self.machine.start()
         if isinstance(model, ulmfit.LanguageModel):
-            texts = [d.text for d in self.columns.read(self.data, labelled=False)]
+            read = self.columns.read(self.data, labelled=False, use="test")
+            texts = [d.text for d in read] if self.text is None else [self.text]
             figures = {"perplexity": model.perplexity(texts, runtime), "documents": len(texts)}
+        elif self.text is not None:
+            raise ValueError(
+                f"{self.model} is a classifier, which is scored on a labelled file; "
+                "--text is for language models; `ulmfit predict` labels one text"
+            )
         else:
-            figures = model.evaluate(self.columns.read(self.data), runtime, progress="scoring")
+            figures = model.evaluate(
+                self.columns.read(self.data, use="test"), runtime, progress="scoring"
+            )
         if self.json:
             print(json.dumps(figures))
         for name, figure in () if self.json else figures.items():
@@ -54,10 +65,7 @@ class Predict:
         from ulmfit.saved import load_classifier
         from ulmfit.scoring import score_file
 
-        if (self.data is None) == (self.text is None):
-            raise ValueError("give either a file (or - for standard input) or --text, not both")
-        if self.text is not None and not self.text.strip():
-            raise ValueError("--text is blank: give the text to label")
+        one_of(self.data, self.text, "a file (or - for standard input)")
         model, runtime = load_classifier(self.model), self.machine.start()
         if self.data is not None:
             column, as_json = self.text_column, self.json
@@ -78,12 +86,22 @@ class Generate:
     samples: int = 1  # texts to write
     json: bool = False  # print JSON
     sampling: Annotated[SamplingConfig, Flat] = SamplingConfig()
+    machine: Annotated[Machine, Flat] = Machine()
 
     def run(self) -> None:
         from ulmfit.language_model import LanguageModel
         from ulmfit.pretrained import find
 
-        lm = LanguageModel.load(find(self.model))
+        lm, runtime = LanguageModel.load(find(self.model)), self.machine.start()
         seeds = range(self.sampling.seed, self.sampling.seed + self.samples)
-        texts = [lm.generate(self.prompt, replace(self.sampling, seed=seed)) for seed in seeds]
+        settings = [replace(self.sampling, seed=seed) for seed in seeds]
+        texts = [lm.generate(self.prompt, sampling, runtime) for sampling in settings]
         print(json.dumps(texts, ensure_ascii=False) if self.json else "\n\n".join(texts))
+
+
+def one_of(data: str | None, text: str | None, file: str) -> None:
+    """ValueError unless either a file or a text that is not blank was given."""
+    if (data is None) == (text is None):
+        raise ValueError(f"give either {file} or --text, not both")
+    if text is not None and not text.strip():
+        raise ValueError("--text is blank: give the text")
