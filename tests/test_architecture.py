@@ -12,29 +12,38 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "ulmfit"
 
 # Bottom to top; a file imports only from rows above its own, a column only from itself and BELOW.
-BELOW = ["config shapes", "runtime progress lock", "checkpoint"]
+BELOW = ["config shapes", "runtime progress lock", "checkpoint download"]
 COLUMNS = {
-    "text": ["rules", "chunks", "tokenizer", "corpus", "tables", "readers batches splits"],
+    "text": [
+        "rules",
+        "chunks sentencepiece",
+        "tokenizer",
+        "corpus",
+        "tables",
+        "readers batches splits",
+        "layouts",
+    ],
     "nn": [
         "dropout kernels.linear_cross_entropy kernels.sampled_cross_entropy",
         "awd_lstm",
         "heads",
         "losses",
     ],
-    "training": ["schedule metrics log", "phases", "resume", "loop", "stage"],
+    "training": ["schedule metrics log", "phases", "resume", "loop", "stage", "lr_finder"],
 }
 ABOVE = [
-    "language_model",
-    "classifier pretrained",
+    "language_model catalogue",
+    "classifier datasets fastai_files",
+    "pretrained",
     "saved run vectors",
     "checks",
     "prepare scoring",
     "stages",
-    "insight.baseline",
+    "insight.baseline insight.pictures",
     "demo",
     "__init__",
     "commands.flags",
-    "commands.train commands.use commands.models",
+    "commands.train commands.find_lr commands.use commands.models commands.data",
     "cli",
     "__main__",
 ]
@@ -44,10 +53,12 @@ COMMAND_LINE = {
     "cli",
     "commands.flags",
     "commands.train",
+    "commands.find_lr",
     "commands.use",
     "commands.models",
+    "commands.data",
 }
-PRINTERS = {*COMMAND_LINE, "demo", "progress", "training.log"}
+PRINTERS = {*COMMAND_LINE, "demo", "pretrained", "progress", "training.log"}
 EVERYWHERE = {"torch", "numpy", "safetensors"}  # other packages are imported where they are used
 MOST_LINES = 300
 

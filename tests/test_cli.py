@@ -14,7 +14,7 @@ from tiny import TINY
 import ulmfit
 from ulmfit.checkpoint import load_json
 from ulmfit.classifier import TextClassifier
-from ulmfit.cli import COMMANDS, main
+from ulmfit.cli import COMMANDS, GO_ON, main
 from ulmfit.config import ClassifierConfig
 from ulmfit.language_model import LanguageModel
 from ulmfit.text.corpus import Document
@@ -348,4 +348,15 @@ def test_stopped_by_hand_it_goes_on_later(
     assert "not finished" in error("predict", "run", "--text", "a")
     fit()
     assert "language_model is finished" in capsys.readouterr().err
+    assert isinstance(ulmfit.load("run"), TextClassifier)
+
+
+@pytest.mark.usefixtures("here")
+def test_out_of_time_it_goes_on_later(capsys: Captured) -> None:
+    with pytest.raises(SystemExit) as ended:
+        fit("--max-minutes", "0")
+    assert ended.value.code == GO_ON
+    assert "the same command goes on" in capsys.readouterr().err
+    fit()
+    assert "going on with it" in capsys.readouterr().err
     assert isinstance(ulmfit.load("run"), TextClassifier)

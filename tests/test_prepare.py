@@ -1,5 +1,6 @@
 """What the stages hold when they are ready."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from ulmfit.prepare import (
 )
 from ulmfit.runtime import Runtime
 from ulmfit.text.corpus import Corpus, Document
+from ulmfit.training.metrics import log_loss
 
 ENGLISH = TokenizerConfig()
 
@@ -41,7 +43,9 @@ def test_held_out_text_is_encoded_as_far_as_it_is_read(
     config = PretrainConfig(batch_size=2, bptt=10, negatives=4)
     given = (TINY, TokenizerConfig(min_freq=2), config, runtime, tmp_path)
     stage, lm = pretrain_stage(reviews[:20], reviews[20:], *given)
-    assert stage.evaluate is not None and stage.evaluate()["valid_perplexity"] > 1
+    assert stage.evaluate is not None
+    found = stage.evaluate()
+    assert found["valid_perplexity"] == pytest.approx(math.exp(found["valid_loss"]))
     assert seen[0] < 40  # without its last document it had not been enough
     assert list(tmp_path.iterdir()) == [tmp_path / lm.tokenizer.fingerprint]
 
@@ -64,8 +68,13 @@ def test_the_validation_set_is_encoded_once(
     stage, made = classifier_stage(lm, reviews[:40], reviews[40:], TINY_FIT.classifier, runtime)
     assert stage.evaluate is not None
     whole = made.evaluate(reviews[40:], runtime)
+    rows = made.probabilities([d.text for d in reviews[40:]], runtime)
+    truth = [made.labels.index(str(d.label)) for d in reviews[40:]]
     monkeypatch.setattr(Corpus, "build", None)
-    assert stage.evaluate() == {f"valid_{k}": whole[k] for k in ("accuracy", "macro_f1")}
+    found = stage.evaluate()
+    assert list(found) == ["valid_loss", "valid_accuracy", "valid_macro_f1"]
+    assert {f"valid_{k}": whole[k] for k in ("accuracy", "macro_f1")}.items() <= found.items()
+    assert found["valid_loss"] == pytest.approx(log_loss(truth, rows))
 
 
 def test_the_plan_says_what_few_documents_changed(
@@ -81,3 +90,23 @@ def test_the_plan_says_what_few_documents_changed(
     config = FinetuneConfig(batch_size=64, bptt=10)
     stage, _ = prepare.finetune_stage(lm, reviews, config, ENGLISH, runtime)
     assert "few documents: batch 64 → 8" in stage.plan()
+
+
+def test_fine_tuning_keeps_a_models_pieces(reviews: list[Document], runtime: Runtime) -> None:
+    """And with `keep_words=False` learns new ones, of which known pieces keep their rows."""
+    pytest.importorskip("sentencepiece")
+    said: list[str] = []
+    pieces = TokenizerConfig(kind="sentencepiece")
+    lm = start_lm("none", "forward", reviews[:30], pieces, 0, said.append)
+    assert len(said) == 1 and f"{len(lm.tokenizer)} pieces" in said[0]
+    config = FinetuneConfig(batch_size=8, bptt=10)
+    new = [Document("Völlig andere Texte, mit anderen Wörtern."), *reviews[30:]]
+    _, tuned = prepare.finetune_stage(lm, new, config, ENGLISH, runtime)
+    assert tuned.tokenizer is lm.tokenizer
+    config = replace(config, keep_words=False)
+    _, tuned = prepare.finetune_stage(lm, new, config, ENGLISH, runtime)
+    assert tuned.tokenizer != lm.tokenizer and tuned.tokenizer.config == pieces
+    vocabularies = lm.tokenizer.vocab, tuned.tokenizer.vocab
+    old, now = (vocab.index("e") for vocab in vocabularies)
+    rows = [model.net.encoder.embedding.weight for model in (lm, tuned)]
+    assert rows[0][old].tolist() == rows[1][now].tolist()

@@ -1,5 +1,7 @@
 """What `import ulmfit` offers."""
 
+from types import ModuleType
+
 import pytest
 
 import ulmfit
@@ -8,6 +10,9 @@ import ulmfit
 @pytest.mark.parametrize("name", ulmfit.__all__)
 def test_every_name_imports_and_comes_from_where_it_is_said_to(name: str) -> None:
     found = getattr(ulmfit, name)
+    if isinstance(found, ModuleType):
+        assert found.__name__ == f"ulmfit.{name}" and found.__doc__
+        return
     if name.isupper():  # a constant
         assert type(found).__module__ == ulmfit._HOME[name]
         return

@@ -1,18 +1,25 @@
 """A run directory: new, unfinished, finished, foreign."""
 
+import itertools
 import json
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tiny import TINY_FIT
 
 from ulmfit import lock
 from ulmfit.checkpoint import CheckpointError, load_json, save_json
 from ulmfit.config import RuntimeConfig
+from ulmfit.language_model import LanguageModel
+from ulmfit.prepare import classifier_stage
 from ulmfit.run import Run, fingerprint
+from ulmfit.runtime import Runtime
 from ulmfit.text.corpus import Document
+from ulmfit.training.phases import Phase, layer_rates
 
 CONFIG = {"lr": 0.1, "sizes": (1, 2)}
 
@@ -53,7 +60,7 @@ def test_the_same_command_goes_on_also_with_overwrite(tmp_path: Path) -> None:
 def test_overwriting_deletes_only_what_a_run_writes(tmp_path: Path) -> None:
     Run.open(tmp_path, CONFIG, "data").finish({})
     (tmp_path / "thesis.tex").touch()
-    for name in ("notes", "forward", "backward", "corpus", "resume"):
+    for name in ("notes", "forward", "backward", "corpus", "resume", "tensorboard"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").touch()
     (tmp_path / "metrics.jsonl").touch()
@@ -156,3 +163,49 @@ def test_a_damaged_record_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"kind": "run"}))
     with pytest.raises(CheckpointError, match="--overwrite"):
         Run.open(tmp_path, CONFIG, "data")
+
+
+def test_tensorboard_has_every_update_once_also_after_an_interruption(
+    lm: LanguageModel,
+    reviews: list[Document],
+    runtime: Runtime,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    accumulators = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    monkeypatch.setattr("ulmfit.training.resume.SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr("ulmfit.training.log.STEPS_PER_RECORD", 2)
+    config = replace(TINY_FIT.classifier, keep="last")
+    for stop in (7, None):
+        stage, _ = classifier_stage(lm, reviews[:40], reviews[40:], config, runtime)
+        stage.phases = [Phase(1, layer_rates(0.01, 4, 1)), Phase(1, layer_rates(0.01, 4))]
+        real, steps = stage.loss_fn, itertools.count(1)
+
+        def loss_fn(*given: Any) -> Any:
+            if next(steps) == stop:  # noqa: B023
+                raise KeyboardInterrupt
+            return real(*given)  # noqa: B023
+
+        stage.loss_fn = loss_fn
+        with Run.open(tmp_path / "run", tensorboard=True) as run:
+            if stop:
+                with pytest.raises(KeyboardInterrupt):
+                    run.train(stage, runtime, config)
+            else:
+                run.train(stage, runtime, config)
+                assert next(steps) < stage.steps()  # it went on
+    board = accumulators.EventAccumulator(str(run.path / "tensorboard" / stage.name)).Reload()
+    per_epoch = stage.batches.steps_per_epoch
+    whole = [e * per_epoch + s for e in (0, 1) for s in range(2, per_epoch + 1, 2)]
+    assert [e.step for e in board.Scalars("loss")] == whole
+    assert [e.step for e in board.Scalars("valid_accuracy")] == [per_epoch, 2 * per_epoch]
+    assert {"lr", "momentum", "valid_loss", "valid_macro_f1"} <= set(board.Tags()["scalars"])
+
+
+def test_a_missing_tensorboard_is_said_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(ImportError, match=r"ulmfit\[tensorboard\]"):
+        Run.open(tmp_path / "run", tensorboard=True)
+    assert not (tmp_path / "run").exists()

@@ -63,7 +63,7 @@ def test_a_device_number_that_is_not_there_is_an_error(wanted: str) -> None:
 
 
 def test_the_loss_scale_is_kept_and_starts_anew() -> None:
-    runtime = Runtime(torch.device("cpu"), "fp16", {}, 0, torch.amp.GradScaler("cpu"))
+    runtime = Runtime(torch.device("cpu"), "fp16", {}, 0, None, torch.amp.GradScaler("cpu"))
     net = torch.nn.Linear(1, 1)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
     first = runtime.scaling()
@@ -93,6 +93,12 @@ def test_choosing_leaves_the_callers_generators_alone() -> None:
     started = Runtime.start(RuntimeConfig(device="cpu", seed=7), PLAIN)
     assert not torch.equal(torch.get_rng_state(), before)
     assert chosen == started
+
+
+def test_time_runs_out() -> None:
+    assert not Runtime.choose(RuntimeConfig(), PLAIN).out_of_time()
+    assert not Runtime.choose(RuntimeConfig(max_minutes=1.0), PLAIN).out_of_time()
+    assert Runtime.choose(RuntimeConfig(max_minutes=0.0), PLAIN).out_of_time()
 
 
 def test_random_state_comes_back() -> None:

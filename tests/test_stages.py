@@ -11,7 +11,7 @@ import torch
 from tiny import TINY, TINY_FIT
 
 import ulmfit
-from ulmfit import prepare, stages
+from ulmfit import checks, prepare, stages
 from ulmfit.checkpoint import CheckpointError, load_json
 from ulmfit.classifier import Classifier, Ensemble, TextClassifier
 from ulmfit.config import FitConfig, PretrainConfig, RuntimeConfig, TokenizerConfig
@@ -267,7 +267,7 @@ def test_the_best_epoch_needs_many_to_choose_by(
     with pytest.raises(ValueError, match=r"keep=best.*200 documents.*not 12"):
         fit(finetune=False, classifier={"keep": "best"}, valid=reviews[48:], test=[])
     accuracies = iter([0.1, 0.9, *[0.2] * 100])
-    monkeypatch.setattr(prepare, "BEST_NEEDS_DOCUMENTS", 12)
+    monkeypatch.setattr(checks, "BEST_NEEDS_DOCUMENTS", 12)
     seen: list[dict[str, torch.Tensor]] = []
     real = TextClassifier.probabilities_of
 

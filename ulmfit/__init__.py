@@ -10,6 +10,7 @@ _HOME = {
     # data
     "Document": "ulmfit.text.corpus",
     "read_documents": "ulmfit.text.readers",
+    "datasets": "ulmfit.datasets",  # a module as a whole: ulmfit.datasets.load("imdb", "test")
     "tokenize": "ulmfit.text.tokenizer",
     "Tokenizer": "ulmfit.text.tokenizer",
     # the method
@@ -45,7 +46,8 @@ __all__ = sorted(_HOME)
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'ulmfit' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    home = import_module(_HOME[name])
+    return home if home.__name__ == f"ulmfit.{name}" else getattr(home, name)
 
 
 def __dir__() -> list[str]:

@@ -10,9 +10,12 @@ from typing import Any
 
 import tyro
 
-from ulmfit.commands.models import Models
+from ulmfit.commands.data import Datasets
+from ulmfit.commands.find_lr import FindLR
+from ulmfit.commands.models import ImportFastai, Models
 from ulmfit.commands.train import Demo, FinetuneLM, Fit, PretrainLM, TrainClassifier
 from ulmfit.commands.use import Evaluate, Generate, Predict
+from ulmfit.config import OutOfTime
 
 COMMANDS: dict[str, Any] = {
     "fit": Fit,
@@ -22,17 +25,22 @@ COMMANDS: dict[str, Any] = {
     "pretrain-lm": PretrainLM,
     "finetune-lm": FinetuneLM,
     "train-classifier": TrainClassifier,
+    "find-lr": FindLR,
     "generate": Generate,
     "models": Models,
+    "import-fastai": ImportFastai,
+    "datasets": Datasets,
 }
 
+GO_ON = 75  # exit code for "repeat this later", EX_TEMPFAIL of sysexits.h
 REPLAY = (
     "--config FILE takes all settings of an earlier run from its config.json; flags override them."
 )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run a verb. Errors of the user's making end with one line and exit code 1, not with a traceback."""
+    """Run a verb. Errors of the user's making end with one line and exit code 1, not with a traceback;
+    a training that ran out of its time ends with 75."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     verb = arguments.pop(0) if arguments else "--help"
     if verb in ("-h", "--help"):
@@ -47,6 +55,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         parse(verb, arguments).run()
     except KeyboardInterrupt:
         sys.exit("\nulmfit: stopped; the same command goes on where the last saved state stands")
+    except OutOfTime:
+        print("ulmfit: the time is over; the same command goes on here", file=sys.stderr)
+        sys.exit(GO_ON)
     except BrokenPipeError:  # the reader of our output has gone: nothing is wrong
         sys.stderr.close()
     except (ValueError, OSError, ImportError) as error:

@@ -17,11 +17,14 @@ UNKNOWN_ID, PAD_ID, BOS_ID = 0, 1, 2
 class TokenizerConfig:
     """How text becomes tokens; stored with every model."""
 
-    lang: str = "en"  # spaCy language code of the word splitter
+    # spaCy's words, or pieces of words learnt from the texts (extra "sentencepiece")
+    kind: Literal["words", "sentencepiece"] = "words"
+    # code of the language: chooses spaCy's splitter, or the share of characters that pieces cover
+    lang: str = "en"
     # "clean" unescapes HTML properly; the pretrained weights expect "fastai"
     rules: Literal["fastai", "clean"] = "fastai"
-    max_vocab: int = 60_000  # words kept, special tokens included (fastai)
-    min_freq: int = 3  # rarer words become xxunk (fastai)
+    max_vocab: int = 60_000  # words kept, special tokens included; pieces: 30,000 at most (fastai)
+    min_freq: int = 3  # rarer words become xxunk (fastai); pieces have no such bound
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,8 @@ class FinetuneConfig:
     # shape of the learning rate over a phase
     schedule: Literal["one_cycle", "slanted_triangular"] = "one_cycle"
     min_steps: int = 30  # a phase is given at least so many: the batch shrinks, then epochs grow
-    keep_words: bool = True  # words of the pretrained model stay in the vocabulary; False: only those of the texts (fastai)
+    # words of the pretrained model stay in the vocabulary, its pieces are the only ones; False: only those of the texts (fastai)
+    keep_words: bool = True
     valid_fraction: float = 0.1  # documents held out for the perplexity
 
 
@@ -196,6 +200,12 @@ class RuntimeConfig:
     precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"  # of activations; weights stay fp32
     threads: int | None = None  # CPU threads; PyTorch's choice where left out
     seed: int = 0  # of initialisation, dropout and order
+    # save and stop when a training is still running then; the same command goes on
+    max_minutes: float | None = None
+
+
+class OutOfTime(Exception):
+    """`RuntimeConfig.max_minutes` are over: the training is saved, and the same call goes on there."""
 
 
 BEST_NEEDS_DOCUMENTS = 200  # choosing an epoch on fewer validation documents is choosing noise
@@ -216,7 +226,9 @@ def few_documents(n: int, batch_size: int, min_steps: int) -> int:
 class FitConfig:
     """Everything `ulmfit fit` can be told, apart from files."""
 
-    pretrained: str = "wikipedia-small"  # shipped model, directory of a language model or run, or "none" (SMALL, random)
+    # shipped model; "wt103": fastai's, downloaded once, larger: the other numbers here are made for the small one, see
+    # docs/from-fastai.md for fastai's; directory of a language model or run; "none" (SMALL, random)
+    pretrained: str = "wikipedia-small"
     # "both": two classifiers, averaged
     directions: Literal["forward", "backward", "both"] = "forward"
     finetune: bool = True  # fine-tune the language model first; False: the classifier starts from the pretrained one

@@ -1,5 +1,6 @@
 """Before a training: the model to start from, and `Stage`s with net, data and phases."""
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -23,13 +24,14 @@ from ulmfit.config import (
 from ulmfit.language_model import LanguageModel
 from ulmfit.nn.kernels.sampled_cross_entropy import NegativeSampler
 from ulmfit.nn.losses import classifier_loss, lm_loss
+from ulmfit.run import Say, silent
 from ulmfit.runtime import Runtime, seed_everything
 from ulmfit.text.batches import DocumentBatches, LMBatches
 from ulmfit.text.corpus import Corpus, Document
 from ulmfit.text.splits import hold_out
 from ulmfit.text.tokenizer import Tokenizer
 from ulmfit.training.loop import Optim
-from ulmfit.training.metrics import classification_metrics
+from ulmfit.training.metrics import classification_metrics, log_loss
 from ulmfit.training.phases import (
     Phase,
     classifier_phases,
@@ -50,12 +52,14 @@ def start_lm(
     texts: Sequence[Document],
     tokenizer: TokenizerConfig,
     seed: int,
+    say: Say = silent,
 ) -> LanguageModel:
     """The pretrained model; for "none" random weights over a vocabulary built from the texts."""
     lm = pretrained.load(name, direction)
     if lm is None:
         seed_everything(seed)
-        lm = pretrained.blank(Tokenizer.build([d.text for d in texts], tokenizer), direction)
+        built = Tokenizer.build([d.text for d in texts], tokenizer, say=say)
+        lm = pretrained.blank(built, direction)
     return lm
 
 
@@ -67,6 +71,7 @@ def pretrain_stage(
     config: PretrainConfig,
     runtime: Runtime,
     folder: Path,
+    say: Say = silent,
 ) -> tuple[Stage, LanguageModel]:
     """What `pretrain_lm` will do, and the model it will do it to. The encoded corpus is kept in `folder`."""
     check_model(model)
@@ -75,7 +80,7 @@ def pretrain_stage(
     if not valid:
         documents, valid = hold_out(documents, config.valid_fraction, runtime.seed, stratify=False)
     if isinstance(tokenizer, TokenizerConfig):
-        tokenizer = Tokenizer.build([d.text for d in documents], tokenizer)
+        tokenizer = Tokenizer.build([d.text for d in documents], tokenizer, say=say)
     lm = LanguageModel.create(tokenizer, model)
     path = folder / tokenizer.fingerprint
     corpus = Corpus.load(path) if path.exists() else Corpus.build(documents, tokenizer, path=path)
@@ -98,8 +103,8 @@ def finetune_stage(
     seed_everything(runtime.seed)
     documents, valid = hold_out(documents, config.valid_fraction, runtime.seed, stratify=False)
     tokenizer = settled(tokenizer, lm.tokenizer.config)
-    keep = lm.tokenizer.vocab if config.keep_words else ()
-    lm = lm.with_vocab(Tokenizer.build([d.text for d in documents], tokenizer, keep))
+    texts, keep = [d.text for d in documents], config.keep_words
+    lm = lm.with_vocab(lm.tokenizer.adapted(texts, tokenizer, keep_words=keep))
     corpus = Corpus.build(documents, lm.tokenizer)
     rows = corpus.n_tokens // config.bptt
     batch_size = few_documents(rows, config.batch_size, config.min_steps)
@@ -142,8 +147,9 @@ def classifier_stage(
 
     def evaluate() -> dict[str, float]:
         assert held is not None and held.labels is not None
-        found = classifier.probabilities_of(held, runtime).argmax(axis=1)
-        metrics = classification_metrics(held.labels.tolist(), found.tolist())
+        rows, truth = classifier.probabilities_of(held, runtime), held.labels.tolist()
+        metrics = classification_metrics(truth, rows.argmax(axis=1).tolist())
+        metrics = {"loss": log_loss(truth, rows), **metrics}
         return {f"valid_{name}": value for name, value in metrics.items()}
 
     stage = Stage(
@@ -182,7 +188,8 @@ def lm_stage(
 
     def evaluate() -> dict[str, float]:
         assert held is not None
-        return {"valid_perplexity": lm.perplexity_of(held, runtime, batch_size=VALID_STREAMS)}
+        perplexity = lm.perplexity_of(held, runtime, batch_size=VALID_STREAMS)
+        return {"valid_loss": math.log(perplexity), "valid_perplexity": perplexity}
 
     return Stage(
         name=f"{name}, {lm.config.direction}",

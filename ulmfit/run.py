@@ -17,7 +17,7 @@ from ulmfit.checkpoint import CheckpointError, load_json, save_json
 from ulmfit.runtime import Runtime
 from ulmfit.text.corpus import Document
 from ulmfit.text.tables import Say
-from ulmfit.training.log import Log
+from ulmfit.training.log import Log, summary_writer
 from ulmfit.training.resume import ResumePoint
 from ulmfit.training.stage import Stage
 
@@ -27,8 +27,14 @@ WRITTEN = (
     "corpus",
     "resume",
     "metrics.jsonl",
+    "tensorboard",
 )  # beside config.json and lock
-MACHINE = {"device", "precision", "threads"}  # settings of a runtime that ask for nothing else
+MACHINE = {
+    "device",
+    "precision",
+    "threads",
+    "max_minutes",
+}  # settings of a runtime that ask for nothing else
 
 
 def silent(line: str) -> None:
@@ -41,8 +47,11 @@ class Run:
     One process at a time: `finish`, or the end of a `with` block, lets others in.
     """
 
-    def __init__(self, path: Path, identity: str, say: Say) -> None:
+    def __init__(self, path: Path, identity: str, say: Say, tensorboard: bool = False) -> None:
         self.path, self.identity, self.say = path, identity, say
+        self._tensorboard = tensorboard
+        if tensorboard:
+            summary_writer()  # a missing package is said before any work
 
     @classmethod
     def open(
@@ -52,15 +61,17 @@ class Run:
         data: str = "",
         *,
         overwrite: bool = False,
+        tensorboard: bool = False,
         say: Say = silent,
     ) -> "Run":
         """A new run, or an unfinished one of the same config and data (`data` = fingerprint).
 
         A finished run, or one with other settings, is refused, or replaced with `overwrite`; a directory that is no
         run is always refused. Opened without config and data, only the stages check what they were given.
+        `tensorboard`: the curves of each stage also go to `path`/tensorboard.
         """
         path, config = Path(path), config or {}
-        run = cls(path, _identity(config, data), say)
+        run = cls(path, _identity(config, data), say, tensorboard)
         if path.exists() and not _may_hold_a_run(path):
             raise CheckpointError(f"{path} exists and is not a run directory; give another --out")
         path.mkdir(parents=True, exist_ok=True)
@@ -129,7 +140,12 @@ class Run:
             self.path / "resume" / f"{stage.name}.safetensors",
             f"{self.identity}/{stage.name}/{asked}",
         )
-        stage.train(runtime, Log(stage.name, self.path / "metrics.jsonl", self.say), point)
+        events = self.path / "tensorboard" / stage.name if self._tensorboard else None
+        log = Log(stage.name, self.path / "metrics.jsonl", self.say, events)
+        try:
+            stage.train(runtime, log, point)
+        finally:
+            log.close()
 
     def card(
         self, verb: str, stage: Stage, config: Any, best: dict[str, float] | None = None

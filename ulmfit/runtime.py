@@ -4,6 +4,7 @@ A `Runtime` is an object that is passed down, not a global: two with different p
 """
 
 import random
+import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -72,6 +73,7 @@ class Runtime:
     precision: str
     reasons: dict[str, str]
     seed: int = 0
+    ends_at: float | None = None  # by time.monotonic()
     _scaler: torch.amp.GradScaler | None = field(default=None, repr=False)
 
     @classmethod
@@ -85,7 +87,9 @@ class Runtime:
         # With bf16 too: the LSTMs compute in fp16 all the same.
         scaler = None if precision == "fp32" else torch.amp.GradScaler("cuda")
         reasons = {"device": why_device, "precision": why_precision}
-        return cls(torch.device(device), precision, reasons, config.seed, scaler)
+        minutes = config.max_minutes
+        ends_at = None if minutes is None else time.monotonic() + 60 * minutes
+        return cls(torch.device(device), precision, reasons, config.seed, ends_at, scaler)
 
     @classmethod
     def start(
@@ -97,6 +101,10 @@ class Runtime:
             torch.set_num_threads(config.threads)
         seed_everything(config.seed)
         return runtime
+
+    def out_of_time(self) -> bool:
+        """Whether `max_minutes` have passed since this was chosen."""
+        return self.ends_at is not None and time.monotonic() >= self.ends_at
 
     def describe(self) -> str:
         """One line for people: what was chosen, and why."""

@@ -39,6 +39,7 @@ def fit(
     runtime: RuntimeConfig = RuntimeConfig(),
     out: str | Path,
     overwrite: bool = False,
+    tensorboard: bool = False,
     say: Say = silent,
 ) -> Classifier:
     """Documents → saved classifier. Labels are needed of `labelled`, `valid` and `test` only.
@@ -46,6 +47,7 @@ def fit(
     `valid=None` holds out `config.classifier.valid_fraction` of `labelled`. Texts of the validation and test sets are
     kept out of the language model's corpus unless `config.transductive`. `test` is scored once, at the end.
     An unfinished run of the same command in `out` goes on; any other is refused unless `overwrite`.
+    `tensorboard` also writes the curves to `out`/tensorboard.
     """
     machine = Runtime.start(runtime)
     say(machine.describe())
@@ -53,10 +55,14 @@ def fit(
     check(config, parts, Path(out))  # before anything is overwritten
     data = fingerprint(labelled, unlabelled, valid or (), test)
     settings = {"config": asdict(config), "runtime": asdict(runtime)}
-    with Run.open(out, settings, data, overwrite=overwrite, say=say) as run:
+    with Run.open(
+        out, settings, data, overwrite=overwrite, tensorboard=tensorboard, say=say
+    ) as run:
         members = []
         for direction in directions(config):
-            lm = start_lm(config.pretrained, direction, parts.texts, config.tokenizer, machine.seed)
+            lm = start_lm(
+                config.pretrained, direction, parts.texts, config.tokenizer, machine.seed, say
+            )
             if config.finetune:
                 lm = finetune_lm(
                     lm,
@@ -106,7 +112,9 @@ def dry_run(
     check(config, parts)
     minutes = 0.0
     for direction in directions(config):
-        lm = start_lm(config.pretrained, direction, parts.texts, config.tokenizer, machine.seed)
+        lm = start_lm(
+            config.pretrained, direction, parts.texts, config.tokenizer, machine.seed, say
+        )
         stages = []
         if config.finetune:
             stage, lm = finetune_stage(lm, parts.texts, config.lm, config.tokenizer, machine)
@@ -133,7 +141,7 @@ def pretrain_lm(
     if run.has(saved):
         return LanguageModel.load(saved)
     folder = run.path / "corpus"
-    stage, lm = pretrain_stage(documents, valid, model, tokenizer, config, runtime, folder)
+    stage, lm = pretrain_stage(documents, valid, model, tokenizer, config, runtime, folder, run.say)
     run.train(stage, runtime, config)
     lm.save(saved, card=run.card("pretrain_lm", stage, config))
     return lm

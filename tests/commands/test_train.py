@@ -1,13 +1,16 @@
 """What the verbs that train may be told. What they do is in test_cli.py."""
 
+import sys
 from dataclasses import fields
 from pathlib import Path
 
+import polars
 import pytest
 
 from ulmfit.cli import COMMANDS, main
 from ulmfit.commands.train import Fit
 from ulmfit.config import ClassifierConfig, FinetuneConfig, FitConfig, PretrainConfig
+from ulmfit.text.corpus import Document
 
 CONFIGS = {
     "fit": FitConfig,
@@ -24,7 +27,7 @@ def test_a_verb_that_trains_has_its_config_a_seed_and_a_directory(verb: str) -> 
     assert ("config" in names) == trains
     if trains:
         assert isinstance(names["config"], CONFIGS[verb])
-        assert {"out", "overwrite", "runtime"} <= names.keys()
+        assert {"out", "overwrite", "tensorboard", "runtime"} <= names.keys()
 
 
 def test_a_missing_file_is_said_before_any_work() -> None:
@@ -43,3 +46,22 @@ def test_numbers_that_train_nothing_are_refused_before_a_run_is_replaced(
     with pytest.raises(SystemExit, match="nothing would be trained"):
         main([verb, str(tmp_path / "a.txt"), "--out", str(tmp_path / "run"), "--overwrite", *flags])
     assert (tmp_path / "run" / "config.json").read_text() == '{"kind": "run", "finished": true}'
+
+
+@pytest.fixture
+def table(reviews: list[Document], tmp_path: Path) -> str:
+    rows = {"text": [d.text for d in reviews], "label": [d.label for d in reviews]}
+    polars.DataFrame(rows).write_csv(tmp_path / "reviews.csv")
+    return str(tmp_path / "reviews.csv")
+
+
+@pytest.mark.parametrize("verb", CONFIGS)
+def test_a_missing_tensorboard_is_said_before_any_training(
+    verb: str, table: str, lm_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    start = {"pretrain-lm": [], "train-classifier": ["--lm", str(lm_directory)]}
+    more = start.get(verb, ["--pretrained", str(lm_directory)])
+    with pytest.raises(SystemExit, match=r"ulmfit\[tensorboard\]"):
+        main([verb, table, "--out", str(tmp_path / "run"), "--tensorboard", *more])
+    assert not (tmp_path / "run").exists()

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from tiny import TINY
 from torch import Tensor, nn
 
-from ulmfit.config import CLASSIFIER_DROPOUT, LM_DROPOUT, NO_DROPOUT
+from ulmfit.config import CLASSIFIER_DROPOUT, LM_DROPOUT, NO_DROPOUT, OutOfTime
 from ulmfit.nn.heads import ClassifierNet, LMNet
 from ulmfit.nn.kernels.sampled_cross_entropy import NegativeSampler
 from ulmfit.nn.losses import classifier_loss, lm_loss
@@ -193,6 +193,23 @@ def test_interrupted_and_resumed_is_uninterrupted(
             training(resume=ResumePoint(point, "a"), stop_at=stop, seed=3 if number == 0 else 99)
     resumed = state(training(resume=ResumePoint(point, "a"), seed=99))
     assert same_bits(whole, resumed)
+
+
+@pytest.mark.parametrize("kind", ["lm", "classifier"])
+def test_out_of_time_after_every_step_ends_the_same(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training: Training = request.getfixturevalue(f"train_{kind}")
+    whole = state(training())
+    monkeypatch.setattr(Runtime, "out_of_time", lambda self: True)
+    for stops in range(1000):
+        seed = 99 if stops else 3
+        try:
+            resumed = state(training(resume=ResumePoint(tmp_path / "point", "a"), seed=seed))
+            break
+        except OutOfTime:
+            continue
+    assert stops > 2 and same_bits(whole, resumed)
 
 
 def test_stopped_while_evaluating_trains_that_epoch_again(

@@ -2,9 +2,11 @@
 
 import sys
 
+import numpy as np
 import pytest
+import torch
 
-from ulmfit.training.metrics import classification_metrics
+from ulmfit.training.metrics import classification_metrics, log_loss
 
 
 def test_by_hand() -> None:
@@ -17,3 +19,10 @@ def test_by_hand() -> None:
 def test_without_scikit_learn_macro_f1_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.metrics", None)
     assert classification_metrics([0, 1], [0, 0]) == {"accuracy": 0.5}
+
+
+def test_log_loss_is_the_mean_cross_entropy_and_stays_finite() -> None:
+    logits, truth = torch.randn(7, 3), [0, 1, 2, 2, 1, 0, 0]
+    expected = float(torch.nn.functional.cross_entropy(logits, torch.tensor(truth)))
+    assert log_loss(truth, logits.softmax(dim=1).numpy()) == pytest.approx(expected, rel=1e-5)
+    assert 80 < log_loss([0], np.array([[0, 1]], np.float32)) < 90

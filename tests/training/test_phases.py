@@ -14,6 +14,7 @@ from ulmfit.training.phases import (
     discriminative,
     finetune_phases,
     gradual_unfreezing,
+    layer_rates,
     long_enough,
     plan,
     pretrain_phases,
@@ -27,6 +28,35 @@ def test_discriminative_rates_are_fastais_slices(goldens: Path) -> None:
     recorded = json.loads((goldens / "lr_slices.json").read_text())["lr"]
     for name, peak in (("slice(1e-2/2.6**4,1e-2)", 1e-2), ("slice(5e-3/(2.6**4),5e-3)", 5e-3)):
         assert discriminative(peak, 2.6, GROUPS, GROUPS) == pytest.approx(recorded[name])
+
+
+def test_rates_are_written_as_in_fastai(goldens: Path) -> None:
+    recorded = json.loads((goldens / "lr_slices.json").read_text())
+    written: dict[str, float | slice | list[float]] = {
+        "slice(1e-5,1e-3)": slice(1e-5, 1e-3),
+        "slice(1e-3)": slice(1e-3),
+        "2e-3": 2e-3,
+        "list": [1e-5, 1e-4, 1e-3, 1e-2, 1e-1],
+        "slice(1e-2/2.6**4,1e-2)": slice(1e-2 / 2.6**4, 1e-2),
+        "slice(5e-3/(2.6**4),5e-3)": slice(5e-3 / (2.6**4), 5e-3),
+    }
+    assert written.keys() == recorded["lr"].keys()
+    for name, lr in written.items():
+        whole = layer_rates(lr, recorded["n_groups"])
+        assert whole == pytest.approx(recorded["lr"][name], rel=1e-12), name
+        # freeze_to(-2): the same rates for the top two, nothing for the others
+        assert layer_rates(lr, 5, trained=2) == (0.0, 0.0, 0.0, *whole[3:])
+
+
+def test_rates_that_fit_no_net_are_refused() -> None:
+    for lr in (slice(None), slice(1, 2, 3)):
+        with pytest.raises(ValueError, match="names no rates"):
+            layer_rates(lr, 3)
+    with pytest.raises(ValueError, match="2 learning rates for 3 layer groups"):
+        layer_rates((0.1, 0.2), 3)
+    for trained in (0, 4):
+        with pytest.raises(ValueError, match=r"trained is \d; give 1 .* to 3"):
+            layer_rates(0.1, 3, trained)
 
 
 def test_gradual_unfreezing_opens_one_group_at_a_time_and_ends_with_all() -> None:

@@ -39,7 +39,9 @@ def test_everything_comes_back(tmp_path: Path, runtime: Runtime) -> None:
 
 def test_the_loss_scale_comes_back(tmp_path: Path) -> None:
     saved, other = (
-        Runtime(torch.device("cpu"), "fp16", {}, 0, torch.amp.GradScaler("cpu", init_scale=scale))
+        Runtime(
+            torch.device("cpu"), "fp16", {}, 0, None, torch.amp.GradScaler("cpu", init_scale=scale)
+        )
         for scale in (8.0, 2.0)
     )
     ResumePoint(tmp_path / "p", "me").save(*trained(), saved, Position(), None)

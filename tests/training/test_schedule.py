@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ulmfit.training.schedule import OneCycle, SlantedTriangular, named
+from ulmfit.training.schedule import Exponential, OneCycle, SlantedTriangular, named
 
 SETTINGS = {  # what each golden was called with: OneCycle arguments, peak of the last group
     "fit_one_cycle(1, 2e-2)": (OneCycle(), 2e-2),
@@ -47,3 +47,11 @@ def test_slanted_triangular_is_equation_3() -> None:
 def test_names_of_the_config_exist() -> None:
     assert isinstance(named("one_cycle"), OneCycle)
     assert isinstance(named("slanted_triangular"), SlantedTriangular)
+
+
+def test_the_ramp_is_that_of_fastais_lr_find(goldens: Path) -> None:
+    lrs = json.loads((goldens / "lr_find.json").read_text())["lrs"]
+    found = [10 * Exponential()(i / len(lrs))[0] for i in range(len(lrs))]
+    assert found == pytest.approx(lrs, rel=1e-12)
+    optimizer = json.loads((goldens / "adam_20_steps.json").read_text())["hypers_defaults"]
+    assert Exponential().momentum == pytest.approx(optimizer["mom"])

@@ -65,6 +65,14 @@ def test_training_lowers_the_loss(stage: Stage, runtime: Runtime, tmp_path: Path
     assert last < first
 
 
+def test_without_a_log_nothing_is_said(
+    stage: Stage, runtime: Runtime, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert stage.groups == 3
+    stage.train(runtime)
+    assert capsys.readouterr().out == ""
+
+
 class Fixed:
     """A net whose weight is the number of evaluations so far, with accuracies told in advance."""
 

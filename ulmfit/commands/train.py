@@ -24,15 +24,18 @@ from ulmfit.config import (
 class Fit:
     """From labelled (and, better, unlabelled) texts to a saved classifier."""
 
-    # CSV, TSV, JSONL, Parquet, or a folder of texts by label
+    # CSV, TSV, JSONL, Parquet, a folder of texts by label, or a data set's name
     labelled: Positional[Annotated[str, FILE]]
     out: Annotated[str, DIR]  # run directory to write
-    # more texts of the same kind for the language model; labels in it are ignored
+    # more texts of the same kind (or a data set's name) for the language model; labels are ignored
     unlabelled: Annotated[str | None, FILE] = None
     # labelled texts to validate on; a fraction of the labelled ones where left out
     valid: Annotated[str | None, FILE] = None
     test: Annotated[str | None, FILE] = None  # labelled texts scored once, at the end
     overwrite: bool = False  # replace a run that is there, finished or of other settings
+    tensorboard: bool = (
+        False  # curves for TensorBoard, in the run directory; needs ulmfit[tensorboard]
+    )
     dry_run: bool = False  # print the plan and an estimate of the time, train nothing
     columns: Annotated[Sources, Flat] = Sources()
     config: Annotated[FitConfig, Flat] = FitConfig()
@@ -43,15 +46,21 @@ class Fit:
 
         read = self.columns.read
         told: dict[str, Any] = {
-            "unlabelled": read(self.unlabelled, labelled=False),
-            "valid": read(self.valid) if self.valid else None,
-            "test": read(self.test),
+            "unlabelled": read(self.unlabelled, labelled=False, use="unlabelled"),
+            "valid": read(self.valid, use="valid") if self.valid else None,
+            "test": read(self.test, use="test"),
         }
         told |= {"config": self.config, "runtime": self.runtime, "say": note}
         if self.dry_run:
             stages.dry_run(read(self.labelled), **told)
         else:
-            stages.fit(read(self.labelled), **told, out=self.out, overwrite=self.overwrite)
+            stages.fit(
+                read(self.labelled),
+                **told,
+                out=self.out,
+                overwrite=self.overwrite,
+                tensorboard=self.tensorboard,
+            )
 
 
 @dataclass(frozen=True)
@@ -72,7 +81,7 @@ class Demo:
 class PretrainLM:
     """A language model from general text, such as Wikipedia."""
 
-    # files or folders of plain text (also .gz .bz2 .xz), or tables
+    # files or folders of plain text (also .gz .bz2 .xz), tables, or data sets' names
     texts: Positional[Annotated[tuple[str, ...], FILES]]
     out: Annotated[str, DIR]  # run directory to write
     valid: Annotated[str | None, FILE] = None  # texts to measure the perplexity on
@@ -81,6 +90,9 @@ class PretrainLM:
     size: Literal["small", "base"] = "small"  # 256/512/2 for CPUs or fastai's 400/1152/3
     direction: Direction = "forward"  # order in which documents are read
     overwrite: bool = False  # replace a run that is there, finished or of other settings
+    tensorboard: bool = (
+        False  # curves for TensorBoard, in the run directory; needs ulmfit[tensorboard]
+    )
     columns: Annotated[Sources, Flat] = Sources()
     tokenizer: TokenizerConfig = TokenizerConfig()  # how text becomes tokens
     config: Annotated[PretrainConfig, Flat] = PretrainConfig()
@@ -88,17 +100,18 @@ class PretrainLM:
 
     def run(self) -> None:
         from ulmfit import stages
-        from ulmfit.checks import check_lm
+        from ulmfit.checks import check_lm, check_tokenizer
         from ulmfit.language_model import LanguageModel
         from ulmfit.pretrained import find
 
         documents = self.columns.read_all(self.texts)
-        valid = self.columns.read(self.valid, labelled=False)
+        valid = self.columns.read(self.valid, labelled=False, use="valid")
         tokenizer = self.tokenizer
         if self.vocab_of:
             tokenizer = LanguageModel.load(find(self.vocab_of)).tokenizer
         model = replace({"small": SMALL, "base": BASE}[self.size], direction=self.direction)
         check_lm(self.config)  # before anything is overwritten
+        check_tokenizer(self.tokenizer)
         with open_run(self, documents, valid) as (run, runtime):
             stages.pretrain_lm(
                 documents,
@@ -115,12 +128,17 @@ class PretrainLM:
 class FinetuneLM:
     """A pretrained language model to your own texts; no labels needed."""
 
-    texts: Positional[Annotated[tuple[str, ...], FILES]]  # tables, plain text, or folders
+    # tables, plain text, folders, or data sets' names (then train and unlabelled texts)
+    texts: Positional[Annotated[tuple[str, ...], FILES]]
     out: Annotated[str, DIR]  # run directory to write
-    # shipped model, or a language model's directory
+    # shipped model, or a language model's directory; "wt103": fastai's, downloaded once, larger: the numbers below are
+    # made for the small one, see docs/from-fastai.md for fastai's
     pretrained: Annotated[str, MODEL] = FitConfig.pretrained
     direction: Direction = "forward"  # order in which documents are read
     overwrite: bool = False  # replace a run that is there, finished or of other settings
+    tensorboard: bool = (
+        False  # curves for TensorBoard, in the run directory; needs ulmfit[tensorboard]
+    )
     columns: Annotated[Sources, Flat] = Sources()
     tokenizer: TokenizerConfig = TokenizerConfig()  # how text becomes tokens
     config: Annotated[FinetuneConfig, Flat] = FitConfig.lm
@@ -137,7 +155,7 @@ class FinetuneLM:
         check_lm(self.config)
         check_start(name, direction, tokenizer, Path(self.out))
         with open_run(self, documents) as (run, runtime):
-            lm = start_lm(name, direction, documents, tokenizer, runtime.seed)
+            lm = start_lm(name, direction, documents, tokenizer, runtime.seed, run.say)
             config = self.config
             finetune_lm(lm, documents, config=config, tokenizer=tokenizer, runtime=runtime, run=run)
 
@@ -146,7 +164,7 @@ class FinetuneLM:
 class TrainClassifier:
     """A classifier on a language model that is there already."""
 
-    # CSV, TSV, JSONL, Parquet, or a folder of texts by label
+    # CSV, TSV, JSONL, Parquet, a folder of texts by label, or a data set's name
     labelled: Positional[Annotated[str, FILE]]
     lm: Annotated[str, MODEL]  # the language model: a directory, a run, or a shipped model
     out: Annotated[str, DIR]  # run directory to write
@@ -156,6 +174,9 @@ class TrainClassifier:
     # "both": two classifiers, averaged
     directions: Literal["forward", "backward", "both"] = "forward"
     overwrite: bool = False  # replace a run that is there, finished or of other settings
+    tensorboard: bool = (
+        False  # curves for TensorBoard, in the run directory; needs ulmfit[tensorboard]
+    )
     dry_run: bool = False  # print the plan and an estimate of the time, train nothing
     columns: Annotated[Sources, Flat] = Sources()
     config: Annotated[ClassifierConfig, Flat] = FitConfig.classifier
@@ -169,6 +190,7 @@ class TrainClassifier:
             valid=self.valid,
             test=self.test,
             overwrite=self.overwrite,
+            tensorboard=self.tensorboard,
             dry_run=self.dry_run,
             columns=self.columns,
             config=replace(start, classifier=self.config),

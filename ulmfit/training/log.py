@@ -1,35 +1,56 @@
-"""What happened while training: a table in the terminal, one line a record in metrics.jsonl."""
+"""What happened while training: a table in the terminal, one line a record in metrics.jsonl, TensorBoard's files."""
 
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-STEPS_PER_RECORD = 10  # every so many steps one goes to metrics.jsonl
+STEPS_PER_RECORD = 10  # every so many steps one goes to metrics.jsonl and TensorBoard
+NOT_DRAWN = {"step", "phase", "epoch", "seconds"}  # in TensorBoard, whose axis is the update
 
 
 class Log:
-    """Records of one stage. `path` is appended to; `say` prints a line for people (None: silence)."""
+    """Records of one stage. `path` is appended to; `say` prints a line for people (None: silence).
+
+    `events`: a directory for TensorBoard, with one curve per value over the stage's updates. Needs the extra
+    `tensorboard`.
+    """
 
     def __init__(
-        self, stage: str, path: Path | None = None, say: Callable[[str], None] | None = None
+        self,
+        stage: str,
+        path: Path | None = None,
+        say: Callable[[str], None] | None = None,
+        events: Path | None = None,
     ) -> None:
-        self.stage, self._path, self._say = stage, path, say
+        self.stage, self._path, self._say, self._events = stage, path, say, events
         self._columns: list[str] = []
+        self._board: Any = None
+        if events:
+            summary_writer()  # a missing package is said now, not after the first step
 
-    def step(self, *, step: int, **values: Any) -> None:
-        """A training step; only every tenth is kept."""
-        if step % STEPS_PER_RECORD == 0:
-            self._write({"stage": self.stage, "kind": "step", "step": step} | values)
+    def step(self, update: int, **values: Any) -> None:
+        """A training step, `update` of the whole stage, from 1; only every tenth of a phase is kept."""
+        self._draw(update, {})
+        if values.get("step", update) % STEPS_PER_RECORD == 0:
+            self._write({"stage": self.stage, "kind": "step"} | values)
+            self._draw(update, values)
 
-    def epoch(self, **values: Any) -> None:
-        """The end of an epoch, with what `evaluate` measured."""
+    def epoch(self, update: int, **values: Any) -> None:
+        """The end of an epoch, after `update`, with what `evaluate` measured."""
         self._write({"stage": self.stage, "kind": "epoch"} | values)
+        self._draw(update, values)
         if self._say:
             if list(values) != self._columns:
                 self._columns = list(values)
-                self._say(_row((name, name.replace("_", " ")) for name in values))
+                self._say(_row((name, _title(name)) for name in values))
             self._say(_row((name, _shown(name, value)) for name, value in values.items()))
+
+    def close(self) -> None:
+        """Write out what TensorBoard has not been given yet."""
+        if self._board:
+            self._board.close()
+            self._board = None
 
     def _write(self, record: dict[str, Any]) -> None:
         if self._path:
@@ -38,10 +59,35 @@ class Log:
             with open(self._path, "a", encoding="utf-8") as file:
                 file.write(json.dumps(plain) + "\n")
 
+    def _draw(self, update: int, values: dict[str, Any]) -> None:
+        if not self._events:
+            return
+        if not self._board:
+            # Of a stage that was interrupted, what lies behind the saved state is drawn again.
+            self._board = summary_writer()(str(self._events), purge_step=update)
+        for name, value in values.items():
+            if name not in NOT_DRAWN:
+                self._board.add_scalar(name, float(value), update)
+
+
+def summary_writer() -> Any:
+    """TensorBoard's writer class; an error that names the extra where the package is missing."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise ImportError(
+            'writing for TensorBoard needs its package: pip install "ulmfit[tensorboard]"'
+        ) from None
+    return SummaryWriter
+
 
 def _row(cells: Iterable[tuple[str, str]]) -> str:
     """Values below their names, right-aligned; `cells` = (name of the column, what to show)."""
-    return "  ".join(f"{shown:>{max(8, len(name))}}" for name, shown in cells)
+    return "  ".join(f"{shown:>{max(6, len(_title(name)))}}" for name, shown in cells)
+
+
+def _title(name: str) -> str:
+    return {"seconds": "time", "valid_macro_f1": "valid macro F1"}.get(name, name.replace("_", " "))
 
 
 def _shown(name: str, value: Any) -> str:
@@ -49,4 +95,6 @@ def _shown(name: str, value: Any) -> str:
         return f"{int(value) // 60}:{int(value) % 60:02d}"
     if name == "epoch":
         return f"{value:.2f}".rstrip("0").rstrip(".")
+    if name.endswith("perplexity"):
+        return f"{value:.2f}"
     return f"{value:.4f}" if isinstance(value, float) else str(value)

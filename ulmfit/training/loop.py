@@ -14,6 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import nn
 
+from ulmfit.config import OutOfTime
 from ulmfit.progress import bar
 from ulmfit.runtime import Runtime
 from ulmfit.training.log import Log
@@ -71,7 +72,8 @@ def fit(
     """Train `net` in place through `phases`. Adam's moments start anew with each, as after fastai's `freeze_to`.
 
     `evaluate` is called after each epoch and at the end of a phase; what it returns is logged. With `resume`, training
-    goes on where the saved state stands, and ends with the same bits as if it had not been interrupted.
+    goes on where the saved state stands, and ends with the same bits as if it had not been interrupted; `OutOfTime`
+    ends it, saved, when the runtime's minutes are over.
     """
     optimizer = build_optimizer(net, optim.weight_decay, runtime)
     runtime.reset_scaling()  # as in a new process that resumes with this training
@@ -90,7 +92,7 @@ def fit(
                 epoch, start = divmod(step, per_epoch)
                 seed_epoch = sum(math.ceil(t / per_epoch) for t in totals[:number]) + epoch
                 carry = carry if start else None
-                began, smooth = time.monotonic(), _Smooth()
+                began, smooth = time.monotonic(), Smooth()
                 net.train()
                 for batch in islice(batches.epoch(seed_epoch, start), total - step):
                     factor, momentum = phase.schedule(step / total)
@@ -107,6 +109,7 @@ def fit(
                         )
                     smooth.add(shown)
                     log.step(
+                        sum(totals[:number]) + step,
                         phase=number + 1,
                         step=step,
                         loss=shown,
@@ -115,10 +118,15 @@ def fit(
                     )
                     advance(1, f"phase {number + 1}/{len(phases)} loss {smooth.value:.3f}")
                     # Never at the end of an epoch or phase: that is saved once it is evaluated.
-                    if resume and resume.due() and step < total and step % per_epoch:
-                        resume.save(net, optimizer, runtime, Position(number, step), carry)
+                    if resume and step < total and step % per_epoch:
+                        over = runtime.out_of_time()
+                        if over or resume.due():
+                            resume.save(net, optimizer, runtime, Position(number, step), carry)
+                        if over:
+                            raise OutOfTime
                 metrics = evaluate() if evaluate else {}
                 log.epoch(
+                    sum(totals[:number]) + step,
                     phase=number + 1,
                     epoch=step / per_epoch,
                     train_loss=smooth.value,
@@ -128,6 +136,8 @@ def fit(
                 if resume:
                     after = Position(number, step) if step < total else Position(number + 1, 0)
                     resume.save(net, optimizer, runtime, after, carry)
+                    if runtime.out_of_time() and after.phase < len(phases):
+                        raise OutOfTime
     freeze(net, [1.0] * len(net.layer_groups()))
     net.eval()
 
@@ -181,8 +191,8 @@ def freeze(net: Grouped, lrs: Sequence[float]) -> None:
             parameter.grad = None
 
 
-class _Smooth:
-    """Debiased exponential mean of the loss, for people's eyes."""
+class Smooth:
+    """Debiased exponential mean of the loss (fastai's `smooth_loss`); NaN before the first."""
 
     def __init__(self) -> None:
         self._mean, self._weight = 0.0, 0.0

@@ -14,3 +14,9 @@ def classification_metrics(truth: Sequence[int], predicted: Sequence[int]) -> di
         return metrics
     macro_f1 = f1_score(truth, predicted, average="macro", zero_division=0.0)  # pyright: ignore
     return metrics | {"macro_f1": float(macro_f1)}
+
+
+def log_loss(truth: Sequence[int], probabilities: np.ndarray) -> float:
+    """Mean cross-entropy in nats of (D, C) float32 probabilities; one that has become 0 counts as the smallest above."""
+    of_truth = probabilities[np.arange(len(truth)), np.asarray(truth)]
+    return float(-np.log(np.maximum(of_truth, np.finfo(np.float32).tiny)).mean())

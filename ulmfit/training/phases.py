@@ -15,7 +15,7 @@ class Phase:
 
     epochs: float  # passes over the data; a fraction stops inside a pass
     lrs: tuple[float, ...]  # peak learning rate per layer group, bottom to top; 0.0 = frozen
-    schedule: Schedule
+    schedule: Schedule = OneCycle()
 
     def steps(self, steps_per_epoch: int) -> int:
         """Optimizer updates of the whole phase, at least one."""
@@ -27,6 +27,32 @@ def discriminative(lr: float, decay: float, groups: int, trained: int) -> tuple[
     return tuple(
         lr / decay ** (groups - 1 - i) if i >= groups - trained else 0.0 for i in range(groups)
     )
+
+
+def layer_rates(
+    lr: float | slice | Sequence[float], groups: int, trained: int | None = None
+) -> tuple[float, ...]:
+    """Peak rates per layer group, written as in fastai; groups below the top `trained` ones get 0.0, which is frozen.
+
+    A number: all alike. `slice(low, high)`: a geometric series, bottom to top. `slice(high)`: `high` for the top group
+    and a tenth of it for the others. A sequence: one rate per group, bottom to top.
+    """
+    trained = groups if trained is None else trained
+    if not 1 <= trained <= groups:
+        raise ValueError(f"trained is {trained}; give 1 (the top layer group) to {groups} (all)")
+    if isinstance(lr, slice):
+        if lr.stop is None or lr.step is not None:
+            raise ValueError(f"{lr} names no rates; give slice(low, high) or slice(high)")
+        if lr.start is None:
+            rates = [lr.stop / 10] * (groups - 1) + [lr.stop]
+        else:
+            ratio = (lr.stop / lr.start) ** (1 / max(1, groups - 1))
+            rates = [lr.stop / ratio ** (groups - 1 - i) for i in range(groups)]
+    else:
+        rates = [lr] * groups if isinstance(lr, int | float) else list(lr)
+    if len(rates) != groups:
+        raise ValueError(f"{len(rates)} learning rates for {groups} layer groups; give one of each")
+    return tuple(rate if i >= groups - trained else 0.0 for i, rate in enumerate(rates))
 
 
 def pretrain_phases(config: PretrainConfig, groups: int, tokens: int) -> list[Phase]:
@@ -134,6 +160,7 @@ __all__ = [
     "few_documents_note",
     "finetune_phases",
     "gradual_unfreezing",
+    "layer_rates",
     "long_enough",
     "plan",
     "pretrain_phases",

@@ -45,6 +45,19 @@ class SlantedTriangular:
         return (1 + p * (self.ratio - 1)) / self.ratio, self.momentum
 
 
+@dataclass(frozen=True)
+class Exponential:
+    """From the lowest learning rate to the peak in equal ratios: the ramp of an LR range test."""
+
+    ratio: float = 1e8  # peak / first learning rate (fastai `lr_find`: 1e-7 to 10)
+    momentum: float = (
+        0.9  # β₁ of a new optimizer in fastai, where `lr_find` schedules the rate only
+    )
+
+    def __call__(self, progress: float) -> tuple[float, float]:
+        return self.ratio ** (progress - 1), self.momentum
+
+
 def named(name: Literal["one_cycle", "slanted_triangular"]) -> Schedule:
     """The schedule a config names, with the published settings."""
     return {"one_cycle": OneCycle(), "slanted_triangular": SlantedTriangular()}[name]

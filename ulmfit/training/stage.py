@@ -29,6 +29,11 @@ class Stage:
     optim: Optim
     evaluate: Callable[[], dict[str, float]] | None = None
 
+    @property
+    def groups(self) -> int:
+        """Layer groups of the net, each with its own learning rate."""
+        return len(self.net.layer_groups())
+
     def plan(self) -> str:
         """The phases as a table: a column per layer group with its peak learning rate."""
         rows = plan(self.phases, list(self.net.layer_groups()), self.batches.steps_per_epoch)
@@ -66,8 +71,10 @@ class Stage:
         """Optimizer updates of all phases."""
         return sum(phase.steps(self.batches.steps_per_epoch) for phase in self.phases)
 
-    def train(self, runtime: Runtime, log: Log, resume: ResumePoint | None = None) -> None:
-        """Run the phases; an interrupted training goes on where `resume` stands."""
+    def train(
+        self, runtime: Runtime, log: Log | None = None, resume: ResumePoint | None = None
+    ) -> None:
+        """Run the phases; an interrupted training goes on where `resume` stands. Without a log nothing is said."""
         self.net.to(runtime.device)
         fit(
             self.net,
@@ -76,7 +83,7 @@ class Stage:
             self.phases,
             optim=self.optim,
             runtime=runtime,
-            log=log,
+            log=log or Log(self.name),
             evaluate=self.evaluate,
             resume=resume,
             description=self.name,

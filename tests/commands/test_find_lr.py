@@ -1,0 +1,75 @@
+"""Rates are suggested, shown, drawn, and printed as JSON."""
+
+import json
+import sys
+from pathlib import Path
+
+import polars
+import pytest
+
+from ulmfit.cli import main
+from ulmfit.config import ClassifierConfig
+from ulmfit.text.corpus import Document
+
+
+@pytest.fixture
+def table(reviews: list[Document], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Labelled texts; a range test is short."""
+    monkeypatch.setattr("ulmfit.training.lr_finder.STEPS", 30)
+    rows = {"text": [d.text for d in reviews], "label": [d.label for d in reviews]}
+    polars.DataFrame(rows).write_csv(tmp_path / "reviews.csv")
+    return str(tmp_path / "reviews.csv")
+
+
+@pytest.mark.parametrize("task", ["classifier", "lm"])
+def test_find_lr_suggests_rates_and_draws_the_curve(
+    task: str,
+    table: str,
+    lm_directory: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "new" / "lr.svg"
+    told = ["find-lr", table, "--task", task, "--lm", str(lm_directory)]
+    main([*told, "--batch-size", "8", "--unfrozen", "--out", str(picture), "--device", "cpu"])
+    shown = capsys.readouterr().out
+    assert "valley" in shown and f"--{task}.lr " in shown and "•" in shown
+    assert picture.read_text().rstrip().endswith("</svg>")
+
+
+def test_find_lr_in_json_with_the_rate_as_the_flag_takes_it(
+    table: str, lm_directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["find-lr", table, "--lm", str(lm_directory), "--batch-size", "8", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert found["suggestions"].keys() == found["lr"].keys() == {"valley", "steep", "minimum"}
+    scale = ClassifierConfig.batch_size / 8  # the flag is meant for a full batch
+    assert found["lr"]["valley"] == pytest.approx(scale * found["suggestions"]["valley"])
+    assert len(found["lrs"]) == len(found["losses"]) > 17
+
+
+def test_find_lr_leaves_texts_without_label_out_and_says_so(
+    reviews: list[Document],
+    table: str,
+    lm_directory: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for number, document in enumerate(reviews[:30]):
+        file = tmp_path / "train" / ("pos", "neg", "unsup")[number % 3] / f"{number}.txt"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(document.text)
+    main(["find-lr", str(tmp_path / "train"), "--lm", str(lm_directory), "--batch-size", "8"])
+    shown = capsys.readouterr()
+    assert "10 documents without a label are left out" in shown.err
+    assert "20 documents" in shown.out
+
+
+def test_find_lr_says_before_the_work_that_it_cannot_draw(
+    table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setattr("ulmfit.prepare.start_lm", None)
+    with pytest.raises(SystemExit, match=r"ulmfit\[pictures\]"):
+        main(["find-lr", table, "--out", "lr.svg"])

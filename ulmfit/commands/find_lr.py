@@ -1,0 +1,83 @@
+"""The verb that tries learning rates: its fields are the flags, its docstring is the help."""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from tyro.conf import Positional
+
+from ulmfit.commands.flags import FILE, MODEL, Flat, Sources, note
+from ulmfit.config import Direction, FitConfig, RuntimeConfig, TokenizerConfig
+
+
+@dataclass(frozen=True)
+class FindLR:
+    """Which learning rate to train with: a copy of the model tries 100 of them, from 1e-7 to 10. Nothing is trained."""
+
+    # labelled texts for a classifier, any texts for a language model
+    data: Positional[Annotated[str, FILE]]
+    # language model to start from: a directory, a run, or a shipped model
+    lm: Annotated[str, MODEL] = FitConfig.pretrained
+    task: Literal["classifier", "lm"] = "classifier"  # what would be trained
+    direction: Direction = "forward"  # order in which documents are read
+    # try the rates on all layer groups, not only on those that training begins with
+    unfrozen: bool = False
+    batch_size: int | None = None  # as in training where left out
+    dropout_scale: float | None = None  # as in training where left out
+    out: Annotated[str | None, FILE] = None  # picture to write (SVG); needs ulmfit[pictures]
+    json: bool = False  # print JSON: suggestions, rates tried, losses
+    columns: Annotated[Sources, Flat] = Sources()
+    runtime: Annotated[RuntimeConfig, Flat] = RuntimeConfig()
+
+    def run(self) -> None:
+        from ulmfit.insight import pictures
+        from ulmfit.prepare import classifier_stage, finetune_stage, start_lm
+        from ulmfit.runtime import Runtime
+        from ulmfit.training.lr_finder import find_lr
+        from ulmfit.training.stage import as_table
+
+        if self.out:
+            pictures.matplotlib()  # missing? said before the work
+            Path(self.out).parent.mkdir(parents=True, exist_ok=True)
+        labelled = self.task == "classifier"
+        use = "train" if labelled else "texts"
+        documents = self.columns.read(self.data, labelled=labelled, use=use)
+        if labelled and (left_out := sum(d.label is None for d in documents)):
+            note(f"{left_out} documents without a label are left out")
+            documents = [d for d in documents if d.label is not None]
+        runtime = Runtime.start(self.runtime)
+        note(runtime.describe())
+        lm = start_lm(self.lm, self.direction, documents, TokenizerConfig(), runtime.seed, note)
+        asked = {"batch_size": self.batch_size, "dropout_scale": self.dropout_scale}
+        told: Any = {name: value for name, value in asked.items() if value is not None}
+        if self.task == "lm":
+            config = replace(FitConfig.lm, **told)
+            stage, _ = finetune_stage(lm, documents, config, TokenizerConfig(), runtime)
+            flag, per_lr = "--lm.lr", 1.0
+        else:
+            config = replace(FitConfig.classifier, **told)
+            stage, _ = classifier_stage(lm, documents, [], config, runtime)
+            # `lr` is scaled with the batch
+            flag, per_lr = "--classifier.lr", config.lr / max(stage.phases[0].lrs)
+        curve = find_lr(stage, runtime, trained=stage.groups if self.unfrozen else None)
+        found = curve.suggestions()
+        if self.out:
+            Path(self.out).write_text(
+                pictures.lr_picture(curve, f"Learning rates: {stage.name}"), encoding="utf-8"
+            )
+            note(f"saved in {self.out}")
+        if self.json:
+            flags = {name: lr * per_lr for name, lr in found.items()}
+            print(json.dumps({"suggestions": found, "lr": flags, **asdict(curve)}))
+            return
+        print(f"{stage.name}: {stage.size()}\n\n{pictures.lr_chart(curve)}\n")
+        rows = [
+            {
+                "suggestion": name,
+                "learning rate": f"{lr:.1e}",
+                "flag of fit": f"{flag} {lr * per_lr:.1e}",
+            }
+            for name, lr in found.items()
+        ]
+        print(as_table(rows))

@@ -1,0 +1,125 @@
+"""Charts: as self-contained SVG (matplotlib, extra `pictures`) and as text for a terminal."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import StringIO
+from typing import Any
+
+import numpy as np
+
+from ulmfit.training.lr_finder import LRCurve
+
+SIZE = (7.0, 3.8)  # inches
+INK, FAINT, LINE, MARK = "#1f2430", "#c9ccd3", "#1f6feb", "#c2410c"
+DARK = {INK: "#e6e8ee", FAINT: "#454b57", LINE: "#6ea8fe", MARK: "#fb923c"}  # on dark pages
+
+
+def lr_picture(curve: LRCurve, title: str) -> str:
+    """The LR range test as SVG: smoothed loss over the learning rate (log), suggestions marked."""
+    lrs, losses = curve.shown()
+    with drawing(title) as (axes, svg):
+        axes.plot(lrs, losses, color=LINE, linewidth=2)
+        axes.set_xscale("log")
+        low, high = _interesting(losses)
+        axes.set_ylim(low - 0.05 * (high - low), high)
+        axes.set_xlabel("learning rate (log scale)")
+        axes.set_ylabel("training loss, smoothed (nats)")
+        # A falling curve leaves room above on the right and below on the left.
+        sides = [((8, 6), "left"), ((-8, -14), "right")]
+        marked = sorted(curve.suggestions().items(), key=lambda item: item[1])
+        for number, (name, lr) in enumerate(marked):
+            loss = float(np.interp(np.log(lr), np.log(lrs), losses))
+            axes.plot([lr], [loss], "o", color=MARK, markersize=7)
+            offset, side = sides[number % 2]
+            text, how = f"{name} {lr:.1e}", {"textcoords": "offset points", "ha": side}
+            axes.annotate(text, (lr, loss), offset, color=MARK, **how)
+    return svg.getvalue()
+
+
+@contextmanager
+def drawing(title: str) -> Iterator[tuple[Any, StringIO]]:
+    """Empty axes to draw on, and where the SVG will stand afterwards: the same drawing gives the same bytes.
+
+    Text stays text, the background is the page's. Colours named in DARK change where the reader prefers dark pages.
+    """
+    draw, figures = matplotlib()
+    settings = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "ulmfit",
+        "font.family": "sans-serif",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "grid.color": FAINT,
+        "grid.linewidth": 0.6,
+        "axes.edgecolor": FAINT,
+    }
+    settings |= dict.fromkeys(
+        ("text.color", "axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor"), INK
+    )
+    settings |= dict.fromkeys(("xtick.color", "ytick.color"), FAINT)
+    out = StringIO()
+    with draw.rc_context(settings):
+        figure = figures.Figure(SIZE, layout="constrained")
+        axes = figure.add_subplot()
+        axes.set_title(title, loc="left", fontsize=12)
+        yield axes, out
+        plain = StringIO()
+        dates = {"Date": None, "Creator": "ulmfit", "Title": title}
+        figure.savefig(plain, format="svg", transparent=True, metadata=dates)
+    head, rest = plain.getvalue().split("<defs>", 1)
+    out.write(f"{head}{_dark_style()}<defs>{rest}")
+
+
+def lr_chart(curve: LRCurve, width: int = 60, height: int = 10) -> str:
+    """The same for a terminal; ▲ below the axis marks the first suggestion. What lies above the chart is not drawn."""
+    lrs, losses = curve.shown()
+    x = np.log10(lrs)
+    columns = np.linspace(x[0], x[-1], width)
+    values = np.interp(columns, x, losses)
+    low, high = _interesting(losses)
+    rows = np.round((high - values) / (high - low) * (height - 1)).astype(int)
+    lines = ["".join("•" if r == row else " " for r in rows) for row in range(height)]
+    labels = [f"{high:.3g}", *[""] * (height - 2), f"{low:.3g}"]
+    chart = [f"{label:>8} │{line}".rstrip() for label, line in zip(labels, lines, strict=True)]
+    decades = range(int(np.ceil(x[0])), int(np.floor(x[-1])) + 1)
+    axis = _at(width, columns, dict.fromkeys(decades, "┴"), "─")
+    names = _at(width, columns, {d: f"1e{d}" for d in decades if d % 2 == 0}, " ")
+    (name, lr), *_ = curve.suggestions().items()
+    mark = _at(width, columns, {float(np.log10(lr)): f"▲ {name}"}, " ")
+    chart += [f"{'loss':>8} └{axis}", " " * 10 + names, " " * 10 + mark]
+    return "\n".join(line.rstrip() for line in chart)
+
+
+def _interesting(losses: np.ndarray) -> tuple[float, float]:
+    """Lowest and highest loss worth showing: the explosion behind the minimum would flatten all before it."""
+    low, high = float(losses.min()), float(losses[: losses.argmin() + 1].max())
+    return low, high + max(0.15 * (high - low), 1e-3)
+
+
+def _at(width: int, columns: np.ndarray, texts: dict[Any, str], blank: str) -> str:
+    """A line of the chart with texts that begin at their places on the x axis."""
+    line = [blank] * (width + 12)
+    for place, text in texts.items():
+        start = int(np.abs(columns - place).argmin())
+        line[start : start + len(text)] = text
+    return "".join(line[:width] if blank == "─" else line)
+
+
+def matplotlib() -> tuple[Any, Any]:
+    """The package and its figures; an error that names the extra where it is missing."""
+    try:
+        import matplotlib
+        from matplotlib import figure
+    except ImportError:
+        raise ImportError('pictures need matplotlib: pip install "ulmfit[pictures]"') from None
+    return matplotlib, figure
+
+
+def _dark_style() -> str:
+    rules = "".join(
+        f'[style*="{kind}: {light}"]{{{kind}:{dark}!important}}'
+        for light, dark in DARK.items()
+        for kind in ("fill", "stroke")
+    )
+    return f"<style>@media (prefers-color-scheme: dark){{{rules}}}</style>\n "
