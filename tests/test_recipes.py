@@ -92,3 +92,38 @@ def test_demo_seeds_reports_the_mean_of_three(
     recorded = json.loads((tmp_path / "recorded.json").read_text())
     assert recorded == {"ULMFiT, shipped language model": pytest.approx(0.82)}  # "none" lacks seeds
     assert "82.0%" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("variant", "protocol"), [("full", "honest"), ("quick", "fastai"), ("no-lm", "honest")]
+)
+def test_the_imdb_recipe_runs_on_toy_data(
+    variant: str,
+    protocol: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    flags = ["--smoke", "--variant", variant, "--protocol", protocol, "--directions", "forward"]
+    monkeypatch.setattr("sys.argv", ["imdb", *flags, "--out", str(tmp_path / "run")])
+    recipe("imdb").main()
+    shown = capsys.readouterr().out
+    measured = json.loads(shown.split("measured")[1].splitlines()[0])
+    assert ("test" in measured) == (protocol == "honest")
+    assert any("perplexity" in name for name in measured) == (variant == "full")
+    assert json.loads(shown.split("published")[1].split(" (")[0])["forward"]
+    assert ("its texts train the language model" in shown) == (protocol == "fastai")
+
+
+def test_the_imdb_recipe_is_fastais() -> None:
+    imdb = recipe("imdb")
+    config = imdb.settings("full", "fastai", "both", "wt103")
+    lm, classifier = config.lm, config.classifier
+    assert (lm.batch_size, lm.bptt, lm.weight_decay, lm.dropout_scale) == (256, 80, 0.1, 1.0)
+    assert (lm.frozen_epochs, lm.frozen_lr, lm.epochs, lm.lr) == (1.0, 2e-2, 10.0, 2e-3)
+    assert (lm.valid_fraction, lm.softmax, lm.keep_words) == (0.1, "full", False)
+    assert classifier.batch_size == 64 and classifier.lr == 0.1 * 64 / 128
+    assert classifier.lr_divisors == (1, 2, 4, 20) and classifier.lr_decay == 2.6
+    assert (classifier.max_grad_norm, classifier.weight_decay) == (0.1, 0.1)
+    assert config.transductive and config.finetune
+    assert not imdb.settings("no-lm", "honest", "both", "wt103").finetune

@@ -1,0 +1,174 @@
+"""The paper's IMDB result as fastai's `nbs/examples/ulmfit.ipynb` trains it: 100,000 texts, 50,000 labels, BASE.
+
+    python recipes/imdb.py --out runs/imdb                                 # a GPU; hours, resumable
+    python recipes/imdb.py --data-dir ~/aclImdb --max-minutes 60 --out runs/imdb
+    python recipes/imdb.py --smoke --out runs/smoke                        # seconds: toy data, tiny model
+
+Variants: `full` = Wikipedia weights, fine-tuned language model, gradual unfreezing; `quick` = fastai's
+`fine_tune(4, 1e-2)` straight from the Wikipedia weights; `no-lm` = gradual unfreezing without language-model
+fine-tuning; `no-pretraining` = `full` from random weights. The protocol `fastai` validates on the test set and lets its
+texts into the language model, as the notebook does; `honest` does neither and scores the test set once.
+"""
+
+import argparse
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ulmfit import datasets
+from ulmfit.checkpoint import load_json
+from ulmfit.config import (
+    BASE,
+    ClassifierConfig,
+    FinetuneConfig,
+    FitConfig,
+    ModelConfig,
+    RuntimeConfig,
+    TokenizerConfig,
+)
+from ulmfit.language_model import LanguageModel
+from ulmfit.runtime import seed_everything
+from ulmfit.stages import fit
+from ulmfit.text.corpus import Document
+from ulmfit.text.splits import distinct
+from ulmfit.text.tokenizer import Tokenizer
+
+RESULTS = Path(__file__).parents[1] / "benchmarks" / "results" / "imdb.jsonl"
+# Accuracies in %, all on the test set. Sources: ulmfit.ipynb (by phase, forward); fastai's text tutorial (quick);
+# ULMFit.ipynb of fastai v1 (both directions); Howard & Ruder 2018, table 4 (no pretraining, both directions).
+PUBLISHED = {
+    "full": {
+        "perplexity": "36.63",
+        "phases": "92.2, 93.7, 94.2, 94.1, 94.5",
+        "forward": "94.5",
+        "both": "95.4",
+    },
+    "quick": {"phases": "82.4, 87.6, 89.8, 91.8, 93.1", "forward": "92.6–93.1"},
+    "no-lm": {"forward": "92–93"},
+    "no-pretraining": {"both": "94.4"},
+}
+LM = FinetuneConfig(batch_size=256, bptt=80, keep_words=False)  # the rest are the defaults
+CLASSIFIER = ClassifierConfig(max_grad_norm=0.1)
+QUICK = ClassifierConfig(lr=1e-2, unfreezing="quick", epochs=(1, 4), weight_decay=0.01)
+
+
+def settings(variant: str, protocol: str, directions: str, pretrained: str) -> FitConfig:
+    """Everything the variant asks of `fit`. No word of the texts is dropped for one of Wikipedia's (`keep_words`)."""
+    return FitConfig(
+        pretrained=pretrained,
+        directions=directions,
+        finetune=variant in ("full", "no-pretraining"),
+        transductive=protocol == "fastai",
+        lm=LM,
+        classifier=QUICK if variant == "quick" else CLASSIFIER,
+    )
+
+
+def random_start(
+    texts: Sequence[str], model: ModelConfig, config: TokenizerConfig, out: Path
+) -> str:
+    """A directory with untrained language models of both directions over the vocabulary of `texts`."""
+    for direction in ("forward", "backward"):
+        saved = out / direction / "language_model"
+        if not (saved / "config.json").exists():
+            seed_everything(0)
+            tokenizer = Tokenizer.build(texts, config)
+            LanguageModel.create(tokenizer, replace(model, direction=direction)).save(saved)
+    return str(out)
+
+
+def toy_reviews(n: int, seed: int) -> list[Document]:
+    """Reviews of a few words whose label can be read off one of them."""
+    words, draw = (
+        ["the", "a", "film", "plot", "actor", "scene", "was", "and", "of", "in", "it", "with"],
+        random.Random(seed),
+    )
+    verdicts = {"pos": "great", "neg": "awful"}
+    return [
+        Document(
+            " ".join([*draw.choices(words, k=20), verdicts[label], *draw.choices(words, k=5)]),
+            label,
+        )
+        for label in ("pos", "neg") * (n // 2)
+    ]
+
+
+def report(run: Path, variant: str, directions: str) -> dict[str, object]:
+    """What was measured, phase by phase, as `fit` recorded it."""
+    measured: dict[str, object] = {"variant": variant, "directions": directions}
+    for record in map(json.loads, (run / "metrics.jsonl").read_text().splitlines()):
+        if record["kind"] != "epoch":
+            continue
+        if "valid_perplexity" in record:
+            measured[f"{record['stage']}: perplexity"] = round(record["valid_perplexity"], 2)
+        elif "valid_accuracy" in record:
+            by_phase = measured.setdefault(f"{record['stage']}: accuracy by epoch", [])
+            assert isinstance(by_phase, list)
+            by_phase.append(round(100 * record["valid_accuracy"], 2))
+    results = load_json(run / "config.json")["results"]
+    return measured | {name: round(100 * r["accuracy"], 2) for name, r in results.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--variant", choices=list(PUBLISHED), default="full")
+    parser.add_argument("--protocol", choices=("honest", "fastai"), default="honest")
+    parser.add_argument("--directions", choices=("forward", "backward", "both"), default="both")
+    parser.add_argument("--pretrained", default="wt103", help="language model to start from")
+    parser.add_argument(
+        "--data-dir", type=Path, help="IMDB on disk: aclImdb, its archive, or Parquet files"
+    )
+    parser.add_argument("--max-minutes", type=float, help="stop cleanly; the same command goes on")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--smoke", action="store_true", help="toy data and a tiny model")
+    args = parser.parse_args()
+
+    if args.smoke:
+        train, test, unlabelled = toy_reviews(120, 0), toy_reviews(40, 1), toy_reviews(200, 2)
+        model = ModelConfig(embedding_size=8, hidden_size=12, layers=2)
+    else:
+        train, test, unlabelled = (
+            list(datasets.load("imdb", part, data_dir=args.data_dir, say=print))
+            for part in ("train", "test", "unlabelled")
+        )
+        model = BASE
+    pretrained = args.pretrained
+    if args.smoke or args.variant == "no-pretraining":
+        texts = [d.text for d in distinct([*train, *unlabelled])]
+        start = args.out.with_name(f"{args.out.name}-random")
+        pretrained = random_start(texts, model, TokenizerConfig(), start)
+    if args.protocol == "fastai":
+        print(
+            "protocol fastai: the test set is the validation set, and its texts train the language model"
+        )
+    fit(
+        train,
+        unlabelled=unlabelled,
+        valid=test if args.protocol == "fastai" else None,
+        test=() if args.protocol == "fastai" else test,
+        config=settings(args.variant, args.protocol, args.directions, pretrained),
+        runtime=RuntimeConfig(seed=args.seed, max_minutes=args.max_minutes),
+        out=args.out,
+        say=lambda line: print(line, flush=True),
+    )
+    measured = report(args.out, args.variant, args.directions) | {
+        "protocol": args.protocol,
+        "seed": args.seed,
+    }
+    print(f"measured   {json.dumps(measured)}")
+    print(
+        f"published  {json.dumps(PUBLISHED[args.variant])} (accuracies in %, on the test set, protocol fastai)"
+    )
+    if not args.smoke:
+        RESULTS.parent.mkdir(parents=True, exist_ok=True)
+        with open(RESULTS, "a", encoding="utf-8") as file:
+            file.write(json.dumps(measured) + "\n")
+
+
+if __name__ == "__main__":
+    main()
