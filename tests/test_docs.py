@@ -30,7 +30,7 @@ PAGES = {
 }
 RESULTS = ROOT / "benchmarks" / "results"  # comes with the first recorded run
 WITHOUT_A_VERB = {"--help", "--version"}  # of `ulmfit` itself
-OTHER_PROGRAMS = {"--index-url"}
+OTHER_PROGRAMS = {"--logdir", "--index-url"}
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)  # language, content
 PYTHON = {
     (page, number): code
@@ -163,6 +163,47 @@ def test_the_python_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> No
     *_, prediction, figures = capsys.readouterr().out.splitlines()
     assert prediction.startswith("Prediction(label=") and "'accuracy'" in figures
     assert Path("runs/reviews/forward/classifier/model.safetensors").exists()
+
+
+def rows_by_hand() -> list[list[str]]:
+    """fastai | command | Python: the table below "Driving by hand", without header."""
+    _, section = PAGES["docs/from-fastai.md"].split("\n### Driving by hand\n")
+    lines = section.split("\n## ")[0].splitlines()
+    rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")]
+    assert rows[0] == ["fastai", "command", "Python"]
+    return rows[1:]
+
+
+def test_driving_by_hand_runs_row_by_row(
+    reviews: list[Document],
+    lm: ulmfit.LanguageModel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """With tiny nets and few texts, in a folder laid out as aclImdb is."""
+    for number, document in enumerate(reviews):
+        part = ("train/pos", "train/neg", "train/unsup", "test/pos", "test/neg")[number % 5]
+        file = tmp_path / "aclImdb" / part / f"{number}.txt"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(document.text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("ulmfit.training.lr_finder.STEPS", 30)
+    real = ulmfit.load
+    monkeypatch.setattr(ulmfit, "load", lambda p: lm if p.startswith("wikipedia") else real(p))
+    (first,) = [c for (page, _), c in PYTHON.items() if "def fit_one_cycle" in c]
+    assert PAGES["docs/from-fastai.md"].split("### Driving by hand")[1].count("```python") == 1
+    namespace: dict[str, Any] = {}
+    exec(compile(first, "by hand", "exec"), namespace)
+    rows = rows_by_hand()
+    assert len(rows) >= 19 and all(len(row) == 3 for row in rows)
+    for fastai, _, ours in rows:
+        code = re.fullmatch(r"`([^`]+)`", ours)
+        assert code, fastai
+        exec(compile(code[1], fastai, "exec"), namespace)
+    out = capsys.readouterr().out
+    assert "'valley'" in out and "liked this movie because" in out and "Prediction(" in out
+    assert namespace["classifier"].labels == ("neg", "pos")
 
 
 # Links
