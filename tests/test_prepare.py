@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from tiny import TINY, TINY_FIT
 
 from ulmfit import prepare
@@ -81,7 +82,7 @@ def test_the_plan_says_what_few_documents_changed(
     lm: LanguageModel, reviews: list[Document], runtime: Runtime
 ) -> None:
     few, many = (
-        ClassifierConfig(batch_size=64, min_steps=4),
+        ClassifierConfig(batch_size=64, min_steps=4, min_batch_size=8),
         ClassifierConfig(batch_size=8, min_steps=1),
     )
     plans = [classifier_stage(lm, reviews, [], c, runtime)[0].plan() for c in (few, many)]
@@ -110,3 +111,16 @@ def test_fine_tuning_keeps_a_models_pieces(reviews: list[Document], runtime: Run
     old, now = (vocab.index("e") for vocab in vocabularies)
     rows = [model.net.encoder.embedding.weight for model in (lm, tuned)]
     assert rows[0][old].tolist() == rows[1][now].tolist()
+
+
+def test_skipgram_comes_before_the_language_model(
+    lm: LanguageModel, reviews: list[Document], runtime: Runtime
+) -> None:
+    config = FinetuneConfig(skipgram_epochs=2, bptt=10)
+    stage, made = prepare.finetune_stage(lm, reviews, config, ENGLISH, runtime)
+    assert stage.warm_up is not None and "2 passes of skip-gram" in stage.plan()
+    before = made.net.encoder.embedding.weight.detach().clone()
+    stage.warm_up.run()
+    assert not torch.equal(before, made.net.encoder.embedding.weight)
+    plain, _ = prepare.finetune_stage(lm, reviews, FinetuneConfig(bptt=10), ENGLISH, runtime)
+    assert plain.warm_up is None

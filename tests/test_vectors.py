@@ -1,6 +1,5 @@
 """Where an embedding may start: neighbours in text, or another model's words."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from ulmfit.config import ModelConfig
 from ulmfit.language_model import LanguageModel
 from ulmfit.text.corpus import Corpus, Document
 from ulmfit.text.tokenizer import Tokenizer
-from ulmfit.vectors import SPREAD, init_embeddings, skipgram
+from ulmfit.vectors import SPREAD, continue_skipgram, init_embeddings, skipgram
 
 
 @pytest.fixture
@@ -47,18 +46,29 @@ def test_other_sizes_are_refused(lm_directory: Path, corpus: Corpus, tokenizer: 
         init_embeddings(other, str(lm_directory), corpus, 0)
 
 
-def test_without_gensim_the_extra_is_named(
-    lm: LanguageModel, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "gensim.models", None)
-    with pytest.raises(ImportError, match=r"ulmfit\[vectors\]"):
-        init_embeddings(lm, "skipgram", corpus, 0)
-
-
-def test_skipgram_vectors(corpus: Corpus, tokenizer: Tokenizer) -> None:
-    pytest.importorskip("gensim")
+def test_skipgram_vectors(lm: LanguageModel, corpus: Corpus, tokenizer: Tokenizer) -> None:
     vectors = skipgram(corpus, len(tokenizer), 8, seed=1)
     assert vectors.shape == (len(tokenizer), 8) and vectors.dtype == np.float32
     seen = np.bincount(corpus.ids, minlength=len(tokenizer)) > 0
     assert np.array_equal(vectors.any(axis=1), seen)
-    assert vectors[seen].std() == pytest.approx(SPREAD, rel=1e-4)
+    init_embeddings(lm, "skipgram", corpus, 1)
+    weight = lm.net.encoder.embedding.weight.detach().numpy()
+    assert weight[seen].std() == pytest.approx(SPREAD, rel=1e-4)
+
+
+def test_skipgram_goes_on_from_an_embedding(lm: LanguageModel, corpus: Corpus) -> None:
+    """Words met move and keep their mean length, others stay; the same seed gives the same bits."""
+    weight = lm.net.encoder.embedding.weight
+    before = weight.detach().clone()
+    part = corpus.subset(range(len(corpus) // 2))
+    words = set(part.ids.tolist())
+    continue_skipgram(lm, part, 20, 0)
+    met = (weight != before).any(dim=1)
+    assert met.any() and set(met.nonzero().flatten().tolist()) <= words
+    lengths = weight[met].norm(dim=1).mean().item(), before[met].norm(dim=1).mean().item()
+    assert lengths[0] == pytest.approx(lengths[1], rel=1e-4)
+    first = weight.detach().clone()
+    with torch.no_grad():
+        weight.copy_(before)
+    continue_skipgram(lm, part, 20, 0)
+    assert torch.equal(weight, first)

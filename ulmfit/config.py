@@ -92,7 +92,7 @@ class PretrainConfig:
     negatives: int = 4096  # words drawn per step by the sampled softmax, shared by the batch
     # shape of the learning rate over a phase
     schedule: Literal["one_cycle", "slanted_triangular"] = "one_cycle"
-    # "skipgram" (needs gensim), or a model's name or directory to copy words from
+    # "skipgram", or a model's name or directory to copy words from
     init_embeddings: str | None = None
     valid_fraction: float = 0.01  # documents held out for the perplexity, where no file is given
 
@@ -101,6 +101,8 @@ class PretrainConfig:
 class FinetuneConfig:
     """Language model to the user's own texts (paper §3.2): new words first, then everything."""
 
+    # passes of skip-gram over the texts before anything else; they move the embedding only
+    skipgram_epochs: int = 0
     # passes that train the embedding and the decoder only (fastai ulmfit.ipynb)
     frozen_epochs: float = 1.0
     frozen_lr: float = 2e-2  # their peak learning rate
@@ -121,6 +123,7 @@ class FinetuneConfig:
     # shape of the learning rate over a phase
     schedule: Literal["one_cycle", "slanted_triangular"] = "one_cycle"
     min_steps: int = 30  # a phase is given at least so many: the batch shrinks, then epochs grow
+    min_batch_size: int = 8  # the batch shrinks no further
     # words of the pretrained model stay in the vocabulary, its pieces are the only ones; False: only those of the texts (fastai)
     keep_words: bool = True
     valid_fraction: float = 0.1  # documents held out for the perplexity
@@ -150,6 +153,7 @@ class ClassifierConfig:
     # shape of the learning rate over a phase
     schedule: Literal["one_cycle", "slanted_triangular"] = "one_cycle"
     min_steps: int = 30  # a phase is given at least so many: the batch shrinks, then epochs grow
+    min_batch_size: int = 32  # the batch shrinks no further: BatchNorm needs company
     keep: Literal["last", "best"] = "last"  # epoch kept; "best" needs ≥ 200 validation documents
     valid_fraction: float = 0.1  # labelled documents held out, where no file is given
 
@@ -157,6 +161,7 @@ class ClassifierConfig:
 # What the shipped SMALL models are best trained with in minutes on two CPU cores (docs/log.md); the classes' own
 # defaults are fastai's recipe for BASE.
 SMALL_FINETUNE = FinetuneConfig(
+    skipgram_epochs=3,
     frozen_epochs=0.0,
     lr=6e-3,
     max_tokens=1_200_000,
@@ -209,17 +214,17 @@ class OutOfTime(Exception):
 
 
 BEST_NEEDS_DOCUMENTS = 200  # choosing an epoch on fewer validation documents is choosing noise
-MIN_BATCH_SIZE = 8  # few documents: the batch shrinks no further (BatchNorm needs company)
 
 
-def few_documents(n: int, batch_size: int, min_steps: int) -> int:
-    """The batch size for `n` rows: halved until an epoch has `min_steps` steps or MIN_BATCH_SIZE is reached.
+def few_documents(n: int, config: FinetuneConfig | ClassifierConfig) -> int:
+    """The batch size for `n` rows: halved until an epoch has `min_steps` steps or `min_batch_size` is reached.
 
     What an epoch still lacks, `training.phases` makes up with more of them.
     """
-    while batch_size // 2 >= MIN_BATCH_SIZE and n / batch_size < min_steps:
-        batch_size //= 2
-    return batch_size
+    size = config.batch_size
+    while size // 2 >= config.min_batch_size and n / size < config.min_steps:
+        size //= 2
+    return size
 
 
 @dataclass(frozen=True)

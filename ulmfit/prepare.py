@@ -39,8 +39,8 @@ from ulmfit.training.phases import (
     finetune_phases,
     pretrain_phases,
 )
-from ulmfit.training.stage import Stage
-from ulmfit.vectors import init_embeddings
+from ulmfit.training.stage import Stage, WarmUp
+from ulmfit.vectors import continue_skipgram, init_embeddings
 
 VALID_TOKENS = 50_000  # of held-out text are read for a perplexity; more would only cost time
 VALID_STREAMS = 16  # parallel streams they are read in
@@ -107,12 +107,18 @@ def finetune_stage(
     lm = lm.with_vocab(lm.tokenizer.adapted(texts, tokenizer, keep_words=keep))
     corpus = Corpus.build(documents, lm.tokenizer)
     rows = corpus.n_tokens // config.bptt
-    batch_size = few_documents(rows, config.batch_size, config.min_steps)
+    batch_size = few_documents(rows, config)
     batches = lm_batches(lm, corpus, batch_size, config, runtime)
     phases = finetune_phases(
         config, len(lm.net.layer_groups()), batches.tokens_per_epoch, batches.steps_per_epoch
     )
-    return lm_stage("language model", lm, corpus, valid, batches, phases, config, runtime), lm
+    stage = lm_stage("language model", lm, corpus, valid, batches, phases, config, runtime)
+    if passes := config.skipgram_epochs:
+        stage.warm_up = WarmUp(
+            f"{passes} passes of skip-gram over {corpus.n_tokens:,} tokens",
+            partial(continue_skipgram, lm, corpus, passes, runtime.seed),
+        )
+    return stage, lm
 
 
 def classifier_stage(
@@ -132,7 +138,7 @@ def classifier_stage(
     seed_everything(runtime.seed)
     classifier = TextClassifier.create(lm, sorted({str(d.label) for d in documents}), config)
     corpus = Corpus.build(documents, lm.tokenizer, label_names=classifier.labels)
-    batch_size = few_documents(len(corpus), config.batch_size, config.min_steps)
+    batch_size = few_documents(len(corpus), config)
     batches = DocumentBatches(
         corpus,
         batch_size,

@@ -123,7 +123,9 @@ def dry_run(
         for stage in stages:
             say(stage.plan())
             minutes += stage.estimate(machine) / 60
-    say(f"training would take about {minutes:.0f} minutes here, plus reading and scoring")
+    say(
+        f"training would take about {minutes:.0f} minutes here, plus reading, skip-gram and scoring"
+    )
 
 
 def pretrain_lm(

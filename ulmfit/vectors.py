@@ -1,13 +1,15 @@
-"""What a new language model's embedding may start from: skip-gram vectors of its corpus, or another model's words."""
+"""Embeddings by skip-gram, or from another model: where a new language model starts, and how texts make words known fast."""
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from ulmfit.language_model import LanguageModel
 from ulmfit.pretrained import find
+from ulmfit.progress import bar
 from ulmfit.text.corpus import Corpus
 
 SKIPGRAM = "skipgram"
@@ -15,6 +17,8 @@ SPREAD = (
     0.08  # standard deviation the vectors are scaled to; the embedding's own U(−0.1, 0.1) has 0.058
 )
 LINE = 2000  # tokens per training sentence
+WINDOW = 5  # words of context on either side
+RATE = 0.05  # learning rate at the beginning; it falls linearly (docs/log.md)
 
 
 def init_embeddings(lm: LanguageModel, source: str, corpus: Corpus, seed: int) -> None:
@@ -25,9 +29,12 @@ def init_embeddings(lm: LanguageModel, source: str, corpus: Corpus, seed: int) -
     """
     weight = lm.net.encoder.embedding.weight
     if source == SKIPGRAM:
-        vectors = skipgram(corpus, len(lm.tokenizer), weight.shape[1], seed)
-        known = torch.from_numpy(vectors.any(axis=1))
-        rows = torch.from_numpy(vectors)
+        vectors = skipgram(corpus, *weight.shape, seed=seed)
+        met = vectors.any(axis=1)
+        known, rows = (
+            torch.from_numpy(met),
+            torch.from_numpy(vectors * (SPREAD / vectors[met].std())),
+        )
     else:
         other = LanguageModel.load(find(source))
         if other.config.embedding_size != weight.shape[1]:
@@ -43,34 +50,72 @@ def init_embeddings(lm: LanguageModel, source: str, corpus: Corpus, seed: int) -
         lm.net.decoder_bias.copy_((counts / counts.sum()).log())
 
 
-def skipgram(corpus: Corpus, vocab_size: int, size: int, seed: int) -> np.ndarray:
-    """(V, size) float32 skip-gram vectors with negative sampling (Mikolov et al. 2013), zero rows for unseen words."""
-    try:
-        from gensim.models import Word2Vec
-    except ImportError:
-        raise ImportError(
-            'init_embeddings="skipgram" needs gensim: pip install "ulmfit[vectors]"'
-        ) from None
+def continue_skipgram(lm: LanguageModel, corpus: Corpus, epochs: int, seed: int) -> None:
+    """Train the embedding further by skip-gram on `corpus`, a fine-tuning that costs seconds a million tokens.
+
+    Words of the corpus move by the company they keep in it, new ones get vectors of their own; their mean length stays
+    as it was, which the LSTMs know. The same seed gives the same vectors. Words not in the corpus stay.
+    """
+    weight = lm.net.encoder.embedding.weight
+    before = weight.detach().numpy(force=True)
+    vectors = skipgram(corpus, *weight.shape, seed=seed, epochs=epochs, start=before)
+    met = vectors.any(axis=1)
+    scale = np.linalg.norm(before[met], axis=1).mean() / np.linalg.norm(vectors[met], axis=1).mean()
+    with torch.no_grad():
+        weight[torch.from_numpy(met)] = torch.from_numpy(vectors[met] * scale).to(weight.device)
+
+
+def skipgram(
+    corpus: Corpus,
+    vocab_size: int,
+    size: int,
+    *,
+    seed: int,
+    epochs: int = 1,
+    start: np.ndarray | None = None,
+) -> np.ndarray:
+    """(V, size) float32 skip-gram vectors with negative sampling (Mikolov et al. 2013), zero rows for unseen words.
+
+    They begin with `start` (V, size), or at random. One thread, or gensim would not repeat itself.
+    """
+    from gensim.models import Word2Vec
+    from gensim.models.callbacks import CallbackAny2Vec
+
+    model = Word2Vec(
+        vector_size=size,
+        window=WINDOW,
+        negative=5,
+        sg=1,
+        min_count=1,
+        sample=1e-4,
+        alpha=RATE,
+        workers=1,
+        seed=seed,
+    )
     with tempfile.TemporaryDirectory() as directory:
         lines = Path(directory) / "ids.txt"
         with open(lines, "w", encoding="ascii") as file:
             for document in range(len(corpus)):
                 ids = corpus[document].tolist()
-                for start in range(0, len(ids), LINE):
-                    file.write(" ".join(map(str, ids[start : start + LINE])) + "\n")
-        trained = Word2Vec(
-            corpus_file=str(lines),
-            vector_size=size,
-            window=5,
-            negative=5,
-            sg=1,
-            min_count=1,
-            sample=1e-4,
-            epochs=1,
-            workers=torch.get_num_threads(),
-            seed=seed,
-        ).wv
+                for begin in range(0, len(ids), LINE):
+                    file.write(" ".join(map(str, ids[begin : begin + LINE])) + "\n")
+        model.build_vocab(corpus_file=str(lines))
+        rows = [int(str(key)) for key in model.wv.index_to_key]
+        if start is not None:
+            model.wv.vectors[:] = start[rows]
+        with bar("skip-gram", total=epochs, unit="passes") as advance:
+
+            class Shown(CallbackAny2Vec):
+                def on_epoch_end(self, model: Any) -> None:
+                    advance(1, "")
+
+            model.train(
+                corpus_file=str(lines),
+                total_words=model.corpus_total_words,
+                total_examples=model.corpus_count,
+                epochs=epochs,
+                callbacks=[Shown()],
+            )
     vectors = np.zeros((vocab_size, size), np.float32)
-    rows = [int(str(key)) for key in trained.index_to_key]
-    vectors[rows] = trained.vectors
-    return vectors * (SPREAD / vectors[vectors.any(axis=1)].std())
+    vectors[rows] = model.wv.vectors
+    return vectors

@@ -8,7 +8,7 @@ import torch
 from tiny import TINY
 from torch import nn
 
-from ulmfit.config import NO_DROPOUT
+from ulmfit.config import NO_DROPOUT, OutOfTime
 from ulmfit.nn.heads import LMNet
 from ulmfit.nn.losses import lm_loss
 from ulmfit.runtime import Runtime
@@ -18,8 +18,9 @@ from ulmfit.text.tokenizer import Tokenizer
 from ulmfit.training.log import Log
 from ulmfit.training.loop import Optim
 from ulmfit.training.phases import Phase
+from ulmfit.training.resume import ResumePoint
 from ulmfit.training.schedule import OneCycle
-from ulmfit.training.stage import KeepBest, Stage, as_table
+from ulmfit.training.stage import KeepBest, Stage, WarmUp, as_table
 
 
 @pytest.fixture
@@ -49,6 +50,22 @@ def test_the_plan_names_groups_rates_and_size(stage: Stage) -> None:
     ]
     assert first.split()[1:6] == ["1", f"{steps}", "frozen", "frozen", "1.0e-02"]
     assert second.split()[1:6] == ["2", f"{2 * steps}", "1.0e-03", "1.0e-03", "1.0e-03"]
+
+
+def test_a_warm_up_comes_first_and_not_again(
+    stage: Stage, runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warmed: list[int] = []
+    stage.warm_up = WarmUp("a look at the words", lambda: warmed.append(stage.steps()))
+    assert stage.plan().splitlines()[1] == "first: a look at the words"
+    assert stage.estimate(runtime) > 0 and not warmed  # a plan warms nothing up
+    point = ResumePoint(tmp_path / "point", "a")
+    with monkeypatch.context() as patch:
+        patch.setattr(Runtime, "out_of_time", lambda self: True)
+        with pytest.raises(OutOfTime):
+            stage.train(runtime, resume=point)
+    stage.train(runtime, resume=point)
+    assert len(warmed) == 1
 
 
 def test_the_estimate_trains_a_copy(stage: Stage, runtime: Runtime) -> None:

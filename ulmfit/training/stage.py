@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ulmfit.checkpoint import load_into, load_json, save_json, save_tensors
 from ulmfit.runtime import Runtime
@@ -15,6 +15,13 @@ from ulmfit.training.phases import Phase, plan
 from ulmfit.training.resume import ResumePoint
 
 ESTIMATE_STEPS = 3
+
+
+class WarmUp(NamedTuple):
+    """What comes before the first step, in a training that is not resumed."""
+
+    name: str
+    run: Callable[[], None]
 
 
 @dataclass
@@ -28,6 +35,7 @@ class Stage:
     phases: list[Phase]
     optim: Optim
     evaluate: Callable[[], dict[str, float]] | None = None
+    warm_up: WarmUp | None = None
 
     @property
     def groups(self) -> int:
@@ -37,7 +45,8 @@ class Stage:
     def plan(self) -> str:
         """The phases as a table: a column per layer group with its peak learning rate."""
         rows = plan(self.phases, list(self.net.layer_groups()), self.batches.steps_per_epoch)
-        return f"{self.name}: {self.size()}\n{as_table(rows)}"
+        first = f"\nfirst: {self.warm_up.name}" if self.warm_up else ""
+        return f"{self.name}: {self.size()}{first}\n{as_table(rows)}"
 
     def size(self) -> str:
         """Parameters and steps, for people."""
@@ -75,6 +84,8 @@ class Stage:
         self, runtime: Runtime, log: Log | None = None, resume: ResumePoint | None = None
     ) -> None:
         """Run the phases; an interrupted training goes on where `resume` stands. Without a log nothing is said."""
+        if self.warm_up and not (resume and resume.path.exists()):
+            self.warm_up.run()
         self.net.to(runtime.device)
         fit(
             self.net,
