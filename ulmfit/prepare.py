@@ -42,7 +42,7 @@ from ulmfit.training.phases import (
 from ulmfit.training.stage import Stage, WarmUp
 from ulmfit.vectors import continue_skipgram, init_embeddings
 
-VALID_TOKENS = 50_000  # of held-out text are read for a perplexity; more would only cost time
+VALID_TOKENS = 30_000  # of held-out text are read for a perplexity; more would only cost time
 VALID_STREAMS = 16  # parallel streams they are read in
 
 
