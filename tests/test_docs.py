@@ -356,7 +356,9 @@ def test_commands_that_spell_out_fastais_recipe_are_fastais() -> None:
     assert replace(finetune.config, **unused) == by_hand
     assert classifier.config == ClassifierConfig(lr=2e-2)
     told = ClassifierConfig(unfreezing="quick", epochs=(1, 4), lr=0.01)
-    assert classifier_phases(quick.config.classifier, 4, 64, 9) == classifier_phases(told, 4, 64, 9)
+    assert classifier_phases(quick.config.classifier, 4, 64, 9, 576) == classifier_phases(
+        told, 4, 64, 9, 576
+    )
     unused = {n: getattr(told, n) for n in ("lr_decay", "lr_divisors")}  # by quick unfreezing
     assert replace(quick.config.classifier, **unused) == told
     assert not quick.config.finetune

@@ -40,7 +40,9 @@ def check_classifier(config: ClassifierConfig) -> None:
         raise ValueError(
             f"the classifier needs batches of at least 2 documents (BatchNorm), not {config.batch_size}"
         )
-    if min(config.epochs, default=0) < 0 or not classifier_phases(config, 2, config.batch_size, 1):
+    if min(config.epochs, default=0) < 0 or not classifier_phases(
+        config, 2, config.batch_size, 1, config.head_only_below
+    ):
         raise ValueError(f"epochs {config.epochs}: none trains anything, or one is negative")
 
 

@@ -154,6 +154,7 @@ class ClassifierConfig:
     schedule: Literal["one_cycle", "slanted_triangular"] = "one_cycle"
     min_steps: int = 30  # a phase is given at least so many: the batch shrinks, then epochs grow
     min_batch_size: int = 32  # the batch shrinks no further: BatchNorm needs company
+    head_only_below: int = 0  # labelled documents; with fewer, no more than the head is trained
     keep: Literal["last", "best"] = "last"  # epoch kept; "best" needs ≥ 200 validation documents
     valid_fraction: float = 0.1  # labelled documents held out, where no file is given
 
@@ -179,6 +180,7 @@ SMALL_CLASSIFIER = ClassifierConfig(
     lr_decay=1.3,
     lr_divisors=(1.0, 1.0, 1.0, 2.0),
     epochs=(1, 1, 1, 3),
+    head_only_below=50,
     dropout_scale=1.0,
     ar=0.0,
     tar=0.0,

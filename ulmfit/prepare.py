@@ -145,7 +145,7 @@ def classifier_stage(
         shuffle=True,
         seed=runtime.seed,
         backward=lm.config.direction == "backward",
-        note=few_documents_note(config, batch_size),
+        note=few_documents_note(config, batch_size, len(corpus)),
     )
     held = None
     if valid:  # encoded once, scored after every epoch
@@ -164,7 +164,11 @@ def classifier_stage(
         loss_fn=partial(classifier_loss, ar=config.ar, tar=config.tar),
         batches=batches,
         phases=classifier_phases(
-            config, len(classifier.net.layer_groups()), batch_size, batches.steps_per_epoch
+            config,
+            len(classifier.net.layer_groups()),
+            batch_size,
+            batches.steps_per_epoch,
+            len(corpus),
         ),
         optim=Optim(config.weight_decay, config.max_grad_norm),
         evaluate=evaluate if held else None,
@@ -223,5 +227,5 @@ def lm_batches(
         shuffle=True,
         seed=runtime.seed,
         backward=lm.config.direction == "backward",
-        note=few_documents_note(config, batch_size),
+        note=few_documents_note(config, batch_size, len(corpus)),
     )

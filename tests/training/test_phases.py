@@ -4,6 +4,7 @@ import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -12,6 +13,7 @@ from ulmfit.training.phases import (
     Phase,
     classifier_phases,
     discriminative,
+    few_documents_note,
     finetune_phases,
     gradual_unfreezing,
     layer_rates,
@@ -72,7 +74,11 @@ def test_gradual_unfreezing_opens_one_group_at_a_time_and_ends_with_all() -> Non
 
 def test_quick_unfreezing_is_fastais_fine_tune() -> None:
     head, rest = classifier_phases(
-        ClassifierConfig(unfreezing="quick", lr=2e-3, epochs=(1, 4), lr_divisors=(1, 1)), 5, 64, 99
+        ClassifierConfig(unfreezing="quick", lr=2e-3, epochs=(1, 4), lr_divisors=(1, 1)),
+        5,
+        64,
+        99,
+        6336,
     )
     assert (head.epochs, rest.epochs) == (1, 4)
     assert head.lrs == (0, 0, 0, 0, 2e-3)
@@ -85,9 +91,20 @@ def test_quick_unfreezing_is_fastais_fine_tune() -> None:
 
 def test_learning_rate_scales_with_the_batch() -> None:
     (small, *_), (large, *_) = (
-        classifier_phases(ClassifierConfig(), GROUPS, size, 99) for size in (16, 128)
+        classifier_phases(ClassifierConfig(), GROUPS, size, 99, 99 * size) for size in (16, 128)
     )
     assert large.lrs[-1] == pytest.approx(8 * small.lrs[-1]) == pytest.approx(0.1)  # 0.1 · bs / 128
+
+
+@pytest.mark.parametrize("unfreezing", ["gradual", "quick"])
+def test_very_few_documents_train_the_head_only(unfreezing: Literal["gradual", "quick"]) -> None:
+    config = ClassifierConfig(unfreezing=unfreezing, head_only_below=50)
+    (head,) = classifier_phases(config, GROUPS, 32, 2, 49)
+    assert head.steps(2) >= config.min_steps
+    assert head.lrs[-1] > 0 and not any(head.lrs[:-1])
+    assert len(classifier_phases(config, GROUPS, 32, 2, 50)) > 1
+    assert "no more than the head" in few_documents_note(config, 64, 49)
+    assert few_documents_note(config, 64, 50) == ""
 
 
 def test_finetuning_starts_with_the_words_and_keeps_within_its_tokens() -> None:

@@ -77,12 +77,15 @@ def finetune_phases(
 
 
 def classifier_phases(
-    config: ClassifierConfig, groups: int, batch_size: int, steps_per_epoch: int
+    config: ClassifierConfig, groups: int, batch_size: int, steps_per_epoch: int, documents: int
 ) -> list[Phase]:
-    """The unfreezing that the config names; `lr` scales with the batch really used."""
+    """The unfreezing that the config names, for so many labelled documents; `lr` scales with the batch really used."""
     lr = config.lr * batch_size / ClassifierConfig.batch_size
     unfreezing = quick_unfreezing if config.unfreezing == "quick" else gradual_unfreezing
-    return long_enough(unfreezing(config, lr, groups), steps_per_epoch, config.min_steps)
+    phases = unfreezing(config, lr, groups)
+    if documents < config.head_only_below:
+        phases = phases[:1]
+    return long_enough(phases, steps_per_epoch, config.min_steps)
 
 
 def long_enough(phases: Sequence[Phase], steps_per_epoch: int, min_steps: int) -> list[Phase]:
@@ -142,15 +145,17 @@ def plan(
 
 
 def few_documents_note(
-    config: PretrainConfig | FinetuneConfig | ClassifierConfig, batch_size: int
+    config: PretrainConfig | FinetuneConfig | ClassifierConfig, batch_size: int, documents: int
 ) -> str:
-    """What the plan says where the rule for few documents made the batch smaller."""
-    if isinstance(config, PretrainConfig) or batch_size == config.batch_size:
-        return ""
-    return (
-        f" (few documents: batch {config.batch_size} → {batch_size},"
-        f" so that a phase has at least {config.min_steps} steps)"
-    )
+    """What the plan says where the rules for few documents changed it."""
+    changes = []
+    if not isinstance(config, PretrainConfig) and batch_size != config.batch_size:
+        changes.append(
+            f"batch {config.batch_size} → {batch_size}, so that a phase has at least {config.min_steps} steps"
+        )
+    if isinstance(config, ClassifierConfig) and documents < config.head_only_below:
+        changes.append("no more than the head is trained")
+    return f" (few documents: {'; '.join(changes)})" if changes else ""
 
 
 __all__ = [
