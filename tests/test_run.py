@@ -175,7 +175,8 @@ def test_tensorboard_has_every_update_once_also_after_an_interruption(
     accumulators = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     monkeypatch.setattr("ulmfit.training.resume.SAVE_EVERY_S", 0.0)
     monkeypatch.setattr("ulmfit.training.log.STEPS_PER_RECORD", 2)
-    config = replace(TINY_FIT.classifier, keep="last")
+    # 5 updates an epoch: the interruption comes in the second
+    config = replace(TINY_FIT.classifier, keep="last", batch_size=8, min_batch_size=8)
     for stop in (7, None):
         stage, _ = classifier_stage(lm, reviews[:40], reviews[40:], config, runtime)
         stage.phases = [Phase(1, layer_rates(0.01, 4, 1)), Phase(1, layer_rates(0.01, 4))]
