@@ -120,7 +120,7 @@ def test_skipgram_comes_before_the_language_model(
     stage, made = prepare.finetune_stage(lm, reviews, config, ENGLISH, runtime)
     assert stage.warm_up is not None and "2 passes of skip-gram" in stage.plan()
     before = made.net.encoder.embedding.weight.detach().clone()
-    stage.warm_up.run()
+    stage.warm_up.run(made.net)
     assert not torch.equal(before, made.net.encoder.embedding.weight)
     plain, _ = prepare.finetune_stage(lm, reviews, FinetuneConfig(bptt=10), ENGLISH, runtime)
     assert plain.warm_up is None

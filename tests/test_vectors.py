@@ -62,7 +62,7 @@ def test_skipgram_goes_on_from_an_embedding(lm: LanguageModel, corpus: Corpus) -
     before = weight.detach().clone()
     part = corpus.subset(range(len(corpus) // 2))
     words = set(part.ids.tolist())
-    continue_skipgram(lm, part, 20, 0)
+    continue_skipgram(lm.net, part, 20, 0)
     met = (weight != before).any(dim=1)
     assert met.any() and set(met.nonzero().flatten().tolist()) <= words
     lengths = weight[met].norm(dim=1).mean().item(), before[met].norm(dim=1).mean().item()
@@ -70,5 +70,5 @@ def test_skipgram_goes_on_from_an_embedding(lm: LanguageModel, corpus: Corpus) -
     first = weight.detach().clone()
     with torch.no_grad():
         weight.copy_(before)
-    continue_skipgram(lm, part, 20, 0)
+    continue_skipgram(lm.net, part, 20, 0)
     assert torch.equal(weight, first)

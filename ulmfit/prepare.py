@@ -116,7 +116,7 @@ def finetune_stage(
     if passes := config.skipgram_epochs:
         stage.warm_up = WarmUp(
             f"{passes} passes of skip-gram over {corpus.n_tokens:,} tokens",
-            partial(continue_skipgram, lm, corpus, passes, runtime.seed),
+            partial(continue_skipgram, corpus=corpus, epochs=passes, seed=runtime.seed),
         )
     return stage, lm
 

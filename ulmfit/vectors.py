@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from ulmfit.language_model import LanguageModel
+from ulmfit.nn.heads import LMNet
 from ulmfit.pretrained import find
 from ulmfit.progress import bar
 from ulmfit.text.corpus import Corpus
@@ -50,13 +51,13 @@ def init_embeddings(lm: LanguageModel, source: str, corpus: Corpus, seed: int) -
         lm.net.decoder_bias.copy_((counts / counts.sum()).log())
 
 
-def continue_skipgram(lm: LanguageModel, corpus: Corpus, epochs: int, seed: int) -> None:
-    """Train the embedding further by skip-gram on `corpus`, a fine-tuning that costs seconds a million tokens.
+def continue_skipgram(net: LMNet, corpus: Corpus, epochs: int, seed: int) -> None:
+    """Train the embedding of `net` further by skip-gram on `corpus`, a fine-tuning that costs seconds a million tokens.
 
     Words of the corpus move by the company they keep in it, new ones get vectors of their own; their mean length stays
     as it was, which the LSTMs know. The same seed gives the same vectors. Words not in the corpus stay.
     """
-    weight = lm.net.encoder.embedding.weight
+    weight = net.encoder.embedding.weight
     before = weight.detach().numpy(force=True)
     vectors = skipgram(corpus, *weight.shape, seed=seed, epochs=epochs, start=before)
     met = vectors.any(axis=1)

@@ -1,8 +1,10 @@
 """The LR range test: fastai's suggestions on a recorded curve; afterwards all is as it was."""
 
+import copy
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from ulmfit.language_model import LanguageModel
 from ulmfit.prepare import classifier_stage, finetune_stage
 from ulmfit.runtime import Runtime
 from ulmfit.text.corpus import Document
+from ulmfit.training import loop
 from ulmfit.training.log import Log
 from ulmfit.training.loop import DivergedError, Smooth
 from ulmfit.training.lr_finder import HIGHEST_LR, STEPS, LRCurve, find_lr
@@ -60,6 +63,9 @@ def stages(
     config = FinetuneConfig(batch_size=16, bptt=10, min_steps=1, softmax="sampled", negatives=16)
     classifier = TINY_FIT.classifier
     return {
+        "lm after skip-gram": lambda: finetune_stage(
+            lm, reviews, replace(config, skipgram_epochs=2), TokenizerConfig(), runtime
+        )[0],
         "lm": lambda: finetune_stage(lm, reviews, config, TokenizerConfig(), runtime)[0],
         "classifier": lambda: classifier_stage(lm, reviews, [], classifier, runtime)[0],
     }
@@ -75,7 +81,7 @@ def after_one_epoch(stage: Stage, runtime: Runtime) -> dict[str, Tensor]:
     return state(stage)
 
 
-@pytest.mark.parametrize("kind", ["lm", "classifier"])
+@pytest.mark.parametrize("kind", ["lm", "lm after skip-gram", "classifier"])
 def test_afterwards_all_is_as_it_was(
     kind: str,
     stages: dict[str, Callable[[], Stage]],
@@ -105,6 +111,26 @@ def test_rates_grow_alike_in_all_groups_that_are_not_frozen(
     find_lr(stage, runtime)  # as the first phase: the head
     find_lr(stage, runtime, trained=2)
     assert seen == [(0.0, 0.0, 0.0, HIGHEST_LR), (0.0, 0.0, HIGHEST_LR, HIGHEST_LR)]
+
+
+def test_rates_are_tried_on_a_net_that_is_warmed_up(
+    stages: dict[str, Callable[[], Stage]], runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = stages["lm after skip-gram"]()
+    assert stage.warm_up
+    stage.warm_up.run(wanted := copy.deepcopy(stage.net))
+    weights: list[Tensor] = []
+    real = loop.fit
+    monkeypatch.setattr(
+        "ulmfit.training.stage.fit",
+        lambda net, *given, **told: (
+            weights.append(net.encoder.embedding.weight.clone()),
+            real(net, *given, **told),
+        ),
+    )
+    find_lr(stage, runtime)
+    assert torch.equal(weights[0], wanted.encoder.embedding.weight)
+    assert not torch.equal(weights[0], stage.net.encoder.embedding.weight)
 
 
 @pytest.mark.parametrize("end", ["explodes", "is no number"])

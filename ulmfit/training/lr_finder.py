@@ -58,7 +58,8 @@ def find_lr(stage: Stage, runtime: Runtime, *, trained: int | None = None) -> LR
     """Train a copy of the stage's net for 100 steps at rates from 1e-7 to 10, all unfrozen layer groups alike.
 
     `trained`: how many layer groups from the top; None: those that the stage's first phase trains. Ends early where the
-    smoothed loss passes four times its best. Net, optimizer and random generators are left as they were.
+    smoothed loss passes four times its best. The copy is warmed up as the net will be. Net, optimizer and random
+    generators are left as they were.
     """
     lrs = layer_rates(HIGHEST_LR, stage.groups, trained)
     if trained is None:

@@ -18,10 +18,10 @@ ESTIMATE_STEPS = 3
 
 
 class WarmUp(NamedTuple):
-    """What comes before the first step, in a training that is not resumed."""
+    """What a net goes through before its first step, once; not in a training that is resumed."""
 
     name: str
-    run: Callable[[], None]
+    run: Callable[[Any], None]
 
 
 @dataclass
@@ -85,7 +85,8 @@ class Stage:
     ) -> None:
         """Run the phases; an interrupted training goes on where `resume` stands. Without a log nothing is said."""
         if self.warm_up and not (resume and resume.path.exists()):
-            self.warm_up.run()
+            self.warm_up.run(self.net)
+        self.warm_up = None  # the next call goes on from here
         self.net.to(runtime.device)
         fit(
             self.net,
