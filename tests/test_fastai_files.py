@@ -240,6 +240,34 @@ def test_words_and_rows_must_belong_together(
             importer(weights, words)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        [*SPECIAL_TOKENS, "▁xxbos", *(f"w{i}" for i in range(90))],
+        [*SPECIAL_TOKENS, *(f"▁w{i}" for i in range(20)), *(f"w{i}" for i in range(71))],
+    ],
+)
+def test_pieces_are_no_words(
+    importer: Importer, weights: dict[str, Tensor], words: list[str]
+) -> None:
+    with pytest.raises(
+        CheckpointError, match=r"SentencePiece's pieces .* only vocabularies of words"
+    ):
+        importer(weights, words)
+    with_spaces = [*SPECIAL_TOKENS, "▁", "▁▁", *(f"w{i}" for i in range(89))]  # runs of spaces
+    assert importer(weights, with_spaces).tokenizer.vocab == tuple(with_spaces)
+
+
+def test_swapped_files_are_told_apart(files: Path, tmp_path: Path) -> None:
+    pth, pkl = files / "tiny_lm.pth", files / "tiny_lm_vocab.pkl"
+    with pytest.raises(CheckpointError, match=r"got tiny_lm_vocab\.pkl, tiny_lm\.pth: swapped\?"):
+        import_fastai(pkl, pth, "forward", say=print)
+    for path, name in ((pth, "a"), (pkl, "b")):
+        (tmp_path / name).write_bytes(path.read_bytes())
+    with pytest.raises(CheckpointError, match="no pickle, or damaged"):
+        import_fastai(tmp_path / "b", tmp_path / "a", "forward", say=print)
+
+
 # Harm
 
 

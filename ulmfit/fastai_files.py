@@ -19,11 +19,13 @@ from ulmfit.config import NO_DROPOUT, Direction, ModelConfig, TokenizerConfig
 from ulmfit.language_model import LanguageModel
 from ulmfit.nn.heads import LMNet
 from ulmfit.text.rules import BOS, PAD, SPECIAL_TOKENS, UNKNOWN
+from ulmfit.text.sentencepiece import SPACE
 from ulmfit.text.tables import Say
 from ulmfit.text.tokenizer import Tokenizer, word_splitter
 
 FILLER = "xxfake"  # fastai fills a vocabulary up with it, to a multiple of 8
 MOST_FILLERS = 8
+MANY_PIECES = 0.1  # of the words begin as pieces do; in a vocabulary of words hardly any
 NEEDED = (UNKNOWN, PAD, BOS)  # a vocabulary without them was made with other rules
 
 EMBEDDING, BIAS, MATRIX = (
@@ -67,9 +69,12 @@ def import_fastai(
     left out, moved or made up. `CheckpointError`: not such files, or not of one model. ValueError: no such language.
     """
     word_splitter(lang)
+    if pth.suffix == ".pkl" or pkl.suffix == ".pth":
+        raise CheckpointError(f"expected .pth, then .pkl; got {pth.name}, {pkl.name}: swapped?")
+    vocab = read_vocab(pkl)
     tensors = read_weights(pth, say=say)
     config = _config(tensors, pth, direction)
-    words, rows = _match_rows(read_vocab(pkl), len(tensors[EMBEDDING]), pkl, say)
+    words, rows = _match_rows(vocab, len(tensors[EMBEDDING]), pkl, say)
     for name in (EMBEDDING, BIAS):
         mean = tensors[name].mean(0, keepdim=True)
         tensors[name] = torch.cat([tensors[name], mean])[rows]  # row −1 is the mean
@@ -113,6 +118,12 @@ def _match_rows(
     vocab: list[str], rows: int, pkl: Path, say: Say
 ) -> tuple[tuple[str, ...], list[int]]:
     """Our vocabulary, and for each of its words the row of the file's embedding, or −1 for a word without one."""
+    pieces = sum(word.startswith(SPACE) for word in vocab)
+    if SPACE + BOS in vocab or pieces > MANY_PIECES * len(vocab):
+        raise CheckpointError(
+            f"{pkl} holds SentencePiece's pieces ({pieces:,} of {len(vocab):,} begin with {SPACE}), not words; the model"
+            " that cuts texts into them is in neither file, so only vocabularies of words can be imported"
+        )
     if missing := [token for token in NEEDED if token not in vocab]:
         raise CheckpointError(
             f"{pkl} lacks {' '.join(missing)} and begins with {vocab[:9]}; expected a vocabulary of fastai 1 or 2"
@@ -149,8 +160,7 @@ def _match_rows(
 
 
 def read_weights(pth: Path, *, say: Say) -> dict[str, Tensor]:
-    """The tensors of a language model or encoder under our names, fp32, each once; a bias of zeros where there is
-    none."""
+    """The tensors of a language model or encoder under our names, fp32, each once; a missing bias is zeros."""
     found = _load(pth)
     if isinstance(found.get("model"), Mapping):
         say(f"{pth.name}: the optimizer's state is left out")

@@ -38,7 +38,7 @@ def test_a_model_of_fastais_is_imported(
     lm = ulmfit.load(out)
     assert isinstance(lm, ulmfit.LanguageModel) and lm.config.direction == "backward"
     with pytest.raises(SystemExit, match="is there already; give another --out"):
-        main(["import-fastai", str(pth), str(vocab), "--out", str(out)])
+        main(["import-fastai", str(pth), str(vocab), "--out", str(out), "--direction", "forward"])
 
 
 def test_what_can_not_be_imported_leaves_nothing(
@@ -46,5 +46,22 @@ def test_what_can_not_be_imported_leaves_nothing(
 ) -> None:
     with pytest.raises(ValueError, match="lang='xy'"):
         pth = str(goldens / "fastai_files" / "tiny_lm.pth")
-        ImportFastai(pth, str(vocab), str(tmp_path / "out"), lang="xy").run()
+        ImportFastai(pth, str(vocab), str(tmp_path / "out"), "forward", lang="xy").run()
     assert not (tmp_path / "out").exists()
+
+
+def test_the_direction_has_to_be_told(
+    goldens: Path, vocab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pth = goldens / "fastai_files" / "tiny_lm.pth"
+    with pytest.raises(SystemExit):
+        main(["import-fastai", str(pth), str(vocab), "--out", str(tmp_path / "out")])
+    assert "--direction" in capsys.readouterr().err
+
+
+def test_a_directory_that_can_not_be_made_is_said_before_the_work(
+    vocab: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file/out"):
+        ImportFastai("nosuch.pth", str(vocab), str(tmp_path / "file" / "out"), "forward").run()

@@ -38,7 +38,7 @@ class ImportFastai:
     # vocabulary: the list of its words, pickled
     pkl: Positional[Annotated[str, FILE]]
     out: Annotated[str, DIR]  # directory to write, for instance models/my-lm
-    direction: Direction = "forward"  # order in which it was trained to read
+    direction: Direction  # order in which it was trained to read; neither file tells
     lang: str = TokenizerConfig.lang  # spaCy language code of the texts it was trained on
 
     def run(self) -> None:
@@ -47,6 +47,8 @@ class ImportFastai:
         out = Path(self.out)
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise ValueError(f"{out} is there already; give another --out, or delete it")
+        out.mkdir(parents=True, exist_ok=True)  # can't it be made? Said before the work
+        out.rmdir()
         lm = import_fastai(Path(self.pth), Path(self.pkl), self.direction, lang=self.lang, say=note)
         lm.save(out, card={"made_by": f"fastai; {Path(self.pth).name}, {Path(self.pkl).name}"})
         note(f"saved in {out}")
