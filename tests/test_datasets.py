@@ -96,6 +96,20 @@ def test_offline_there_is_one_error_that_says_what_to_do(
         load(name, "test")
 
 
+def test_another_process_may_unpack_the_same_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive, real = tmp_path / "imdb.tgz", datasets.unpack
+    archive.write_bytes(published.tgz(published.IMDB))
+
+    def outrun(archive: Path, folder: Path, *, max_bytes: int) -> None:
+        real(archive, folder, max_bytes=max_bytes)
+        raise OSError(39, "Directory not empty")
+
+    monkeypatch.setattr(datasets, "unpack", outrun)
+    assert load("imdb", data_dir=archive) == TRAIN
+
+
 # ---- on disk ----
 
 

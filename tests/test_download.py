@@ -129,6 +129,34 @@ def test_one_process_at_a_time(
         fetch(remote, tmp_path, say=SAID.append)
 
 
+def test_what_is_there_needs_no_lock(
+    remote: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process may download beside it, and the folder may be read-only."""
+    path = fetch(remote, tmp_path, say=SAID.append)
+    monkeypatch.setattr(lock, "acquire", None)
+    assert fetch(remote, tmp_path, say=SAID.append) == path
+
+
+def test_a_cache_that_can_not_be_written(
+    remote: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    packed = archive(tmp_path / "x.tgz", ("a", FILE, b"a"))
+    reason = r"cache .* can't be written \(.+\); set ULMFIT_CACHE"
+    with pytest.raises(DownloadError, match=reason):
+        fetch(remote, tmp_path / "file" / "cache", say=SAID.append)
+    with pytest.raises(DownloadError, match=reason):
+        unpack(packed, tmp_path / "file" / "cache" / "out", max_bytes=100_000)
+
+    def no_right(directory: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(lock, "acquire", no_right)
+    with pytest.raises(DownloadError, match=reason):
+        fetch(remote, tmp_path, say=SAID.append)
+
+
 def test_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ULMFIT_CACHE", str(tmp_path / "here"))
     assert cache_dir() == tmp_path / "here"

@@ -15,7 +15,8 @@ from ulmfit.text.tables import DataError, Say, quiet
 Use = Literal["train", "valid", "test", "unlabelled", "texts"]
 
 MAX_UNPACKED = 2_000_000_000  # bytes; the largest set takes about a quarter of it
-ARCHIVES = (".tgz", ".tar.gz", "_v1.tar.gz")  # the last one as Stanford names IMDB
+ARCHIVES = (".tgz", ".tar.gz")
+ENDS = (*ARCHIVES, "_v1.tar.gz")  # behind a folder's name; the last one as Stanford names IMDB
 
 
 def load(
@@ -160,7 +161,7 @@ def _places(name: str, root: Path) -> Iterator[Path]:
         for p in folders
         if p.name in usual[name] or (len(folders) == 1 and p.name not in of_other_sets)
     )
-    archives = {folder + end for folder in DATASETS[name].folders for end in ARCHIVES}
+    archives = {folder + end for folder in DATASETS[name].folders for end in ENDS}
     for archive in sorted(root.iterdir()):
         if archive.name in archives:
             yield from _places(name, archive)
@@ -171,7 +172,11 @@ def _unpacked(name: str, archive: Path) -> Path:
         md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     folder = cache_dir() / "datasets" / name / md5
     if not folder.exists():
-        unpack(archive, folder, max_bytes=MAX_UNPACKED)
+        try:
+            unpack(archive, folder, max_bytes=MAX_UNPACKED)
+        except OSError:
+            if not folder.exists():  # no other process was faster
+                raise
     return folder
 
 

@@ -67,9 +67,13 @@ def fetch(remote: Remote, folder: Path, *, say: Callable[[str], None]) -> Path:
     """
     path = folder / remote.name
     by_hand = f"wanted is {remote.url}; you may put it by hand at {path.absolute()}"
+    again = f"delete it to download it again; {by_hand}"
+    if path.exists():  # needs no lock, and no right to write
+        _verify(path, remote, again)
+        return path
     with alone(folder):
-        if path.exists():
-            _verify(path, remote, f"delete it to download it again; {by_hand}")
+        if path.exists():  # another process may just have done it
+            _verify(path, remote, again)
             return path
         part = path.with_name(f"{path.name}.part")
         try:
@@ -138,30 +142,41 @@ def _verify(path: Path, remote: Remote, remedy: str) -> None:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Two processes would write into one `.part`."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Two processes would write into one `.part`. `DownloadError`: another is at work, or `folder` can't be written."""
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(folder)
     except lock.LockedError:
         raise DownloadError(
             f"another process downloads into {folder}; wait for it, then repeat"
         ) from None
+    except OSError as error:
+        raise _read_only(folder, error) from None
     try:
         yield
     finally:
         lock.release(folder)
 
 
+def _read_only(folder: Path, error: OSError) -> DownloadError:
+    return DownloadError(
+        f"the cache {folder} can't be written ({error.strerror}); set ULMFIT_CACHE to another folder"
+    )
+
+
 def unpack(archive: Path, folder: Path, *, max_bytes: int) -> None:
     """A tar file, compressed by gzip or not, becomes `folder`, whole or not at all.
 
     `DownloadError`: it holds anything but files and folders, or a path that leads outside; it is more than `max_bytes`
-    unpacked (headers count); it is damaged; or `folder` is there already.
+    unpacked (headers count); it is damaged; `folder` is there already, or can't be written.
     """
     if folder.exists():
         raise DownloadError(f"{folder} is there already; delete it to unpack {archive} again")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    except OSError as error:
+        raise _read_only(folder.parent, error) from None
     inside = temporary / folder.name  # mkdtemp's own folder is for its owner only
     inside.mkdir()
     try:
