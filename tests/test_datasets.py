@@ -151,6 +151,18 @@ def test_all_forms_of_imdb_give_the_same_documents(tmp_path: Path) -> None:
     assert said[0] == "imdb/train: 4 documents; published are 25,000"  # said, not refused
 
 
+def test_more_than_was_published_is_another_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    share = Share(DATASETS["imdb"].parts["train"].file, 3)
+    parts = {**DATASETS["imdb"].parts, "train": share}
+    monkeypatch.setitem(DATASETS, "imdb", replace(DATASETS["imdb"], parts=parts))
+    place = imdb_forms(tmp_path)["fastai"]
+    with pytest.raises(DataError, match="fastai holds another set: 4 documents .* published are 3"):
+        load("imdb", data_dir=place)
+    assert load("imdb", "test", data_dir=place) == TEST
+
+
 def test_what_is_there_instead_is_said(tmp_path: Path) -> None:
     (tmp_path / "ag_news_csv").mkdir()
     (tmp_path / "ag_news_csv" / "train.csv").write_text(published.AG_NEWS["train.csv"])

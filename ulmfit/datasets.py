@@ -36,7 +36,7 @@ def load(
         found |= {p.name for p in place.iterdir() if not p.name.startswith(".")}
         for read in dataset.readers:
             if (documents := read(place, part, say)) is not None:
-                _count(f"{name}/{part}", len(documents), dataset.parts[part].documents, say)
+                _count(f"{name}/{part}", len(documents), dataset.parts[part].documents, place, say)
                 return documents
     raise DataError(
         f"{root} does not hold {name}/{part}: expected {dataset.layout}, or tables (train.parquet, train.csv, …) with"
@@ -180,8 +180,12 @@ def _unpacked(name: str, archive: Path) -> Path:
     return folder
 
 
-def _count(what: str, found: int, published: int | None, say: Say) -> None:
+def _count(what: str, found: int, published: int | None, place: Path, say: Say) -> None:
     differs = published is not None and found != published
+    if published is not None and found > published:
+        raise DataError(
+            f"{place} holds another set: {found:,} documents for {what}; published are {published:,}."
+        )
     say(f"{what}: {found:,} documents" + (f"; published are {published:,}" if differs else ""))
 
 

@@ -46,6 +46,8 @@ def test_articles_keep_their_lines(tmp_path: Path) -> None:
     write(tmp_path, published.WIKITEXT)
     found = layouts.articles_csv(tmp_path, "train", quiet)
     assert found == [Document(' \n = One = \n \n A "b" , c . '), Document(" \n = Two = \n \n D . ")]
+    write(tmp_path, {"test.csv": '""\n" = Two = \n"\n'})
+    assert layouts.articles_csv(tmp_path, "test", quiet) == [Document(" = Two = \n")]
     write(tmp_path, {"test.csv": "a,b\n"})
     with pytest.raises(DataError, match="one column"):
         layouts.articles_csv(tmp_path, "test", quiet)
@@ -121,6 +123,10 @@ def test_labels_that_could_mean_anything_are_refused(
 def test_stars_counted_from_0(tmp_path: Path) -> None:
     found = layouts.table(STARS)(as_table(tmp_path, [0, 4]), "train", quiet)
     assert [d.label for d in found or ()] == ["1", "5"]
+    found = layouts.table(STARS)(as_table(tmp_path, [1, 5]), "train", quiet)
+    assert [d.label for d in found or ()] == ["1", "5"]
+    with pytest.raises(DataError, match="numbers 0 to 4 or 1 to 5"):  # counted from where?
+        layouts.table(STARS)(as_table(tmp_path, [1, 2, 3, 4]), "train", quiet)
 
 
 def test_numbers_without_an_order_stay_numbers_and_unlabelled_texts_need_none(
@@ -130,6 +136,11 @@ def test_numbers_without_an_order_stay_numbers_and_unlabelled_texts_need_none(
     read = layouts.table(("ABBR", "DESC"), numbered=False)
     found = read(as_table(tmp_path, [1, 0]), "train", said.append)
     assert [d.label for d in found or ()] == ["1", "0"] and "stay so" in said[0]
+    for labels in ([0, 0], [0, 3], [-1, 0]):
+        with pytest.raises(DataError, match="expected ABBR, DESC, or their numbers 0 to 1"):
+            read(as_table(tmp_path, labels), "train", quiet)
+    found = read(as_table(tmp_path, [0, 0], "test.parquet"), "test", quiet)
+    assert [d.label for d in found or ()] == ["0", "0"]  # a small part may lack a class
     found = read(as_table(tmp_path, [-1, -1], "unsup.parquet"), "unlabelled", quiet)
     assert found == [Document("text 0"), Document("text 1")]
 

@@ -57,7 +57,7 @@ def articles_csv(folder: Path, part: Part, say: Say) -> list[Document] | None:
     if frame.width != 1:
         raise DataError(f"{path}: expected one column, the text; found {frame.width}.")
     texts = frame.to_series().to_list()
-    if texts[0].strip().lower() == "text":  # a header after all
+    if (texts[0] or "").strip().lower() == "text":  # a header after all
         return None
     return _with_text([Document(text or "") for text in texts], str(path), say)
 
@@ -118,7 +118,8 @@ def question_lines(folder: Path, part: Part, say: Say) -> list[Document] | None:
 def table(classes: Sequence[str], *, numbered: bool = True) -> Reader:
     """A reader of `<part>.parquet` or `<part>.csv` with the columns text and label (names, or numbers).
 
-    `numbered=False`: the classes have no agreed order, so numbers stay numbers, and that is said.
+    `numbered=False`: the classes have no agreed order, so numbers stay numbers, and that is said; in the train part
+    there must be as many of them as classes.
     """
 
     def read(folder: Path, part: Part, say: Say) -> list[Document] | None:
@@ -130,29 +131,44 @@ def table(classes: Sequence[str], *, numbered: bool = True) -> Reader:
         frame = read_table(path, say)
         _expect_columns(frame, ("text", "label") if labelled else ("text",), path)
         documents = _documents(frame, labelled, path, say)
-        return _named(documents, classes, numbered, path, say) if labelled else documents
+        if labelled and numbered:
+            return _named(documents, classes, path)
+        return _unordered(documents, classes, part, path, say) if labelled else documents
 
     return read
 
 
-def _named(
-    documents: list[Document], classes: Sequence[str], numbered: bool, path: Path, say: Say
-) -> list[Document]:
+def _named(documents: list[Document], classes: Sequence[str], path: Path) -> list[Document]:
     """Labels as names of classes; numbers count from 0 where a 0 occurs, from 1 where the last one does."""
     found = {d.label or "" for d in documents}
-    if found <= set(classes):
-        return documents
-    if not numbered and all(label.isdigit() for label in found):
-        say(f"{path.name}: labels are numbers and stay so; their order is not agreed upon")
+    if found <= set(classes) and not any(name.isdigit() for name in classes):  # stars are both
         return documents
     first = 0 if "0" in found else 1
     names = {str(number): name for number, name in enumerate(classes, first)}
     if not found <= names.keys() or (first == 1 and str(len(classes)) not in found):
-        raise DataError(
-            f"{path} has the labels {', '.join(sorted(found)[:8])}; expected {', '.join(classes)}, or their"
-            f" numbers 0 to {len(classes) - 1} or 1 to {len(classes)}."
-        )
+        raise _other_labels(found, classes, path)
     return [Document(d.text, names[d.label or ""]) for d in documents]
+
+
+def _unordered(
+    documents: list[Document], classes: Sequence[str], part: Part, path: Path, say: Say
+) -> list[Document]:
+    """Labels as they are: names of classes, or numbers that can be theirs."""
+    found = {d.label or "" for d in documents}
+    if found <= set(classes):
+        return documents
+    enough = len(found) == len(classes) or (part != "train" and len(found) < len(classes))
+    if not enough or not found <= {str(number) for number in range(len(classes) + 1)}:
+        raise _other_labels(found, classes, path)
+    say(f"{path.name}: labels are numbers and stay so; their order is not agreed upon")
+    return documents
+
+
+def _other_labels(found: set[str], classes: Sequence[str], path: Path) -> DataError:
+    return DataError(
+        f"{path} has the labels {', '.join(sorted(found)[:8])}; expected {', '.join(classes)}, or their"
+        f" numbers 0 to {len(classes) - 1} or 1 to {len(classes)}."
+    )
 
 
 def _documents(frame: "polars.DataFrame", labelled: bool, path: Path, say: Say) -> list[Document]:
