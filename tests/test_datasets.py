@@ -158,7 +158,9 @@ def test_more_than_was_published_is_another_set(
     parts = {**DATASETS["imdb"].parts, "train": share}
     monkeypatch.setitem(DATASETS, "imdb", replace(DATASETS["imdb"], parts=parts))
     place = imdb_forms(tmp_path)["fastai"]
-    with pytest.raises(DataError, match="fastai holds another set: 4 documents .* published are 3"):
+    with pytest.raises(
+        DataError, match=r"fastai holds another set: 4 documents .* published are 3"
+    ):
         load("imdb", data_dir=place)
     assert load("imdb", "test", data_dir=place) == TEST
 
@@ -186,6 +188,8 @@ def test_what_is_there_instead_is_said(tmp_path: Path) -> None:
 def test_unknown_names_and_parts() -> None:
     with pytest.raises(DataError, match="no data set 'imbd'; there are imdb"):
         load("imbd")
+    with pytest.raises(DataError, match=r"second argument: load\('imdb', 'test'\)"):
+        load("imdb/test")
     with pytest.raises(DataError, match="imdb-sample has no part 'test'; it has train, valid"):
         load("imdb-sample", "test")
     with pytest.raises(DataError, match="no part 'dev'"):

@@ -114,6 +114,9 @@ def _obvious(name: str, use: Use) -> list[Part]:
 
 def _known(name: str, part: str) -> DataSet:
     if name not in DATASETS:
+        bare, _, behind = name.partition("/")
+        if bare in DATASETS:
+            raise DataError(f"Give the part as the second argument: load({bare!r}, {behind!r}).")
         raise DataError(f"There is no data set {name!r}; there are {', '.join(DATASETS)}.")
     if part not in DATASETS[name].parts:
         raise DataError(f"{name} has no part {part!r}; it has {', '.join(DATASETS[name].parts)}.")

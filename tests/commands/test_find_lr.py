@@ -66,6 +66,16 @@ def test_find_lr_leaves_texts_without_label_out_and_says_so(
     assert "20 documents" in shown.out
 
 
+@pytest.mark.parametrize("out", ["", "lr.png", "lr"])
+def test_find_lr_says_before_the_work_that_it_cannot_write(
+    out: str, table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr("ulmfit.commands.flags.Sources.read", None)
+    with pytest.raises(SystemExit, match=r"--out .*: expected a file's name that ends in \.svg"):
+        main(["find-lr", table, "--out", str(tmp_path / out)])
+
+
 def test_find_lr_says_before_the_work_that_it_cannot_draw(
     table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from ulmfit.checkpoint import load_json
+from ulmfit.cli import main
 from ulmfit.commands.flags import Machine, Sources, open_run
 from ulmfit.config import FinetuneConfig, RuntimeConfig, TokenizerConfig
 
@@ -59,8 +60,27 @@ def test_a_file_wins_over_a_data_set_of_that_name(
     assert "not the public data set" in capsys.readouterr().err
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "train.csv").write_text("text,label\nWhy ?,DESC\n")
-    columns = Sources(data_dir="data")
+    (tmp_path / "trec-6").write_text("another\n")
+    columns = Sources(data_dir="data")  # then the name wins
     assert [d.label for d in columns.read("trec-6")] == ["DESC"]
     assert [d.text for d in columns.read_all(["trec-6"])] == ["Why ?"]
     with pytest.raises(ValueError, match="no data set of that name"):
         columns.read("trec")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "fit r.csv --test t.csv --out o",
+        "train-classifier r.csv --lm wikipedia-small --out o",
+        "pretrain-lm r.csv more.txt --out o",
+        "finetune-lm r.csv --out o",
+        "find-lr r.csv",
+        "evaluate wikipedia-small r.csv",
+    ],
+)
+def test_a_data_dir_wants_a_name(command: str) -> None:
+    with pytest.raises(SystemExit, match=r"--data-dir /nope .* none was named \(given: r\.csv"):
+        main([*command.split(), "--data-dir", "/nope"])
+    Sources(data_dir="/nope").check("r.csv", None, "imdb/test")
+    Sources().check("r.csv")

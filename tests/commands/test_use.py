@@ -22,14 +22,13 @@ def test_scoring_asks_for_neither_seed_nor_what_it_does_not_use() -> None:
 
 
 def test_the_reason_for_an_error_comes_before_any_work() -> None:
-    for verb in (
-        Predict("nosuch"),
-        Predict("nosuch", "a.csv", text="a"),
-        Evaluate("nosuch"),
-        Evaluate("nosuch", "a.csv", text="a"),
-    ):
+    for verb in (Predict, Evaluate):
+        with pytest.raises(ValueError, match=r"^give a file.*, or --text$"):
+            verb("nosuch").run()
         with pytest.raises(ValueError, match="not both"):
-            verb.run()
+            verb("nosuch", "a.csv", text="a").run()
+    with pytest.raises(ValueError, match=r"no file imdb/test.*`ulmfit evaluate`"):
+        Predict("nosuch", "imdb/test").run()
     for text in ("", " \n"):
         with pytest.raises(ValueError, match="blank"):
             Predict("nosuch", text=text).run()

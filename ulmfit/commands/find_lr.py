@@ -37,8 +37,11 @@ class FindLR:
         from ulmfit.training.lr_finder import find_lr
         from ulmfit.training.stage import as_table
 
+        self.columns.check(self.data)
         if self.out:
             pictures.matplotlib()  # missing? said before the work
+            if Path(self.out).is_dir() or Path(self.out).suffix.lower() != ".svg":
+                raise ValueError(f"--out {self.out}: expected a file's name that ends in .svg")
             Path(self.out).parent.mkdir(parents=True, exist_ok=True)
         labelled = self.task == "classifier"
         use = "train" if labelled else "texts"

@@ -28,22 +28,23 @@ class Sources:
     label_column: Annotated[str | None, NAME] = None  # column of the label
     # what ends a document in plain text; tables need none
     split_on: SplitOn | None = None
-    # where data sets given by name lie: folder or archive; left out, they are downloaded once
+    # where the data sets given by name lie: folder or archive; left out, they are downloaded once
     data_dir: Annotated[str | None, DIR] = None
 
     def read(self, path: str | None, *, labelled: bool = True, use: "Use" = "train") -> list[Any]:
         """The documents of a file, folder or named data set; none where no path is given.
 
-        `use` decides which part a bare name means. A file or folder of that name wins, and that is said.
+        `use` decides which part a bare name means. A file or folder of that name wins, and that is said, unless
+        `data_dir` tells that the data set is meant.
         """
         from ulmfit.datasets import documents_for, is_name
         from ulmfit.text.readers import read_documents
 
         if path is None:
             return []
+        if is_name(path) and (self.data_dir is not None or not Path(path).exists()):
+            return documents_for(path, use, labelled=labelled, data_dir=self.data_dir, say=note)
         if not Path(path).exists():
-            if is_name(path):
-                return documents_for(path, use, labelled=labelled, data_dir=self.data_dir, say=note)
             raise ValueError(
                 f"there is no file or folder {path} (looked in {Path.cwd()}) and no data set of that name;"
                 " `ulmfit datasets` lists them"
@@ -61,6 +62,17 @@ class Sources:
                 say=note,
             )
         )
+
+    def check(self, *paths: str | None) -> None:
+        """ValueError where `data_dir` is given and none of the `paths` is the name of a data set that may lie there."""
+        from ulmfit.datasets import is_name
+
+        given = [path for path in paths if path is not None]
+        if self.data_dir is not None and not any(map(is_name, given)):
+            raise ValueError(
+                f"--data-dir {self.data_dir} tells where a data set lies, but none was named (given: "
+                f"{', '.join(given) or 'nothing'}); `ulmfit datasets` lists the names"
+            )
 
     def read_all(self, paths: Sequence[str]) -> list[Any]:
         """The texts of several files, folders or data sets, for a language model."""

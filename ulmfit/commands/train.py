@@ -44,6 +44,7 @@ class Fit:
     def run(self) -> None:
         from ulmfit import stages
 
+        self.columns.check(self.labelled, self.unlabelled, self.valid, self.test)
         read = self.columns.read
         told: dict[str, Any] = {
             "unlabelled": read(self.unlabelled, labelled=False, use="unlabelled"),
@@ -104,6 +105,7 @@ class PretrainLM:
         from ulmfit.language_model import LanguageModel
         from ulmfit.pretrained import find
 
+        self.columns.check(*self.texts, self.valid)
         documents = self.columns.read_all(self.texts)
         valid = self.columns.read(self.valid, labelled=False, use="valid")
         tokenizer = self.tokenizer
@@ -150,6 +152,7 @@ class FinetuneLM:
         from ulmfit.stages import finetune_lm
         from ulmfit.text.splits import distinct
 
+        self.columns.check(*self.texts)
         documents = distinct(self.columns.read_all(self.texts))
         name, direction, tokenizer = self.pretrained, self.direction, self.tokenizer
         check_lm(self.config)

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import Positional
@@ -27,6 +28,7 @@ class Evaluate:
         import ulmfit
 
         one_of(self.data, self.text, "a file")
+        self.columns.check(self.data)
         model, runtime = ulmfit.load(self.model), self.machine.start()
         if isinstance(model, ulmfit.LanguageModel):
             read = self.columns.read(self.data, labelled=False, use="test")
@@ -62,10 +64,16 @@ class Predict:
     machine: Annotated[Machine, Flat] = Machine()
 
     def run(self) -> None:
+        from ulmfit.datasets import is_name
         from ulmfit.saved import load_classifier
         from ulmfit.scoring import score_file
 
         one_of(self.data, self.text, "a file (or - for standard input)")
+        if self.data is not None and is_name(self.data) and not Path(self.data).exists():
+            raise ValueError(
+                f"predict labels a table, and there is no file {self.data}; the data set of that name is for "
+                "`ulmfit evaluate`"
+            )
         model, runtime = load_classifier(self.model), self.machine.start()
         if self.data is not None:
             column, as_json = self.text_column, self.json
@@ -101,7 +109,9 @@ class Generate:
 
 def one_of(data: str | None, text: str | None, file: str) -> None:
     """ValueError unless either a file or a text that is not blank was given."""
-    if (data is None) == (text is None):
+    if data is None and text is None:
+        raise ValueError(f"give {file}, or --text")
+    if data is not None and text is not None:
         raise ValueError(f"give either {file} or --text, not both")
     if text is not None and not text.strip():
         raise ValueError("--text is blank: give the text")
