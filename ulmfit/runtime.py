@@ -88,6 +88,8 @@ class Runtime:
         scaler = None if precision == "fp32" else torch.amp.GradScaler("cuda")
         reasons = {"device": why_device, "precision": why_precision}
         minutes = config.max_minutes
+        if minutes is not None and minutes < 0:
+            raise ValueError(f"--max-minutes must not be negative, but is {minutes:g}")
         ends_at = None if minutes is None else time.monotonic() + 60 * minutes
         return cls(torch.device(device), precision, reasons, config.seed, ends_at, scaler)
 

@@ -4,12 +4,14 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import polars
 import pytest
 
 from ulmfit.cli import main
 from ulmfit.config import ClassifierConfig
 from ulmfit.text.corpus import Document
+from ulmfit.training.lr_finder import LRCurve
 
 
 @pytest.fixture
@@ -47,6 +49,27 @@ def test_find_lr_in_json_with_the_rate_as_the_flag_takes_it(
     scale = ClassifierConfig.batch_size / 8  # the flag is meant for a full batch
     assert found["lr"]["valley"] == pytest.approx(scale * found["suggestions"]["valley"])
     assert len(found["lrs"]) == len(found["losses"]) > 17
+
+
+def test_find_lr_advises_nothing_where_the_loss_did_not_fall(
+    table: str,
+    lm_directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    curve = LRCurve(tuple(np.geomspace(1e-7, 10, 79)), tuple(np.linspace(0.7236, 0.865, 79)))
+    monkeypatch.setattr("ulmfit.training.lr_finder.find_lr", lambda *given, **told: curve)
+    main(["find-lr", table, "--lm", str(lm_directory)])
+    shown = capsys.readouterr()
+    assert "loss did not fall at any rate; no suggestion can be trusted" in shown.err
+    assert "•" in shown.out and "--classifier.lr" not in shown.out and "valley" not in shown.out
+
+
+def test_find_lr_has_a_seed_but_no_limit_of_time(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["find-lr", "--help"])
+    shown = capsys.readouterr().out
+    assert "--seed" in shown and "--max-minutes" not in shown
 
 
 def test_find_lr_leaves_texts_without_label_out_and_says_so(

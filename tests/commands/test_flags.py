@@ -1,6 +1,6 @@
 """What verbs share: columns, the machine, a run directory that is given back."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,8 @@ def test_the_machine_has_the_defaults_of_training() -> None:
     default, machine = RuntimeConfig(), Machine()
     for name in ("device", "precision", "threads"):
         assert getattr(machine, name) == getattr(default, name)
-    assert Machine(device="cpu").start().device == torch.device("cpu")
+    assert Machine(device="cpu").start(7).device == torch.device("cpu")
+    assert torch.initial_seed() == 7
 
 
 def test_columns_read_several_files_or_none(tmp_path: Path) -> None:
@@ -42,6 +43,10 @@ class Verb:
 
 def test_a_run_is_finished_or_goes_on(tmp_path: Path) -> None:
     verb = Verb(str(tmp_path / "run"))
+    with pytest.raises(ValueError, match="max-minutes"):
+        with open_run(replace(verb, runtime=RuntimeConfig(max_minutes=-1)), []):
+            pass
+    assert not (tmp_path / "run").exists()
     with pytest.raises(ZeroDivisionError), open_run(verb, []):
         raise ZeroDivisionError
     assert [p.name for p in (tmp_path / "run").iterdir()] == ["config.json"]  # no lock is left

@@ -62,6 +62,26 @@ def test_the_chart_fits_a_terminal_and_marks_the_valley(curve: LRCurve) -> None:
     assert decades.index("1e-4") < mark.index("▲") < decades.index("1e-2")
 
 
+def test_a_loss_that_did_not_fall_is_shown_and_nothing_is_marked(curve: LRCurve) -> None:
+    rising = LRCurve(curve.lrs[:79], tuple(0.7236 + 0.0018 * i for i in range(79)))
+    chart = pictures.lr_chart(rising)
+    assert sum("•" in line for line in chart.splitlines()) >= 8  # not one corner of it
+    assert "▲" not in chart
+    pytest.importorskip("matplotlib")
+    svg = pictures.lr_picture(rising, "x")
+    assert pictures.MARK not in svg.split("</style>", 1)[1]
+
+
+def test_a_suggestion_beside_the_curve_is_not_drawn(curve: LRCurve) -> None:
+    """A tenth of the best rate may lie below all rates shown."""
+    pytest.importorskip("matplotlib")
+    losses = [1 + abs(i - 18) / 100 for i in range(len(curve.lrs))]
+    early = LRCurve(curve.lrs, tuple(losses))
+    assert early.fell() and early.suggestions()["minimum"] < early.shown()[0][0]
+    svg = pictures.lr_picture(early, "x")
+    assert "valley" in svg and "minimum" not in svg
+
+
 def test_without_matplotlib_the_extra_is_named(
     curve: LRCurve, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,6 +31,7 @@ def test_suggestions_are_fastais(goldens: Path) -> None:
     assert recorded["used_slice"] == "[num_it//10:-5]"
     curve = LRCurve(tuple(recorded["lrs"]), tuple(recorded["losses"]))
     found = curve.suggestions()
+    assert curve.fell()
     assert list(found) == ["valley", "steep", "minimum"]
     for name, lr in found.items():  # fastai's are float32
         assert lr == pytest.approx(recorded["suggestions"][name], rel=1e-6), name
@@ -47,8 +48,9 @@ def test_the_loss_is_smoothed_as_in_fastai(goldens: Path) -> None:
 
 def test_a_loss_that_only_grows_suggests_the_lowest_rate() -> None:
     lrs = np.geomspace(1e-7, 10, STEPS)
-    found = LRCurve(tuple(lrs), tuple(np.linspace(1, 3, STEPS))).suggestions()
-    assert found["valley"] == lrs[10]
+    curve = LRCurve(tuple(lrs), tuple(np.linspace(1, 3, STEPS)))
+    assert curve.suggestions()["valley"] == lrs[10] and not curve.fell()
+    assert LRCurve(tuple(lrs), tuple(np.linspace(3, 1, STEPS))).fell()
 
 
 def test_too_short_a_curve_suggests_nothing() -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional
 
-from ulmfit.commands.flags import FILE, MODEL, Flat, Sources, note
+from ulmfit.commands.flags import FILE, MODEL, Flat, Machine, Sources, note
 from ulmfit.config import Direction, FitConfig, RuntimeConfig, TokenizerConfig
 
 
@@ -28,12 +28,12 @@ class FindLR:
     out: Annotated[str | None, FILE] = None  # picture to write (SVG); needs ulmfit[pictures]
     json: bool = False  # print JSON: suggestions, rates tried, losses
     columns: Annotated[Sources, Flat] = Sources()
-    runtime: Annotated[RuntimeConfig, Flat] = RuntimeConfig()
+    seed: int = RuntimeConfig.seed  # of initialisation, dropout and order
+    machine: Annotated[Machine, Flat] = Machine()
 
     def run(self) -> None:
         from ulmfit.insight import pictures
         from ulmfit.prepare import classifier_stage, finetune_stage, start_lm
-        from ulmfit.runtime import Runtime
         from ulmfit.training.lr_finder import find_lr
         from ulmfit.training.stage import as_table
 
@@ -49,7 +49,7 @@ class FindLR:
         if labelled and (left_out := sum(d.label is None for d in documents)):
             note(f"{left_out} documents without a label are left out")
             documents = [d for d in documents if d.label is not None]
-        runtime = Runtime.start(self.runtime)
+        runtime = self.machine.start(self.seed)
         note(runtime.describe())
         lm = start_lm(self.lm, self.direction, documents, TokenizerConfig(), runtime.seed, note)
         asked = {"batch_size": self.batch_size, "dropout_scale": self.dropout_scale}
@@ -70,11 +70,15 @@ class FindLR:
                 pictures.lr_picture(curve, f"Learning rates: {stage.name}"), encoding="utf-8"
             )
             note(f"saved in {self.out}")
+        if not curve.fell():
+            note("the loss did not fall at any rate; no suggestion can be trusted")
         if self.json:
             flags = {name: lr * per_lr for name, lr in found.items()}
             print(json.dumps({"suggestions": found, "lr": flags, **asdict(curve)}))
             return
         print(f"{stage.name}: {stage.size()}\n\n{pictures.lr_chart(curve)}\n")
+        if not curve.fell():
+            return
         rows = [
             {
                 "suggestion": name,

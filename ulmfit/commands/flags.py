@@ -83,18 +83,18 @@ class Sources:
 
 @dataclass(frozen=True)
 class Machine:
-    """Where and how precisely to compute, for verbs that draw no random numbers."""
+    """Where and how precisely to compute, for verbs that train nothing."""
 
     device: str = RuntimeConfig.device  # auto, cpu, cuda, cuda:1, mps
     # of activations; weights stay fp32
     precision: Literal["auto", "fp32", "fp16", "bf16"] = RuntimeConfig.precision
     threads: int | None = RuntimeConfig.threads  # CPU threads; PyTorch's choice where left out
 
-    def start(self) -> Any:
+    def start(self, seed: int = RuntimeConfig.seed) -> Any:
         """The `Runtime` with these settings."""
         from ulmfit.runtime import Runtime
 
-        return Runtime.start(RuntimeConfig(self.device, self.precision, self.threads))
+        return Runtime.start(RuntimeConfig(self.device, self.precision, self.threads, seed))
 
 
 @contextmanager
@@ -111,8 +111,8 @@ def open_run(command: Any, *documents: Sequence[Any]) -> Iterator[tuple[Any, Any
     }
     data = fingerprint(*documents)
     told = {"overwrite": command.overwrite, "tensorboard": command.tensorboard}
+    runtime = Runtime.start(command.runtime)  # may refuse, before anything is overwritten
     with Run.open(command.out, settings, data, **told, say=note) as run:
-        runtime = Runtime.start(command.runtime)
         note(runtime.describe())
         yield run, runtime
         run.finish({})

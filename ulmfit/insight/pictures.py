@@ -15,18 +15,19 @@ DARK = {INK: "#e6e8ee", FAINT: "#454b57", LINE: "#6ea8fe", MARK: "#fb923c"}  # o
 
 
 def lr_picture(curve: LRCurve, title: str) -> str:
-    """The LR range test as SVG: smoothed loss over the learning rate (log), suggestions marked."""
+    """The LR range test as SVG: smoothed loss over the learning rate (log), suggestions on it marked, if the loss fell."""
     lrs, losses = curve.shown()
     with drawing(title) as (axes, svg):
         axes.plot(lrs, losses, color=LINE, linewidth=2)
         axes.set_xscale("log")
-        low, high = _interesting(losses)
+        low, high = _interesting(curve)
         axes.set_ylim(low - 0.05 * (high - low), high)
         axes.set_xlabel("learning rate (log scale)")
         axes.set_ylabel("training loss, smoothed (nats)")
         # A falling curve leaves room above on the right and below on the left.
         sides = [((8, 6), "left"), ((-8, -14), "right")]
         marked = sorted(curve.suggestions().items(), key=lambda item: item[1])
+        marked = [(name, lr) for name, lr in marked if curve.fell() and lr >= lrs[0]]
         for number, (name, lr) in enumerate(marked):
             loss = float(np.interp(np.log(lr), np.log(lrs), losses))
             axes.plot([lr], [loss], "o", color=MARK, markersize=7)
@@ -77,7 +78,7 @@ def lr_chart(curve: LRCurve, width: int = 60, height: int = 10) -> str:
     x = np.log10(lrs)
     columns = np.linspace(x[0], x[-1], width)
     values = np.interp(columns, x, losses)
-    low, high = _interesting(losses)
+    low, high = _interesting(curve)
     rows = np.round((high - values) / (high - low) * (height - 1)).astype(int)
     lines = ["".join("•" if r == row else " " for r in rows) for row in range(height)]
     labels = [f"{high:.3g}", *[""] * (height - 2), f"{low:.3g}"]
@@ -86,14 +87,17 @@ def lr_chart(curve: LRCurve, width: int = 60, height: int = 10) -> str:
     axis = _at(width, columns, dict.fromkeys(decades, "┴"), "─")
     names = _at(width, columns, {d: f"1e{d}" for d in decades if d % 2 == 0}, " ")
     (name, lr), *_ = curve.suggestions().items()
-    mark = _at(width, columns, {float(np.log10(lr)): f"▲ {name}"}, " ")
+    marked = {float(np.log10(lr)): f"▲ {name}"} if curve.fell() else {}
+    mark = _at(width, columns, marked, " ")
     chart += [f"{'loss':>8} └{axis}", " " * 10 + names, " " * 10 + mark]
     return "\n".join(line.rstrip() for line in chart)
 
 
-def _interesting(losses: np.ndarray) -> tuple[float, float]:
+def _interesting(curve: LRCurve) -> tuple[float, float]:
     """Lowest and highest loss worth showing: the explosion behind the minimum would flatten all before it."""
-    low, high = float(losses.min()), float(losses[: losses.argmin() + 1].max())
+    _, losses = curve.shown()
+    before = losses[: losses.argmin() + 1].max() if curve.fell() else np.quantile(losses, 0.9)
+    low, high = float(losses.min()), float(before)
     return low, high + max(0.15 * (high - low), 1e-3)
 
 

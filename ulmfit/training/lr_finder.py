@@ -39,6 +39,11 @@ class LRCurve:
         kept = slice(SKIP_FIRST, -SKIP_LAST)
         return np.array(self.lrs[kept]), np.array(self.losses[kept])
 
+    def fell(self) -> bool:
+        """Whether the loss went on falling behind the first tenth of what is shown; if not, suggestions mean nothing."""
+        _, losses = self.shown()
+        return int(losses.argmin()) >= len(losses) // 10
+
     def suggestions(self) -> dict[str, float]:
         """Peak rates to try, by fastai's names; the first is its default.
 
