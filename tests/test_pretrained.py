@@ -3,6 +3,7 @@
 import hashlib
 import io
 import pickle
+import shutil
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -55,7 +56,9 @@ def test_directories_are_found(lm: LanguageModel, lm_directory: Path) -> None:
 
 
 def test_a_model_of_the_other_direction_is_no_substitute(lm_directory: Path) -> None:
-    with pytest.raises(ValueError, match=r"reads backward.*--direction"):
+    with pytest.raises(
+        ValueError, match=r"reads backward.*--direction backward \(fit .*--directions backward\)"
+    ):
         pretrained.find(str(lm_directory / "backward" / "language_model"), "forward")
 
 
@@ -63,6 +66,17 @@ def test_the_unknown_is_answered_with_the_known(lm: LanguageModel, tmp_path: Pat
     with pytest.raises(ValueError, match=r"'wikipedia-huge'.*wikipedia-small-forward.*\"none\""):
         pretrained.find("wikipedia-huge", "forward")
     classifier = TextClassifier.create(lm, ("a", "b"), ClassifierConfig())
+    classifier.save(tmp_path / "run" / "forward" / "classifier")
+    with pytest.raises(ValueError, match=r"^no language model .*holds a forward classifier; give"):
+        pretrained.find(str(tmp_path / "run"))
+    lm.save(tmp_path / "run" / "forward" / "language_model")
+    reason = (
+        "^no backward language model .*holds a forward language model, and a forward classifier"
+    )
+    with pytest.raises(ValueError, match=reason):
+        pretrained.find(str(tmp_path / "run"), "backward")
+    with pytest.raises(ValueError, match="holds no model"):
+        pretrained.find(str(tmp_path))
     classifier.save(tmp_path / "c")
     with pytest.raises(CheckpointError, match=r"holds a 'classifier', not a 'language_model'"):
         pretrained.load(str(tmp_path / "c"), "forward")
@@ -140,13 +154,35 @@ def test_the_other_direction_is_not_downloaded(site: LocalServer) -> None:
     assert not site.asked
 
 
-def test_a_directory_of_that_name_comes_first(
-    site: LocalServer, lm: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ["wt103", "wt103-forward", "wikipedia-small"])
+def test_what_lies_on_disk_under_a_known_name_wins_and_that_is_said(
+    name: str,
+    site: LocalServer,
+    lm: LanguageModel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    lm.save(Path("wt103"))
-    assert pretrained.find("wt103", "forward") == Path("wt103")
-    assert isinstance(ulmfit.load("wt103"), LanguageModel) and not site.asked
+    said: list[str] = []
+    run = Path(name)
+    lm.save(run / "forward" / "language_model")
+    assert pretrained.find(name, "forward", say=said.append) == run / "forward" / "language_model"
+    assert said == [f"{name}: what lies here under that name is taken, not the model known by it"]
+    lm.save(run)
+    assert pretrained.find(name, say=said.append) == run / "forward" / "language_model"
+    loaded = ulmfit.load(name)
+    assert isinstance(loaded, LanguageModel) and loaded.tokenizer == lm.tokenizer
+    assert said[0] in capsys.readouterr().err and not site.asked
+    lm.save(Path("other"))
+    said.clear()
+    assert pretrained.find("other", say=said.append) == Path("other") and not said
+    shutil.rmtree(run)
+    run.mkdir()
+    with pytest.raises(ValueError, match="the directory holds no model"):
+        pretrained.find(name)
+    with pytest.raises(CheckpointError):
+        ulmfit.load(name)
 
 
 def test_a_classifier_is_trained_on_it(

@@ -83,25 +83,51 @@ def published(
 def find(name: str, direction: Direction | None = None, *, say: Say = tell) -> Path:
     """Directory of a language model; of the one that reads in `direction`, where that is given.
 
-    `name` is a shipped or published model with or without its direction ("wikipedia-small", "wt103-forward"), a saved
-    language model's directory, or a run that holds one. A published model is downloaded when first asked for.
+    `name` is a saved language model's directory, a run that holds one, or a shipped or published model with or without
+    its direction ("wikipedia-small", "wt103-forward"). What lies on disk under a known name wins, and that is said. A
+    published model is downloaded when first asked for.
     """
+    if not on_disk(name, say) and (
+        found := shipped(name, direction) or published(name, direction, say=say)
+    ):
+        return found
     wanted = (direction,) if direction else DIRECTIONS
     below = [Path(name) / d / "language_model" for d in wanted]
-    for candidate in (shipped(name, direction), *below, Path(name)):
-        if candidate and (candidate / "config.json").exists():
-            reads = load_json(candidate / "config.json").get("model", {}).get("direction")
-            if reads is not None:
-                _check_direction(candidate, reads, direction)
-                return candidate
-    if found := published(name, direction, say=say):
-        return found
-    known = ", ".join(models()) or "none"
+    for candidate in (*below, Path(name)):
+        if reads := _reads(candidate):
+            _check_direction(candidate, reads, direction)
+            return candidate
     raise ValueError(
-        f"no {direction or ''} language model {name!r}: neither shipped ({known}) nor published by fastai "
-        f"({', '.join(PUBLISHED)}) nor a directory that holds one; "
-        f'use one of these, or "{NONE}" to start from random weights'
+        f"no {direction + ' ' if direction else ''}language model {name!r}: {_instead(Path(name))}; give the directory "
+        f"of one, a shipped one ({', '.join(models())}), one that fastai has published ({', '.join(PUBLISHED)}), "
+        f'or "{NONE}" to start from random weights'
     )
+
+
+def on_disk(name: str | Path, say: Say = tell) -> bool:
+    """Whether something of that name lies on disk; said where a model is known by it, because that one loses."""
+    there = Path(name).exists()
+    if there and _among({*models(), *PUBLISHED}, name, None):
+        say(f"{name}: what lies here under that name is taken, not the model known by it")
+    return there
+
+
+def _reads(directory: Path) -> str | None:
+    """The direction of the model saved there; None where none is."""
+    saved = directory / "config.json"
+    return load_json(saved).get("model", {}).get("direction") if saved.exists() else None
+
+
+def _instead(path: Path) -> str:
+    """What is there under the name of a language model that is not."""
+    if not path.is_dir():
+        return "that is a file" if path.exists() else "no directory of that name"
+    found = {
+        what: [d for d in DIRECTIONS if _reads(path / d / what)]
+        for what in ("language_model", "classifier")
+    }
+    held = [f"a {' and a '.join(ds)} {what.replace('_', ' ')}" for what, ds in found.items() if ds]
+    return f"the directory holds {', and '.join(held) or 'no model'}"
 
 
 def load(name: str, direction: Direction, *, say: Say = tell) -> LanguageModel | None:
@@ -122,7 +148,8 @@ def _among(names: set[str], name: str | Path, direction: Direction | None) -> st
 def _check_direction(source: str | Path, reads: str, wanted: Direction | None) -> None:
     if wanted and reads != wanted:
         raise ValueError(
-            f"{source} reads {reads}, but a {wanted} model is needed; use --directions {reads}"
+            f"{source} reads {reads}, but a {wanted} model is needed; use --direction {reads} "
+            f"(fit and train-classifier: --directions {reads})"
         )
 
 

@@ -7,15 +7,14 @@ from ulmfit.classifier import KIND as CLASSIFIER
 from ulmfit.classifier import Classifier, Ensemble, TextClassifier
 from ulmfit.language_model import KIND as LANGUAGE_MODEL
 from ulmfit.language_model import LanguageModel
-from ulmfit.pretrained import DIRECTIONS, PUBLISHED, models, published, shipped
+from ulmfit.pretrained import DIRECTIONS, PUBLISHED, models, on_disk, published, shipped
 
 
 def load(path: str | Path) -> LanguageModel | Classifier:
-    """The model saved in a directory, or known by a name: shipped, or published, and then downloaded once. A run gives
-    its classifier – an `Ensemble` where both directions are there – or, without classifiers, its language model."""
-    path = shipped(path) or Path(path)
-    if not path.exists():
-        path = published(path) or path
+    """The model saved in a directory, or known by a name: shipped, or published, and then downloaded once. What lies on
+    disk under that name wins, and that is said. A run gives its classifier – an `Ensemble` where both directions are
+    there – or, without classifiers, its language model."""
+    path = Path(path) if on_disk(path) else shipped(path) or published(path) or Path(path)
     if not path.is_dir():
         problem = "is a file" if path.exists() else "does not exist"
         raise CheckpointError(

@@ -43,9 +43,9 @@ class Verb:
 
 def test_a_run_is_finished_or_goes_on(tmp_path: Path) -> None:
     verb = Verb(str(tmp_path / "run"))
-    with pytest.raises(ValueError, match="max-minutes"):
-        with open_run(replace(verb, runtime=RuntimeConfig(max_minutes=-1)), []):
-            pass
+    negative = replace(verb, runtime=RuntimeConfig(max_minutes=-1))
+    with pytest.raises(ValueError, match="max-minutes"), open_run(negative, []):
+        pass
     assert not (tmp_path / "run").exists()
     with pytest.raises(ZeroDivisionError), open_run(verb, []):
         raise ZeroDivisionError
