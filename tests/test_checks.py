@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 from tiny import TINY, TINY_FIT
 
-from ulmfit.checks import check, check_model, check_start, check_tokenizer, settled
+from ulmfit.checks import (
+    check,
+    check_embeddings,
+    check_model,
+    check_start,
+    check_tokenizer,
+    settled,
+)
 from ulmfit.config import TokenizerConfig
 from ulmfit.text.splits import Parts
 
@@ -35,6 +42,24 @@ def test_another_tokenizer_is_refused_before_training(lm_directory: Path) -> Non
     check_start("none", "forward", GERMAN, None)
     with pytest.raises(ValueError, match=r"--tokenizer\.lang de"):
         check_start(name, "forward", GERMAN, None)
+
+
+def test_embeddings_of_another_model_must_fit(lm_directory: Path) -> None:
+    source = str(lm_directory)
+    for given in (None, "skipgram", source):
+        check_embeddings(given, GERMAN, TINY.embedding_size)
+    check_embeddings("skipgram", PIECES, 10)
+    with pytest.raises(ValueError, match=r"embeddings of 8 numbers, this model 10"):
+        check_embeddings(source, ENGLISH, 10)
+    with pytest.raises(ValueError, match=r"kind words, this one of kind sentencepiece"):
+        check_embeddings(source, PIECES, TINY.embedding_size)
+
+
+def test_a_vocabulary_holds_more_than_special_tokens(lm_directory: Path) -> None:
+    check_tokenizer(replace(ENGLISH, max_vocab=10))
+    for start in ("none", str(lm_directory)):
+        with pytest.raises(ValueError, match=r"max-vocab 9 leaves no room.* 9 special tokens"):
+            check_start(start, "forward", replace(ENGLISH, max_vocab=9), None)
 
 
 def test_a_missing_extra_is_named_before_training(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,16 @@ def test_none_starts_from_the_texts(reviews: list[Document]) -> None:
     assert lm.config.direction == "backward" and "great" in lm.tokenizer.vocab
 
 
+def test_a_tokenizer_other_than_the_default_one_is_said(
+    reviews: list[Document], lm_directory: Path
+) -> None:
+    said: list[str] = []
+    start_lm(str(lm_directory), "forward", reviews, ENGLISH, 0, said.append)
+    assert not said
+    start_lm(str(lm_directory), "forward", reviews, replace(ENGLISH, lang="de"), 0, said.append)
+    assert said == [f"tokenizer of {lm_directory}: words, lang en, rules fastai"]
+
+
 def test_held_out_text_is_encoded_as_far_as_it_is_read(
     reviews: list[Document], runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

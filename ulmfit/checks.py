@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ulmfit import pretrained
+from ulmfit.checkpoint import load_json
 from ulmfit.config import (
     BEST_NEEDS_DOCUMENTS,
     ClassifierConfig,
@@ -15,9 +16,11 @@ from ulmfit.config import (
     TokenizerConfig,
 )
 from ulmfit.text import sentencepiece
+from ulmfit.text.rules import SPECIAL_TOKENS
 from ulmfit.text.splits import Parts
 from ulmfit.text.tokenizer import Tokenizer
 from ulmfit.training.phases import classifier_phases
+from ulmfit.vectors import SKIPGRAM
 
 
 def check(config: FitConfig, parts: Parts, out: Path | None = None) -> None:
@@ -76,9 +79,8 @@ def check_start(
 ) -> None:
     """ValueError where the language model to start from is not there, was made with another tokenizer, or would be
     overwritten by `out`; ImportError where the tokenizer needs an extra."""
-    if name == pretrained.NONE:
-        check_tokenizer(tokenizer)
-    else:
+    check_tokenizer(tokenizer)
+    if name != pretrained.NONE:
         source = pretrained.find(name, direction).resolve()
         if out is not None and source.is_relative_to(out.resolve()):
             raise ValueError(
@@ -88,9 +90,32 @@ def check_start(
 
 
 def check_tokenizer(config: TokenizerConfig) -> None:
-    """ImportError where a new tokenizer would need a package that is not there."""
+    """ImportError where a new tokenizer would need a package that is not there; ValueError for a vocabulary without words."""
+    if config.max_vocab <= len(SPECIAL_TOKENS):
+        raise ValueError(
+            f"--tokenizer.max-vocab {config.max_vocab} leaves no room for a word: {len(SPECIAL_TOKENS)} special tokens "
+            "are counted too"
+        )
     if config.kind == "sentencepiece":
         sentencepiece.library()
+
+
+def check_embeddings(source: str | None, tokenizer: TokenizerConfig, size: int) -> None:
+    """ValueError where `source` names a model whose embedding has other tokens or numbers than a new one of `size`."""
+    if source is None or source == SKIPGRAM:
+        return
+    found = pretrained.find(source)
+    kind = Tokenizer.load(found / "tokenizer.json").config.kind
+    if kind != tokenizer.kind:
+        raise ValueError(
+            f"--init-embeddings {source}: that model has tokens of kind {kind}, this one of kind {tokenizer.kind}; "
+            f"give one of that kind, or {SKIPGRAM}"
+        )
+    numbers = load_json(found / "config.json")["model"]["embedding_size"]
+    if numbers != size:
+        raise ValueError(
+            f"--init-embeddings {source}: embeddings of {numbers} numbers, this model {size}"
+        )
 
 
 def settled(wanted: TokenizerConfig, made: TokenizerConfig) -> TokenizerConfig:

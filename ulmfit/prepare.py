@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ulmfit import pretrained
-from ulmfit.checks import check_classifier, check_lm, check_model, settled
+from ulmfit.checks import check_classifier, check_embeddings, check_lm, check_model, settled
 from ulmfit.classifier import TextClassifier
 from ulmfit.config import (
     LM_DROPOUT,
@@ -59,7 +59,10 @@ def start_lm(
     if lm is None:
         seed_everything(seed)
         built = Tokenizer.build([d.text for d in texts], tokenizer, say=say)
-        lm = pretrained.blank(built, direction)
+        return pretrained.blank(built, direction)
+    made = lm.tokenizer.config
+    if (made.kind, made.lang, made.rules) != (tokenizer.kind, tokenizer.lang, tokenizer.rules):
+        say(f"tokenizer of {name}: {made.kind}, lang {made.lang}, rules {made.rules}")
     return lm
 
 
@@ -76,6 +79,8 @@ def pretrain_stage(
     """What `pretrain_lm` will do, and the model it will do it to. The encoded corpus is kept in `folder`."""
     check_model(model)
     check_lm(config)
+    made = tokenizer if isinstance(tokenizer, TokenizerConfig) else tokenizer.config
+    check_embeddings(config.init_embeddings, made, model.embedding_size)
     seed_everything(runtime.seed)
     if not valid:
         documents, valid = hold_out(documents, config.valid_fraction, runtime.seed, stratify=False)
@@ -85,7 +90,7 @@ def pretrain_stage(
     path = folder / tokenizer.fingerprint
     corpus = Corpus.load(path) if path.exists() else Corpus.build(documents, tokenizer, path=path)
     if config.init_embeddings:
-        init_embeddings(lm, config.init_embeddings, corpus, runtime.seed)
+        init_embeddings(lm, config.init_embeddings, corpus, runtime.seed, say)
     batches = lm_batches(lm, corpus, config.batch_size, config, runtime)
     phases = pretrain_phases(config, len(lm.net.layer_groups()), batches.tokens_per_epoch)
     return lm_stage("pre-training", lm, corpus, valid, batches, phases, config, runtime), lm

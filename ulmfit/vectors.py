@@ -12,6 +12,7 @@ from ulmfit.nn.heads import LMNet
 from ulmfit.pretrained import find
 from ulmfit.progress import bar
 from ulmfit.text.corpus import Corpus
+from ulmfit.text.tables import Say, quiet
 
 SKIPGRAM = "skipgram"
 SPREAD = (
@@ -22,11 +23,13 @@ WINDOW = 5  # words of context on either side
 RATE = 0.05  # learning rate at the beginning; it falls linearly (docs/log.md)
 
 
-def init_embeddings(lm: LanguageModel, source: str, corpus: Corpus, seed: int) -> None:
+def init_embeddings(
+    lm: LanguageModel, source: str, corpus: Corpus, seed: int, say: Say = quiet
+) -> None:
     """Fill `lm`'s embedding: by "skipgram" on `corpus`, or with the rows of a language model by name or directory.
 
     Words without a vector keep their random row. The decoder's bias starts at the words' log frequency, where
-    training would take it first.
+    training would take it first. `say` hears how many words were found.
     """
     weight = lm.net.encoder.embedding.weight
     if source == SKIPGRAM:
@@ -38,13 +41,12 @@ def init_embeddings(lm: LanguageModel, source: str, corpus: Corpus, seed: int) -
         )
     else:
         other = LanguageModel.load(find(source))
-        if other.config.embedding_size != weight.shape[1]:
-            raise ValueError(
-                f"{source} has embeddings of {other.config.embedding_size} numbers, this model {weight.shape[1]}"
-            )
         place = {token: i for i, token in enumerate(other.tokenizer.vocab)}
         index = torch.tensor([place.get(token, -1) for token in lm.tokenizer.vocab])
         known, rows = index >= 0, other.net.encoder.embedding.weight.detach()[index]
+    say(
+        f"{int(known.sum()):,} of {len(known):,} embeddings begin with those of {source}, the others at random"
+    )
     counts = torch.from_numpy(np.bincount(corpus.ids, minlength=len(lm.tokenizer)) + 1.0)
     with torch.no_grad():
         weight[known] = rows[known]

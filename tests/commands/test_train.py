@@ -48,6 +48,25 @@ def test_numbers_that_train_nothing_are_refused_before_a_run_is_replaced(
     assert (tmp_path / "run" / "config.json").read_text() == '{"kind": "run", "finished": true}'
 
 
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        (("--vocab-of", "MODEL", "--tokenizer.lang", "de"), "leave out --tokenizer"),
+        (("--init-embeddings", "MODEL", "--tokenizer.kind", "sentencepiece"), "kind words, this"),
+        (("--init-embeddings", "MODEL", "--vocab-of", "MODEL"), "8 numbers, this model 256"),
+        (("--tokenizer.max-vocab", "5"), "leaves no room"),
+    ],
+)
+def test_tokenizers_that_contradict_are_refused_before_a_run_is_begun(
+    flags: tuple[str, ...], reason: str, lm_directory: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("a text\n")
+    given = [flag.replace("MODEL", str(lm_directory)) for flag in flags]
+    with pytest.raises(SystemExit, match=reason):
+        main(["pretrain-lm", str(tmp_path / "a.txt"), "--out", str(tmp_path / "run"), *given])
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.fixture
 def table(reviews: list[Document], tmp_path: Path) -> str:
     rows = {"text": [d.text for d in reviews], "label": [d.label for d in reviews]}

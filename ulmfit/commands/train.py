@@ -101,19 +101,26 @@ class PretrainLM:
 
     def run(self) -> None:
         from ulmfit import stages
-        from ulmfit.checks import check_lm, check_tokenizer
-        from ulmfit.language_model import LanguageModel
+        from ulmfit.checks import check_embeddings, check_lm, check_tokenizer
         from ulmfit.pretrained import find
+        from ulmfit.text.tokenizer import Tokenizer
 
         self.columns.check(*self.texts, self.valid)
+        if self.vocab_of and self.tokenizer != TokenizerConfig():
+            raise ValueError(
+                "--vocab-of takes the tokenizer of a model as it is; leave out --tokenizer.*, or --vocab-of"
+            )
         documents = self.columns.read_all(self.texts)
         valid = self.columns.read(self.valid, labelled=False, use="valid")
-        tokenizer = self.tokenizer
+        tokenizer, made = self.tokenizer, self.tokenizer
         if self.vocab_of:
-            tokenizer = LanguageModel.load(find(self.vocab_of)).tokenizer
+            tokenizer = Tokenizer.load(find(self.vocab_of) / "tokenizer.json")
+            made = tokenizer.config
+            note(f"tokenizer of {self.vocab_of}: {made.kind}, lang {made.lang}, rules {made.rules}")
         model = replace({"small": SMALL, "base": BASE}[self.size], direction=self.direction)
         check_lm(self.config)  # before anything is overwritten
         check_tokenizer(self.tokenizer)
+        check_embeddings(self.config.init_embeddings, made, model.embedding_size)
         with open_run(self, documents, valid) as (run, runtime):
             stages.pretrain_lm(
                 documents,
