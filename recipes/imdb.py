@@ -6,15 +6,17 @@
 
 Variants: `full` = Wikipedia weights, fine-tuned language model, gradual unfreezing; `quick` = fastai's
 `fine_tune(4, 1e-2)` straight from the Wikipedia weights; `no-lm` = gradual unfreezing without language-model
-fine-tuning; `no-pretraining` = `full` from random weights. The protocol `fastai` validates on the test set and lets its
-texts into the language model, as the notebook does; `honest` does neither and scores the test set once.
+fine-tuning; `no-pretraining` = `full` from random weights (under --smoke the same run: there `full`
+has no pretrained weights either). The protocol `fastai` validates on the test set and lets its texts into the language
+model, as the notebook does; `honest` does neither and scores the test set once.
 """
 
 import argparse
 import json
 import random
+import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from ulmfit import datasets
@@ -25,10 +27,12 @@ from ulmfit.config import (
     FinetuneConfig,
     FitConfig,
     ModelConfig,
+    OutOfTime,
     RuntimeConfig,
     TokenizerConfig,
 )
 from ulmfit.language_model import LanguageModel
+from ulmfit.run import fingerprint
 from ulmfit.runtime import seed_everything
 from ulmfit.stages import fit
 from ulmfit.text.corpus import Document
@@ -52,6 +56,9 @@ PUBLISHED = {
 LM = FinetuneConfig(batch_size=256, bptt=80, keep_words=False)  # the rest are the defaults
 CLASSIFIER = ClassifierConfig(max_grad_norm=0.1)
 QUICK = ClassifierConfig(lr=1e-2, unfreezing="quick", epochs=(1, 4), weight_decay=0.01)
+SMOKE_MODEL = ModelConfig(embedding_size=16, hidden_size=24, layers=2)
+SMOKE_ACCURACY = 0.75  # of `full` at least; chance is 0.5, four seeds gave 0.93 to 0.99
+GO_ON = 75  # exit code for "repeat this later", as the command's
 
 
 def settings(variant: str, protocol: str, directions: str, pretrained: str) -> FitConfig:
@@ -67,32 +74,38 @@ def settings(variant: str, protocol: str, directions: str, pretrained: str) -> F
 
 
 def random_start(
-    texts: Sequence[str], model: ModelConfig, config: TokenizerConfig, out: Path
+    texts: Sequence[Document], model: ModelConfig, config: TokenizerConfig, out: Path
 ) -> str:
-    """A directory with untrained language models of both directions over the vocabulary of `texts`."""
+    """A directory with untrained language models of both directions over the vocabulary of `texts`.
+
+    One that is there is taken only if it was made for the same texts and shape; else it is made anew.
+    """
+    made_for = {"texts": fingerprint(texts), "model": asdict(model), "tokenizer": asdict(config)}
+    built = None
     for direction in ("forward", "backward"):
         saved = out / direction / "language_model"
-        if not (saved / "config.json").exists():
-            seed_everything(0)
-            tokenizer = Tokenizer.build(texts, config)
-            LanguageModel.create(tokenizer, replace(model, direction=direction)).save(saved)
+        record = saved / "config.json"
+        if record.exists() and load_json(record).get("card", {}).get("made_for") == made_for:
+            continue
+        built = built or Tokenizer.build([d.text for d in texts], config)
+        record.unlink(missing_ok=True)  # an interrupted rebuilding is none
+        seed_everything(0)
+        lm = LanguageModel.create(built, replace(model, direction=direction))
+        lm.save(saved, card={"made_for": made_for})
     return str(out)
 
 
 def toy_reviews(n: int, seed: int) -> list[Document]:
-    """Reviews of a few words whose label can be read off one of them."""
-    words, draw = (
-        ["the", "a", "film", "plot", "actor", "scene", "was", "and", "of", "in", "it", "with"],
-        random.Random(seed),
-    )
-    verdicts = {"pos": "great", "neg": "awful"}
-    return [
-        Document(
-            " ".join([*draw.choices(words, k=20), verdicts[label], *draw.choices(words, k=5)]),
-            label,
-        )
-        for label in ("pos", "neg") * (n // 2)
-    ]
+    """Reviews of twenty words, of which eight tell the label."""
+    draw = random.Random(seed)
+    neutral = ["the", "a", "film", "plot", "actor", "scene", "was", "and", "of", "in", "it", "with"]
+    verdicts = {"pos": ("great", "lovely", "funny"), "neg": ("awful", "dull", "boring")}
+    reviews = []
+    for label in ("pos", "neg") * (n // 2):
+        words = draw.choices(neutral, k=12) + draw.choices(verdicts[label], k=8)
+        draw.shuffle(words)
+        reviews.append(Document(" ".join(words), label))
+    return reviews
 
 
 def report(run: Path, variant: str, directions: str) -> dict[str, object]:
@@ -112,6 +125,17 @@ def report(run: Path, variant: str, directions: str) -> dict[str, object]:
 
 
 def main() -> None:
+    """Errors of the user's making end with one line; a training that ran out of its time ends with 75."""
+    try:
+        run(flags())
+    except OutOfTime:
+        print("the time is over; the same command goes on here", file=sys.stderr)
+        sys.exit(GO_ON)
+    except (ValueError, OSError, ImportError) as error:
+        sys.exit("recipes/imdb.py: " + str(error).strip().replace("\n", " "))
+
+
+def flags() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -125,21 +149,23 @@ def main() -> None:
     parser.add_argument("--max-minutes", type=float, help="stop cleanly; the same command goes on")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--overwrite", action="store_true", help="replace a run that is there")
     parser.add_argument("--smoke", action="store_true", help="toy data and a tiny model")
-    args = parser.parse_args()
+    return parser.parse_args()
 
+
+def run(args: argparse.Namespace) -> None:
+    """Read, train, and say what was measured beside what was published."""
     if args.smoke:
-        train, test, unlabelled = toy_reviews(120, 0), toy_reviews(40, 1), toy_reviews(200, 2)
-        model = ModelConfig(embedding_size=8, hidden_size=12, layers=2)
+        train, test, unlabelled = toy_reviews(120, 0), toy_reviews(100, 1), toy_reviews(200, 2)
     else:
         train, test, unlabelled = (
             list(datasets.load("imdb", part, data_dir=args.data_dir, say=print))
             for part in ("train", "test", "unlabelled")
         )
-        model = BASE
     pretrained = args.pretrained
     if args.smoke or args.variant == "no-pretraining":
-        texts = [d.text for d in distinct([*train, *unlabelled])]
+        texts, model = distinct([*train, *unlabelled]), SMOKE_MODEL if args.smoke else BASE
         start = args.out.with_name(f"{args.out.name}-random")
         pretrained = random_start(texts, model, TokenizerConfig(), start)
     if args.protocol == "fastai":
@@ -154,6 +180,7 @@ def main() -> None:
         config=settings(args.variant, args.protocol, args.directions, pretrained),
         runtime=RuntimeConfig(seed=args.seed, max_minutes=args.max_minutes),
         out=args.out,
+        overwrite=args.overwrite,
         say=lambda line: print(line, flush=True),
     )
     measured = report(args.out, args.variant, args.directions) | {
@@ -161,13 +188,27 @@ def main() -> None:
         "seed": args.seed,
     }
     print(f"measured   {json.dumps(measured)}")
+    if args.smoke:
+        check_smoke(args.out, args.variant)
+        return
     print(
         f"published  {json.dumps(PUBLISHED[args.variant])} (accuracies in %, on the test set, protocol fastai)"
     )
-    if not args.smoke:
-        RESULTS.parent.mkdir(parents=True, exist_ok=True)
-        with open(RESULTS, "a", encoding="utf-8") as file:
-            file.write(json.dumps(measured) + "\n")
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    with open(RESULTS, "a", encoding="utf-8") as file:
+        file.write(json.dumps(measured) + "\n")
+
+
+def check_smoke(out: Path, variant: str) -> None:
+    """ValueError where the whole method has not learnt what the toy reviews say."""
+    results = load_json(out / "config.json")["results"]
+    accuracy = results.get("test", results["validation"])["accuracy"]
+    if variant in ("full", "no-pretraining"):
+        if accuracy < SMOKE_ACCURACY:
+            raise ValueError(
+                f"smoke: accuracy {accuracy:.2f} of toy reviews, expected {SMOKE_ACCURACY} at least: something is broken"
+            )
+        print(f"smoke: accuracy {accuracy:.2f} is clearly above chance")
 
 
 if __name__ == "__main__":

@@ -8,8 +8,10 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from tiny import TINY
 
 from ulmfit.checkpoint import save_json
+from ulmfit.config import ModelConfig, TokenizerConfig
 from ulmfit.language_model import LanguageModel
 from ulmfit.text.corpus import Document
 
@@ -111,8 +113,62 @@ def test_the_imdb_recipe_runs_on_toy_data(
     measured = json.loads(shown.split("measured")[1].splitlines()[0])
     assert ("test" in measured) == (protocol == "honest")
     assert any("perplexity" in name for name in measured) == (variant == "full")
-    assert json.loads(shown.split("published")[1].split(" (")[0])["forward"]
+    assert "published" not in shown  # not beside toy numbers
+    assert ("clearly above chance" in shown) == (variant == "full")
     assert ("its texts train the language model" in shown) == (protocol == "fastai")
+
+
+def test_the_imdb_recipe_tells_a_broken_method(tmp_path: Path) -> None:
+    imdb = recipe("imdb")
+    save_json(tmp_path / "config.json", {"results": {"validation": {"accuracy": 0.52}}})
+    for variant in ("full", "no-pretraining"):
+        with pytest.raises(ValueError, match=r"0\.52 of toy reviews, expected 0\.75"):
+            imdb.check_smoke(tmp_path, variant)
+    imdb.check_smoke(tmp_path, "quick")
+
+
+def test_the_imdb_recipe_ends_with_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    imdb, out = recipe("imdb"), tmp_path / "run"
+    flags = ["imdb", "--smoke", "--variant", "no-lm", "--directions", "forward", "--out", str(out)]
+    monkeypatch.setattr("sys.argv", [*flags, "--max-minutes", "0"])
+    with pytest.raises(SystemExit) as ended:
+        imdb.main()
+    assert ended.value.code == 75 and "the same command goes on" in capsys.readouterr().err
+    record = json.loads((out / "config.json").read_text())
+    save_json(out / "config.json", record | {"finished": True})
+    monkeypatch.setattr("sys.argv", flags)
+    with pytest.raises(SystemExit, match=r"finished run.*--overwrite"):
+        imdb.main()
+    for problem in (OSError("no network"), ValueError("no network")):
+
+        def fails(*given: object, problem: Exception = problem, **named: object) -> None:
+            raise problem
+
+        monkeypatch.setattr(imdb, "fit", fails)
+        monkeypatch.setattr("sys.argv", [*flags, "--overwrite"])
+        with pytest.raises(SystemExit, match="no network"):
+            imdb.main()
+
+
+def test_the_imdb_recipe_starts_anew_for_other_texts_or_shapes(tmp_path: Path) -> None:
+    imdb = recipe("imdb")
+    texts = imdb.toy_reviews(40, 0)
+    config = TokenizerConfig(min_freq=1)
+
+    def made(texts: list[Document], model: ModelConfig) -> tuple[int, LanguageModel]:
+        place = Path(imdb.random_start(texts, model, config, tmp_path / "x-random"))
+        saved = place / "backward" / "language_model"
+        return (saved / "model.safetensors").stat().st_mtime_ns, LanguageModel.load(saved)
+
+    first, _ = made(texts, imdb.SMOKE_MODEL)
+    again, _ = made(texts, imdb.SMOKE_MODEL)
+    assert again == first
+    other, lm = made(texts, TINY)
+    assert other != first and lm.config.hidden_size == TINY.hidden_size
+    _, lm = made([*texts, Document("unheard", "pos")], TINY)
+    assert "unheard" in lm.tokenizer.vocab
 
 
 def test_the_imdb_recipe_is_fastais() -> None:
