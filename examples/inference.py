@@ -4,10 +4,11 @@
     python examples/inference.py --model wt103-forward      # fastai's larger model, downloaded once
     python examples/inference.py --data reviews.csv         # any labelled file; nothing is downloaded
 
-The classifier is trained first, on few steps: some minutes on a CPU with the shipped model.
+The classifier is trained on few steps: some minutes on a CPU with the shipped model.
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,25 +21,34 @@ REVIEWS = ("I really liked that movie!", "Two dull hours that I will never get b
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    layout = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=layout)
     parser.add_argument("--model", default="wikipedia-small-forward", help="language model")
     parser.add_argument("--data", default="imdb-sample", help="labelled file, or data set by name")
+    parser.add_argument("--data-dir", help="the data set on disk: folder or archive")
     parser.add_argument("--prompt", default="The film", help="what the text begins with")
     parser.add_argument("--out", default="runs/inference", help="run directory; replaced")
     args = parser.parse_args(arguments)
+    try:
+        show(args)
+    except (ValueError, OSError) as error:
+        sys.exit(f"examples/inference.py: {error}")
 
+
+def show(args: argparse.Namespace) -> None:
     lm = ulmfit.load(args.model)
-    assert isinstance(lm, ulmfit.LanguageModel), f"{args.model} is no language model"
+    if not isinstance(lm, ulmfit.LanguageModel):
+        raise ValueError(f"{args.model} is a classifier; --model wants a language model")
     print(lm.generate(args.prompt, ulmfit.SamplingConfig(tokens=40, temperature=0.7)))
     for name, text in (("as written", WORDS), ("shuffled", SHUFFLED)):
         print(f"perplexity {name}: {lm.perplexity([text]):,.0f}")
 
-    if Path(args.data).exists():
-        documents = list(ulmfit.read_documents(args.data, say=print))
+    data, where = args.data, args.data_dir
+    if ulmfit.datasets.is_name(data) and (where or not Path(data).exists()):
+        read = ulmfit.datasets.documents_for
+        documents = read(data, "train", labelled=True, data_dir=where, say=print)
     else:
-        documents = ulmfit.datasets.load(args.data, "train", say=print)
+        documents = list(ulmfit.read_documents(data, say=print))
     default = ulmfit.FitConfig(pretrained=args.model, directions=lm.config.direction)
     quick = replace(default, lm=replace(default.lm, max_tokens=300_000))
     classifier = ulmfit.fit(documents, config=quick, out=args.out, overwrite=True, say=print)

@@ -69,14 +69,33 @@ def test_inference_knows_data_sets_by_name(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked: list[tuple[str, str]] = []
+    asked: list[tuple[str, str, object]] = []
 
     def load(name: str, part: str, **others: object) -> list[Document]:
-        asked.append((name, part))
+        asked.append((name, part, others["data_dir"]))
         return reviews
 
     monkeypatch.setattr("ulmfit.datasets.load", load)
     model = str(lm_directory / "backward" / "language_model")
     example("inference").main(["--model", model, "--out", str(tmp_path / "run")])
-    assert asked == [("imdb-sample", "train")]
+    given = ["--model", model, "--out", str(tmp_path / "run"), "--data", "imdb-sample/valid"]
+    example("inference").main([*given, "--data-dir", "somewhere"])
+    assert asked == [("imdb-sample", "train", None), ("imdb-sample", "valid", "somewhere")]
     assert (tmp_path / "run" / "backward" / "classifier").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        (("--data", "nosuch.csv"), r"nosuch\.csv"),
+        (("--data", "imdb-sample/nosuch"), "no part 'nosuch'"),
+        (("--data-dir", "nosuch"), "no file or folder nosuch"),
+        (("--model", "nosuch"), "nosuch does not exist"),
+    ],
+)
+def test_what_is_missing_is_said_in_one_line(
+    flags: tuple[str, str], reason: str, lm_directory: Path
+) -> None:
+    model = str(lm_directory / "forward" / "language_model")
+    with pytest.raises(SystemExit, match=rf"^examples/inference\.py: .*{reason}.*"):
+        example("inference").main(["--model", model, *flags])
