@@ -354,8 +354,10 @@ def test_commands_that_spell_out_fastais_recipe_are_fastais() -> None:
     assert whole.config.classifier == ClassifierConfig()
     by_hand = FinetuneConfig(frozen_lr=1e-2, lr=1e-3, max_grad_norm=None)
     assert replace(finetune.config, **unused) == by_hand
-    assert classifier.config == ClassifierConfig(lr=2e-2, weight_decay=0.01)
-    told = ClassifierConfig(unfreezing="quick", epochs=(1, 4), lr=0.01, weight_decay=0.01)
+    assert classifier.config == ClassifierConfig(lr=2e-2, weight_decay=0.01, max_grad_norm=None)
+    told = ClassifierConfig(
+        unfreezing="quick", epochs=(1, 4), lr=0.01, weight_decay=0.01, max_grad_norm=None
+    )
     assert classifier_phases(quick.config.classifier, 4, 64, 9, 576) == classifier_phases(
         told, 4, 64, 9, 576
     )

@@ -146,7 +146,7 @@ class ClassifierConfig:
     max_len: int = 1440  # tokens of a document's end that are pooled; the state reads all of it
     head_sizes: tuple[int, ...] = (50,)  # hidden layers of the head
     weight_decay: float = 0.1  # decoupled
-    max_grad_norm: float | None = None  # gradient clipping
+    max_grad_norm: float | None = 0.1  # gradient clipping (fastai ulmfit.ipynb)
     dropout_scale: float = 0.5  # factor on CLASSIFIER_DROPOUT
     ar: float = 2.0  # activation regularisation
     tar: float = 1.0  # temporal activation regularisation
@@ -180,6 +180,7 @@ SMALL_CLASSIFIER = ClassifierConfig(
     lr_decay=1.3,
     lr_divisors=(1.0, 1.0, 1.0, 2.0),
     epochs=(1, 1, 1, 3),
+    max_grad_norm=0.25,
     head_only_below=50,
     dropout_scale=1.0,
     ar=0.0,
