@@ -15,8 +15,10 @@ PACKAGE = Path(__file__).parents[1] / "ulmfit"
 BELOW = ["config shapes", "runtime progress lock", "checkpoint download"]
 COLUMNS = {
     "text": [
-        "rules",
-        "chunks sentencepiece",
+        "rules prefilter",
+        "splitter sentencepiece chunk_table",
+        "chunks",
+        "words",
         "tokenizer",
         "corpus",
         "tables",

@@ -11,7 +11,7 @@ _HOME = {
     "Document": "ulmfit.text.corpus",
     "read_documents": "ulmfit.text.readers",
     "datasets": "ulmfit.datasets",  # a module as a whole: ulmfit.datasets.load("imdb", "test")
-    "tokenize": "ulmfit.text.tokenizer",
+    "tokenize": "ulmfit.text.words",
     "Tokenizer": "ulmfit.text.tokenizer",
     # the method
     "fit": "ulmfit.stages",

@@ -21,7 +21,8 @@ from ulmfit.nn.heads import LMNet
 from ulmfit.text.rules import BOS, PAD, SPECIAL_TOKENS, UNKNOWN
 from ulmfit.text.sentencepiece import SPACE
 from ulmfit.text.tables import Say
-from ulmfit.text.tokenizer import Tokenizer, word_splitter
+from ulmfit.text.tokenizer import Tokenizer
+from ulmfit.text.words import word_splitter
 
 FILLER = "xxfake"  # fastai fills a vocabulary up with it, to a multiple of 8
 MOST_FILLERS = 8

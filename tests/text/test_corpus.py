@@ -36,11 +36,10 @@ def test_documents_come_back(tokenizer: Tokenizer) -> None:
 
 
 def test_encoding_stops_where_enough_is_read(tokenizer: Tokenizer) -> None:
-    """The document that reaches the limit is the last; none behind it is looked at."""
+    """The document that reaches the limit is the last, though texts are read ahead."""
     whole = Corpus.build(DOCUMENTS, tokenizer)
-    unread = iter(DOCUMENTS)
-    part = Corpus.build(unread, tokenizer, max_tokens=int(whole.offsets[1]) + 1)
-    assert len(part) == 2 and list(unread) == DOCUMENTS[2:]
+    part = Corpus.build(iter(DOCUMENTS), tokenizer, max_tokens=int(whole.offsets[1]) + 1)
+    assert len(part) == 2
     np.testing.assert_array_equal(part.ids, whole.ids[: whole.offsets[2]])
     assert len(Corpus.build(DOCUMENTS, tokenizer, max_tokens=10**6)) == 4
 

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from ulmfit.config import TokenizerConfig
+from ulmfit.text import tokenizer as tokenizer_module
 from ulmfit.text.rules import SPECIAL_TOKENS
-from ulmfit.text.tokenizer import Tokenizer, make_vocab, tokenize
+from ulmfit.text.tokenizer import Tokenizer, make_vocab
+from ulmfit.text.words import tokenize
 
 TEXTS = ["The movie was GREAT!!!", "the movie was bad .", "a movie , the movie", "the end"]
 
@@ -127,6 +129,8 @@ def test_fingerprint_depends_on_vocabulary_and_config() -> None:
         ({"vocab": [*SPECIAL_TOKENS, "a", "a"]}, "stands once"),
         ({"config": {"colour": 1}}, "unknown config.*colour"),
         ({"config": 3}, "is no tokenizer"),
+        ({"spacy_patterns": {"prefixes": ["("]}}, "is no tokenizer"),
+        ({"spacy_patterns": 3}, "is no tokenizer"),
     ],
 )
 def test_load_refuses_a_damaged_file(tmp_path: Path, change: dict, complaint: str) -> None:
@@ -137,12 +141,65 @@ def test_load_refuses_a_damaged_file(tmp_path: Path, change: dict, complaint: st
         Tokenizer.load(path)
 
 
-def test_load_says_when_spacy_differs(tmp_path: Path) -> None:
+def test_an_old_file_without_patterns_is_split_by_the_spacy_that_is_there(tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.json"
     small().save(path)
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"spacy": "2.0.1"}))
+    content = json.loads(path.read_text())
+    del content["spacy_patterns"]
+    path.write_text(json.dumps(content))
+    assert Tokenizer.load(path) == small()
+    path.write_text(json.dumps(content | {"spacy": "2.0.1"}))
     with pytest.warns(UserWarning, match=r"made with spaCy 2\.0\.1"):
         Tokenizer.load(path)
+
+
+def test_a_saved_tokenizer_keeps_its_tokens_under_another_spacy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "tokenizer.json"
+    small().save(path)
+    content = json.loads(path.read_text())
+    content["spacy_patterns"]["infixes"].append("(?<=x)y(?=z)")
+    path.write_text(json.dumps(content | {"spacy": "2.0.1"}))
+    frozen = Tokenizer.load(path)  # without a warning
+    assert frozen.tokenize("xyz, can't")[1:] == ["x", "y", "z", ",", "ca", "n't"]
+    assert small().tokenize("xyz")[1:] == ["xyz"] and frozen != small()
+    assert frozen.adapted(["xyz"], TokenizerConfig(min_freq=1), keep_words=True).vocab[
+        9:12
+    ] == tuple("xyz")
+    frozen.save(path)
+    assert Tokenizer.load(path) == frozen
+
+
+def test_a_saved_tokenizer_needs_no_spacy(tmp_path: Path) -> None:
+    small().save(tmp_path / "tokenizer.json")
+    code = (
+        "import sys; sys.modules['spacy'] = None\n"
+        "from ulmfit.text.tokenizer import Tokenizer\n"
+        f"tokenizer = Tokenizer.load({str(tmp_path / 'tokenizer.json')!r})\n"
+        "assert tokenizer.tokens(tokenizer.encode('the GREAT movie')) == ['xxbos', 'the', 'xxup', 'great', 'movie']\n"
+        "assert tokenizer.fingerprint and not {'torch'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", ["wikipedia-small-forward", "wikipedia-small-backward"])
+def test_shipped_tokenizers_hold_their_patterns(name: str) -> None:
+    path = Path(tokenizer_module.__file__).parents[1] / "weights" / name / "tokenizer.json"
+    shipped = Tokenizer.load(path)
+    assert shipped.patterns and shipped.tokenize("It's 5km away!") == tokenize("It's 5km away!")
+
+
+def test_a_language_whose_splitting_cannot_be_saved_is_named() -> None:
+    said: list[str] = []
+    Tokenizer.build(["好好"], TokenizerConfig(lang="zh", min_freq=1), say=said.append)
+    assert "lang=zh" in said[0]
+
+
+def test_many_texts_at_once() -> None:
+    tokenizer = small()
+    ids = [ids.tolist() for ids in tokenizer.encode_all(iter(TEXTS))]
+    assert ids == [tokenizer.encode(text).tolist() for text in TEXTS]
 
 
 def test_unknown_language() -> None:

@@ -1,153 +1,222 @@
-"""The same tokens as `tokenizer.tokenize`, faster: what stands between two spaces is split once.
+"""The same tokens as `words.tokenize`, many times faster: what stands between spaces is split once.
 
-Almost every rule, and spaCy itself, looks at one space-delimited chunk at a time, so its tokens can
-be remembered. Two things look further, and a document in which they could matter is split as a
-whole instead: three equal words in a row (`replace_wrep`), and spaCy's special cases such as `:)`,
-whose matcher ignores spaces.
+Almost every rule, and the splitter itself, looks at one chunk between white space at a time. So each
+distinct chunk gets a number; a text becomes a row of numbers, and NumPy puts their tokens in place.
+Two things look further. Where they could matter, a chunk's tokens are not used: three equal words in
+a row (`replace_wrep`; that text is split as a whole), and exceptions of several tokens such as `:)`,
+which are found across spaces (the chunks concerned are split together).
 """
 
 import re
-from collections import defaultdict
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from threading import RLock
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ulmfit.text.chunk_table import NO_HEAD, NO_TAIL, Batch, ChunkTable, Row
 from ulmfit.text.rules import (
+    BOS,
     HTML_RULES,
-    WORD_RULES,
     Rules,
+    apply_rules,
+    replace_all_caps,
+    replace_maj,
     replace_rep,
-    replace_space,
     replace_wrep,
     rm_useless_spaces,
+    spec_add_spaces,
 )
+from ulmfit.text.splitter import Splitter
 
-MEMORY_ENTRIES = 1_000_000  # chunks remembered; about 0.5 GB when full, then forgotten all at once
+# Chunks remembered, about 0.3 GB when full; then the less used half goes.
+MEMORY_ENTRIES = 1_000_000
 MEMORY_LENGTH = 64  # characters; longer chunks hardly ever come back
+# Characters split without being remembered; their tokens are kept until then, then go too.
+PASSING_CHARACTERS = 10_000_000
 
-# A space beside other white space is no border: spaCy makes one token of "\n ".
-_BORDER = re.compile(r"(?<!\s) (?!\s)")
+# The numbers of two chunks that no text holds: xxbos, and one without tokens.
+_BEGIN, _NOTHING = 0, 1
+_GAP = -3  # in place of hashes, for white space
+# White space other than one plain space, which may stand before it.
+_GAPS = re.compile(r"([^\S ]\s*)")
+_GETS_SPACE = re.compile(r"[/#\\]|(\S)\1\1")  # the rules put a space before these
+_CHANGES = re.compile(r"[/#\\]|(\S)\1\1")  # without these and capitals, the rules change nothing
+_CAPITAL = re.compile(r"[A-Z]")
 _WORD = re.compile(r"\w+")
+_POSITIVE = 0x7FFFFFFF
+_GAP_ROW = Row(head=_GAP, tail=_GAP)
 
 
-class Chunk(NamedTuple):
-    """What is remembered of a chunk. `tokens` is empty where it can't be split by itself."""
+class _Memory(dict[str, int]):
+    """Chunk → its number; a new one is learnt."""
 
-    tokens: tuple[str, ...]
-    head: str | None  # the word it begins with, as replace_wrep sees it
-    tail: str  # the word it ends with, "" where it does not end with a whole word
-    risky: frozenset[str]  # tokens that spaCy's special cases could join to this chunk's last one
+    def __init__(self, owner: "Chunks") -> None:
+        self._owner = owner
+
+    def __missing__(self, chunk: str) -> int:
+        return self._owner.learn(chunk)
 
 
 class Chunks:
-    """The memory of one language and set of rules."""
+    """The memory of one splitter and set of rules; threads may share it."""
 
-    def __init__(self, tokenizer: Any, rules: Rules) -> None:
-        self._split, self._html = tokenizer, HTML_RULES[rules]
-        self._risky = risky_neighbours(tokenizer)
-        self._memory: dict[str, Chunk] = {}
+    def __init__(self, splitter: Splitter, rules: Rules) -> None:
+        self._splitter, self._html = splitter, HTML_RULES[rules]
+        self._rules: Rules = rules
+        self._lock = RLock()
+        pairs = {pair for phrase in splitter.phrases.values() for pair in pairwise(phrase)}
+        self._lasts = {t: i for i, t in enumerate(sorted({a for a, _ in pairs}), 1)}
+        self._firsts = {t: i for i, t in enumerate(sorted({b for _, b in pairs}), 1)}
+        # [last, first]: may these stand side by side in an exception?
+        self._risky = np.zeros((len(self._lasts) + 1, len(self._firsts) + 1), bool)
+        for a, b in pairs:
+            self._risky[self._lasts[a], self._firsts[b]] = True
+        self._clear()
 
-    def tokens(self, text: str) -> list[str] | None:
-        """The tokens after xxbos; None: this text must be split as a whole."""
-        text = rm_useless_spaces(self._html(text)).strip()
-        if not text:
-            return []
-        return self._joined(text.split(" "), text) or self._joined(_BORDER.split(text), text)
+    def tokens(self, text: str) -> list[str]:
+        """The tokens of a text, xxbos first."""
+        numbers, _, names = self.batch([text])
+        return [names[i] for i in numbers.tolist()]
 
-    def _joined(self, pieces: list[str], text: str) -> list[str] | None:
-        get, tokens = self._memory.get, list[str]()
-        tail, risky, single, repeated = "", frozenset[str](), True, False
-        for piece in pieces:
-            chunk = get(piece) or self._learn(piece)
-            now = chunk.tokens
-            if not now or (now[0] in risky and not (single and len(now) == 1)):
-                return None
-            if chunk.head == tail:
-                repeated = True
-            tokens += now
-            _, _, tail, risky = chunk
-            single = len(now) == 1
-        if repeated and _has_repeated_words(text):
-            return None
-        return tokens
+    def batch(self, texts: Sequence[str]) -> Batch:
+        """The tokens of some texts, each with xxbos first."""
+        with self._lock:
+            if len(self._table.chunks) > MEMORY_ENTRIES or self._passing > PASSING_CHARACTERS:
+                self._forget()
+            chunks, begins = self._read(texts)
+            self._split_across(chunks, begins, texts)
+            return self._table.gather(chunks, begins)
 
-    def _learn(self, piece: str) -> Chunk:
-        chunk = self._chunk(piece)
-        if len(piece) <= MEMORY_LENGTH:
-            if len(self._memory) >= MEMORY_ENTRIES:
-                self._memory.clear()
-            self._memory[piece] = chunk
-        return chunk
+    def learn(self, chunk: str) -> int:
+        """The number that a new chunk gets; called by the memory."""
+        if chunk.isspace():
+            number = self._table.add(chunk, self._splitter.word(chunk), _GAP_ROW)
+        else:
+            words, marked = _by_rules(chunk)
+            raw, spaced = list[str](), set[int]()
+            for word in marked.split(" "):
+                raw += self._splitter.word(word)
+                spaced.add(len(raw) - 1)
+            head, tail = _outer_words(words)
+            first, last = self._firsts.get(raw[0], 0), self._lasts.get(raw[-1], 0)
+            row = first, last, head, tail, int(len(words) > 1)
+            number = self._table.add(chunk, self._splitter.with_phrases(raw, spaced), row)
+        if len(chunk) <= MEMORY_LENGTH:
+            self._memory[chunk] = number
+        else:
+            self._passing += len(chunk)
+        return number
 
-    def _chunk(self, piece: str) -> Chunk:
-        alone = piece and not piece[0].isspace() and not piece[-1].isspace()
-        text = replace_rep(piece)
-        words = text.split()
-        if not alone or replace_wrep(text) != text:
-            return Chunk((), None, "", frozenset())
-        for rule in WORD_RULES[2:]:
-            text = rule(text)
-        tokens = tuple(replace_space(t.text) for t in self._split(text))[1:]  # without xxbos
-        head, tail = _WORD.match(words[0]), _WORD.fullmatch(words[-1])
-        return Chunk(
-            tokens,
-            head[0] if head else None,
-            tail[0] if tail else "",
-            self._risky.get(tokens[-1], frozenset()),
-        )
+    def _read(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """(numbers of all chunks, where each text begins)."""
+        parts, begins, size = list[NDArray[np.int32]](), list[int](), 0
+        number = self._memory.__getitem__
+        for text in texts:
+            text = self._html(text)
+            pieces = text.split()
+            if " ".join(pieces) != text:
+                pieces = _with_gaps(text)
+            numbers = [_BEGIN, *map(number, pieces)]
+            begins.append(size)
+            size += len(numbers)
+            parts.append(np.array(numbers, np.int32))
+        self._table.store()
+        chunks = np.concatenate(parts)
+        self._table.uses[chunks] += 1
+        return chunks, np.array(begins)
+
+    def _split_across(
+        self, chunks: NDArray[np.int32], begins: NDArray[np.int64], texts: Sequence[str]
+    ) -> None:
+        """Puts other chunks, in place, where tokens depend on more than one."""
+        repeated, joined = self._repeated(chunks), self._joined(chunks)
+        for begin, end in joined:
+            chunk = " ".join(self._table.chunks[i] for i in chunks[begin:end].tolist())
+            chunks[begin:end] = _NOTHING
+            chunks[begin] = self._once(chunk, self._splitter.split(_by_rules(chunk)[1]))
+        for i in map(int, np.unique(np.searchsorted(begins, repeated, "right") - 1)):
+            text = replace_rep(self._html(texts[i]))
+            if replace_wrep(text) != text:
+                tokens = self._splitter.split(apply_rules(texts[i], self._rules))
+                chunks[begins[i] : begins[i + 1] if i + 1 < len(begins) else None] = _NOTHING
+                chunks[begins[i]] = self._once(text, tokens)
+        self._table.store()
+
+    def _once(self, text: str, tokens: list[str]) -> int:
+        """The number of tokens that are needed in this batch only."""
+        self._passing += len(text)
+        return self._table.add("", tokens)
+
+    def _joined(self, chunks: NDArray[np.int32]) -> list[tuple[int, int]]:
+        """Begin and end of each series of chunks that an exception could lie across."""
+        first, last, *_ = self._table.rows
+        firsts, lasts = first[chunks[1:]], last[chunks[:-1]]
+        at = np.flatnonzero((firsts != 0) & (lasts != 0))
+        found = list[tuple[int, int]]()
+        for i in at[self._risky[lasts[at], firsts[at]]].tolist():
+            begin = found.pop()[0] if found and found[-1][1] == i + 1 else i
+            found.append((begin, i + 2))
+        return found
+
+    def _repeated(self, chunks: NDArray[np.int32]) -> NDArray[np.int64]:
+        """Where there could be three equal words in a row; some of these are none."""
+        _, _, head, tail, several = self._table.rows
+        heads = head[chunks]
+        at = np.flatnonzero(heads != _GAP)
+        heads, tails = heads[at], tail[chunks[at]]
+        same = np.append(heads[1:] == tails[:-1], False)
+        two = np.flatnonzero(same)
+        three = same[two + 1] | several[chunks[at[two]]] | several[chunks[at[two + 1]]]
+        return at[two[three != 0]]
+
+    def _clear(self) -> None:
+        self._memory, self._table, self._passing = _Memory(self), ChunkTable(), 0
+        self._table.add("", [BOS])  # _BEGIN
+        self._table.add("", [])  # _NOTHING
+        self._table.store()
+
+    def _forget(self) -> None:
+        """Keeps the half of the chunks that was used most since the last time."""
+        old, memory = self._table, self._memory
+        kept = sorted(memory.items(), key=lambda item: -old.uses[item[1]])[: MEMORY_ENTRIES // 2]
+        self._clear()
+        for chunk, number in kept:
+            self._memory[chunk] = self._table.add(chunk, old.tokens(number), old.row(number))
+        self._table.store()
 
 
-def _has_repeated_words(text: str) -> bool:
-    text = replace_rep(text)
-    return replace_wrep(text) != text
+def _with_gaps(text: str) -> list[str]:
+    """Chunks, and between them the white space that becomes a token."""
+    text = text.strip()
+    parts = _GAPS.split(rm_useless_spaces(text) if "  " in text else text)
+    pieces = parts[0].split(" ") if parts[0] else []
+    for gap, part in zip(parts[1::2], parts[2::2], strict=True):
+        if not pieces[-1]:  # the one space before the gap, which no token keeps
+            pieces.pop()
+        spaced = gap[-1] != " " and _GETS_SPACE.match(part)
+        pieces += [gap + " " if spaced else gap, *part.split(" ")]
+    return pieces
 
 
-def risky_neighbours(tokenizer: Any) -> dict[str, frozenset[str]]:
-    """Last token of a chunk → first tokens of the next that a special case of spaCy could span.
-
-    The matcher sees the tokens as they were before special cases apply, so each side also counts
-    under the token that a special case would have made of it.
-    """
-    from spacy.symbols import ORTH
-
-    plain = _without_special_cases(tokenizer)
-    pairs, begins, ends = set[tuple[str, str]](), defaultdict(set), defaultdict(set)
-    for rule, result in tokenizer.rules.items():
-        parts = [t.text for t in plain(rule)]
-        made = [token[ORTH] for token in result]
-        pairs.update(pairwise(parts))
-        begins[parts[0]].add(made[0])
-        ends[parts[-1]].add(made[-1])
-    risky = defaultdict[str, set[str]](set)
-    for left, right in pairs:
-        for last in ends[left] | {left}:
-            risky[last] |= begins[right] | {right}
-    return {last: frozenset(firsts) for last, firsts in risky.items()}
+def _by_rules(chunk: str) -> tuple[list[str], str]:
+    """A chunk, or some with one space between them: its words as replace_wrep sees them, and the chunk after all
+    rules but that one and those of HTML."""
+    words = [chunk]
+    if _CHANGES.search(chunk):
+        text = replace_rep(chunk)
+        words = words if text == chunk else text.split()
+        chunk = rm_useless_spaces(spec_add_spaces(text))
+    if _CAPITAL.search(chunk):
+        chunk = replace_maj(replace_all_caps(chunk))
+    return words, chunk.lower().strip()
 
 
-def _without_special_cases(tokenizer: Any) -> Callable[[str], Any]:
-    from spacy.tokenizer import Tokenizer
-
-    return Tokenizer(
-        tokenizer.vocab,
-        rules={},
-        prefix_search=tokenizer.prefix_search,
-        suffix_search=tokenizer.suffix_search,
-        infix_finditer=tokenizer.infix_finditer,
-        token_match=tokenizer.token_match,
-        url_match=tokenizer.url_match,
+def _outer_words(words: list[str]) -> tuple[int, int]:
+    """head and tail of `Row`."""
+    head, tail = _WORD.match(words[0]), _WORD.fullmatch(words[-1])
+    return (
+        hash(head[0]) & _POSITIVE if head else NO_HEAD,
+        hash(tail[0]) & _POSITIVE if tail else NO_TAIL,
     )
-
-
-@cache
-def chunks_for(tokenizer: Any, rules: Rules) -> Chunks | None:
-    """The memory for a spaCy tokenizer, or None where none is possible: with spaces inside special
-    cases, or with a splitter of its own, as Japanese and Chinese have."""
-    from spacy.tokenizer import Tokenizer
-
-    if not isinstance(tokenizer, Tokenizer):
-        return None
-    if any(rule.strip() and len(rule.split()) > 1 for rule in tokenizer.rules):
-        return None
-    return Chunks(tokenizer, rules)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import tee
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -49,7 +50,7 @@ class Corpus:
         max_tokens: int | None = None,
         description: str = "encoding",
     ) -> "Corpus":
-        """Encodes `documents`, one at a time. With `path`: written there, whole or not at all, and
+        """Encodes `documents`; they are read some way ahead. With `path`: written there, whole or not at all, and
         memory-mapped. `label_names` None: the labels found, sorted; otherwise a label outside it is
         a ValueError. So is a stream without documents. The document that reaches `max_tokens` is the last.
         """
@@ -154,7 +155,9 @@ def _encode(
     """(offsets, labels, label names); the ids go to `write`."""
     offsets, labels = [0], list[int]()
     known = {name: i for i, name in enumerate(label_names or ())}
-    for document in track(documents, description, unit="documents"):
+    ahead, read = tee(track(documents, description, unit="documents"))
+    encoded = tokenizer.encode_all(document.text for document in ahead)
+    for document, ids in zip(read, encoded, strict=True):
         # Tables give strings, but people write Document(text, 1).
         label = None if document.label is None else str(document.label)
         if label is not None and label not in known:
@@ -164,7 +167,6 @@ def _encode(
                     f" {', '.join(map(repr, label_names))}. Correct it, or train with it."
                 )
             known[label] = len(known)
-        ids = tokenizer.encode(document.text)
         write(ids)
         offsets.append(offsets[-1] + len(ids))
         labels.append(UNLABELLED if label is None else known[label])

@@ -1,6 +1,6 @@
 """Text ↔ tokens ↔ ids. A splitter, `Words` or `Pieces`, knows text and tokens; `Tokenizer` adds a vocabulary.
 
-For words the function `tokenize` is the definition; `Words` is faster.
+A saved tokenizer holds all that decides its tokens: spaCy's patterns, or the SentencePiece model.
 """
 
 import base64
@@ -8,78 +8,35 @@ import hashlib
 import json
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from functools import cache, cached_property
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any, SupportsIndex
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ulmfit.config import UNKNOWN_ID, TokenizerConfig
+from ulmfit.config import TokenizerConfig
 from ulmfit.progress import track
-from ulmfit.text.chunks import chunks_for
-from ulmfit.text.rules import BOS, SPECIAL_TOKENS, Rules, apply_rules, replace_space, undo
+from ulmfit.text.rules import SPECIAL_TOKENS
 from ulmfit.text.sentencepiece import Pieces, train
-
-Ids = NDArray[np.unsignedinteger]  # uint16 up to 65,536 words, else uint32
-
-
-@cache
-def word_splitter(lang: str) -> Any:
-    """spaCy's rule-based tokenizer for `lang`, told to leave the special tokens whole.
-
-    ValueError: spaCy has no such language, or needs one more package for it.
-    """
-    import spacy
-    from spacy.symbols import ORTH
-    from spacy.tokenizer import Tokenizer as SpacyTokenizer
-
-    try:
-        tokenizer: Any = spacy.blank(lang).tokenizer
-    except ImportError as error:  # an unknown code, or a language that needs one more package
-        raise ValueError(
-            f"spaCy can't split texts in lang={lang!r}: {error}. Expected a code such as en, de, fr"
-            ' (https://spacy.io/usage/models#languages); "xx" fits any language that writes spaces.'
-        ) from error
-    if isinstance(tokenizer, SpacyTokenizer):  # Chinese, Japanese … have one without special cases
-        for token in SPECIAL_TOKENS:
-            tokenizer.add_special_case(token, [{ORTH: token}])
-    return tokenizer
+from ulmfit.text.splitter import Patterns
+from ulmfit.text.words import Ids, TokenIds, Words, spacy_patterns
 
 
-def tokenize(text: str, lang: str = "en", rules: Rules = "fastai") -> list[str]:
-    """The tokens of a text, `xxbos` first; rules="fastai": exactly those of fastai's bulk path."""
-    return [replace_space(token.text) for token in word_splitter(lang)(apply_rules(text, rules))]
-
-
-@dataclass(frozen=True)
-class Words:
-    """Text → words and back, by spaCy's rules."""
-
-    lang: str
-    rules: Rules
-
-    def split(self, text: str) -> list[str]:
-        """As the function `tokenize`, with a memory of what it has split before."""
-        chunks = chunks_for(word_splitter(self.lang), self.rules)
-        tokens = chunks.tokens(text) if chunks else None
-        return tokenize(text, self.lang, self.rules) if tokens is None else [BOS, *tokens]
-
-    def join(self, tokens: Iterable[str]) -> str:
-        """Words as text; spaces as English has them."""
-        return undo(tokens)
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tokenizer:
-    """Text → ids and back. A token's id is its place in `vocab`; the special tokens come first."""
+    """Text → ids and back. A token's id is its place in `vocab`; the special tokens come first.
+
+    Two are equal when the same text gives the same ids.
+    """
 
     config: TokenizerConfig
     vocab: tuple[str, ...]
     model: bytes | None = field(default=None, repr=False)  # of SentencePiece; words need none
+    # of words; None: those of the spaCy that is installed, taken when first needed
+    patterns: Patterns | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.config.kind != ("words" if self.model is None else "sentencepiece"):
@@ -111,20 +68,28 @@ class Tokenizer:
         config: TokenizerConfig,
         keep: Sequence[str] = (),
         *,
+        patterns: Patterns | None = None,
         say: Callable[[str], object] = lambda line: None,
     ) -> "Tokenizer":
         """Learns the vocabulary of `texts`: special tokens, then pieces, or words by frequency (ties: seen first) and
-        behind them those of `keep`, a pretrained model's; `config.max_vocab` in all. `say` hears how many pieces."""
+        behind them those of `keep`, a pretrained model's; `config.max_vocab` in all. `patterns` None: spaCy's.
+        `say` hears how many pieces, and of a language whose splitting can't be saved."""
         if config.kind == "sentencepiece":
             if keep:
                 raise ValueError(
                     "Pieces can't be added to: use a model's own tokenizer, or learn new ones (keep=())."
                 )
             return cls(config, *train(track(texts, "reading", unit="documents"), config, say))
-        count, words = Counter[str](), Words(config.lang, config.rules)
-        for text in track(texts, "counting words", unit="documents"):
-            count.update(words.split(text))
-        return cls(config, make_vocab(count, config.max_vocab, config.min_freq, keep))
+        patterns = patterns or spacy_patterns(config.lang)
+        if patterns is None:
+            say(
+                f"lang={config.lang}: spaCy splits this language by more than patterns, so these are not"
+                " saved with the model; another version of spaCy may split differently, and slowly"
+            )
+        words = Words(config.lang, config.rules, patterns)
+        count = words.count(track(texts, "counting words", unit="documents"))
+        vocab = make_vocab(count, config.max_vocab, config.min_freq, keep)
+        return cls(config, vocab, patterns=patterns)
 
     def adapted(
         self, texts: Iterable[str], config: TokenizerConfig, *, keep_words: bool
@@ -133,13 +98,14 @@ class Tokenizer:
         of this vocabulary. Pieces, with `keep_words`, stay as they are: they spell any text of the language."""
         if self.model is not None and keep_words:
             return self
-        return Tokenizer.build(texts, config, self.vocab if keep_words else ())
+        patterns = self.patterns if config.lang == self.config.lang else None
+        return Tokenizer.build(texts, config, self.vocab if keep_words else (), patterns=patterns)
 
     @cached_property
     def _splitter(self) -> Words | Pieces:
         if self.model is not None:
             return Pieces(self.model, self.config.rules)
-        return Words(self.config.lang, self.config.rules)
+        return Words(self.config.lang, self.config.rules, self.patterns)
 
     def tokenize(self, text: str) -> list[str]:
         """The tokens of a text, xxbos first, in the vocabulary or not."""
@@ -147,8 +113,13 @@ class Tokenizer:
 
     def encode(self, text: str) -> Ids:
         """Ids of a text, xxbos first; tokens outside the vocabulary become xxunk."""
-        ids = self._ids
-        return np.array([ids.get(t, UNKNOWN_ID) for t in self.tokenize(text)], dtype=self.dtype)
+        return next(self.encode_all([text]))
+
+    def encode_all(self, texts: Iterable[str]) -> Iterator[Ids]:
+        """As `encode`, of each text in order; much faster, and texts are read some way ahead."""
+        if isinstance(self._splitter, Words):
+            return self._splitter.encode(texts, self._ids)
+        return (self._ids.of(self.tokenize(text)) for text in texts)
 
     def tokens(self, ids: Iterable[SupportsIndex]) -> list[str]:
         """The tokens behind ids."""
@@ -168,36 +139,48 @@ class Tokenizer:
         return np.uint16 if len(self.vocab) <= 2**16 else np.uint32
 
     @cached_property
-    def _ids(self) -> dict[str, int]:
-        return {word: i for i, word in enumerate(self.vocab)}
+    def _ids(self) -> TokenIds:
+        return TokenIds(self.vocab, self.dtype)
+
+    @cached_property
+    def _saved_patterns(self) -> Patterns | None:
+        """Of words: what is saved, from spaCy where it has not been yet."""
+        if self.model is not None:
+            return None
+        return self.patterns or spacy_patterns(self.config.lang)
 
     @cached_property
     def fingerprint(self) -> str:
         """16 hex digits; equal exactly when the same text gives the same ids."""
         content = json.dumps([asdict(self.config), self.vocab]).encode()
-        return hashlib.sha256(content + (self.model or b"")).hexdigest()[:16]
+        patterns = self._saved_patterns
+        splitter = self.model or (patterns.digest.encode() if patterns else b"")
+        return hashlib.sha256(content + splitter).hexdigest()[:16]
 
     def __len__(self) -> int:
         return len(self.vocab)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Tokenizer) and self.fingerprint == other.fingerprint
 
     def __hash__(self) -> int:
         return hash(self.fingerprint)
 
     def save(self, path: str | Path) -> None:
         """Written as JSON, whole or not at all; with what decides the tokens as well: the SentencePiece model, in
-        base64, or the version of spaCy."""
+        base64, or spaCy's patterns and its version."""
         from ulmfit.checkpoint import atomic  # brings torch, which splitting texts does not need
 
         content: dict[str, Any] = {"config": asdict(self.config)}
         if self.model is not None:
             content["sentencepiece"] = base64.b64encode(self.model).decode()
+        elif patterns := self._saved_patterns:
+            content |= {"spacy": patterns.spacy, "spacy_patterns": patterns.to_json()}
         else:
             content["spacy"] = metadata.version("spacy")
         content["vocab"] = self.vocab
         with atomic(Path(path)) as temporary:
-            temporary.write_text(
-                json.dumps(content, ensure_ascii=False, indent=0) + "\n", encoding="utf-8"
-            )
+            temporary.write_text(_as_json(content), encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> "Tokenizer":
@@ -207,7 +190,9 @@ class Tokenizer:
             config, vocab = dict(content["config"]), tuple(content["vocab"])
             stored = content.get("sentencepiece")
             model = None if stored is None else base64.b64decode(stored, validate=True)
-        except (ValueError, KeyError, TypeError) as error:
+            saved = content.get("spacy_patterns")
+            patterns = None if saved is None else Patterns.from_json(saved)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
                 f'{path} is no tokenizer: expected JSON with "config" and "vocab", got {error!r}.'
             ) from error
@@ -217,9 +202,10 @@ class Tokenizer:
                 f"{path}: unknown config {sorted(config.keys() - known)}, known are"
                 f" {sorted(known)}; a newer version of ulmfit may have written it."
             )
-        _warn_if_spacy_differs(content.get("spacy"), path)
+        if patterns is None:
+            _warn_if_spacy_differs(content.get("spacy"), path)
         try:
-            return cls(TokenizerConfig(**config), vocab, model)
+            return cls(TokenizerConfig(**config), vocab, model, patterns)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
 
@@ -232,9 +218,28 @@ def make_vocab(
     return tuple(dict.fromkeys((*SPECIAL_TOKENS, *words, *keep)))[:max_vocab]
 
 
+def _as_json(content: dict[str, Any]) -> str:
+    """A line for each word of the vocabulary, each field of the config and each of spaCy's tables."""
+
+    def entries(values: dict[str, Any]) -> str:
+        lines = (f"{json.dumps(name)}: {written(value)}" for name, value in values.items())
+        return "{\n" + ",\n".join(lines) + "\n}"
+
+    def written(value: Any) -> str:
+        if isinstance(value, dict) and value is not exceptions:
+            return entries(value)
+        indent = 0 if value is content["vocab"] else None
+        return json.dumps(value, ensure_ascii=False, indent=indent)
+
+    exceptions = content.get("spacy_patterns", {}).get("exceptions")
+    return entries(content) + "\n"
+
+
 def _warn_if_spacy_differs(then: str | None, path: str | Path) -> None:
+    if not then:
+        return
     now = metadata.version("spacy")
-    if then and then.split(".")[:2] != now.split(".")[:2]:
+    if then.split(".")[:2] != now.split(".")[:2]:
         warnings.warn(
             f"{path} was made with spaCy {then}, this is {now}: some texts may split differently.",
             stacklevel=3,
