@@ -30,7 +30,7 @@ PAGES = {
 }
 RESULTS = ROOT / "benchmarks" / "results"  # comes with the first recorded run
 WITHOUT_A_VERB = {"--help", "--version"}  # of `ulmfit` itself
-OTHER_PROGRAMS = {"--logdir", "--index-url"}
+OTHER_PROGRAMS = {"--logdir", "--index-url", "--fuzz"}
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)  # language, content
 PYTHON = {
     (page, number): code
