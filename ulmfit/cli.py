@@ -11,6 +11,7 @@ from typing import Any
 import tyro
 
 from ulmfit.commands.data import Datasets
+from ulmfit.commands.doctor import Doctor
 from ulmfit.commands.find_lr import FindLR
 from ulmfit.commands.models import ImportFastai, Models
 from ulmfit.commands.train import Demo, FinetuneLM, Fit, PretrainLM, TrainClassifier
@@ -25,6 +26,7 @@ COMMANDS: dict[str, Any] = {
     "pretrain-lm": PretrainLM,
     "finetune-lm": FinetuneLM,
     "train-classifier": TrainClassifier,
+    "doctor": Doctor,
     "find-lr": FindLR,
     "generate": Generate,
     "models": Models,

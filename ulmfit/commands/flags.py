@@ -1,7 +1,7 @@
 """What the verbs have in common: kinds of argument, columns of a table, the machine, run directories, notes."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -31,7 +31,15 @@ class Sources:
     # where the data sets given by name lie: folder or archive; left out, they are downloaded once
     data_dir: Annotated[str | None, DIR] = None
 
-    def read(self, path: str | None, *, labelled: bool = True, use: "Use" = "train") -> list[Any]:
+    def read(
+        self,
+        path: str | None,
+        *,
+        labelled: bool = True,
+        use: "Use" = "train",
+        on_empty: Literal["error", "skip"] = "error",
+        say: Callable[[str], None] | None = None,
+    ) -> list[Any]:
         """The documents of a file, folder or named data set; none where no path is given.
 
         `use` decides which part a bare name means. A file or folder of that name wins, and that is said, unless
@@ -42,15 +50,16 @@ class Sources:
 
         if path is None:
             return []
+        say = say or note
         if is_name(path) and (self.data_dir is not None or not Path(path).exists()):
-            return documents_for(path, use, labelled=labelled, data_dir=self.data_dir, say=note)
+            return documents_for(path, use, labelled=labelled, data_dir=self.data_dir, say=say)
         if not Path(path).exists():
             raise ValueError(
                 f"there is no file or folder {path} (looked in {Path.cwd()}) and no data set of that name;"
                 " `ulmfit datasets` lists them"
             )
         if is_name(path):
-            note(f"{path}: what lies here under that name is read, not the public data set")
+            say(f"{path}: what lies here under that name is read, not the public data set")
         label = self.label_column if labelled else None
         return list(
             read_documents(
@@ -59,7 +68,8 @@ class Sources:
                 label_column=label,
                 labelled=labelled,
                 split_on=None if labelled else self.split_on,
-                say=note,
+                on_empty=on_empty,
+                say=say,
             )
         )
 

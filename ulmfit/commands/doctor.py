@@ -1,0 +1,122 @@
+"""The verb that looks at texts before training: a dataclass; its fields are the flags, its docstring is the help."""
+
+import json
+import shutil
+import textwrap
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+from tyro.conf import Positional
+
+from ulmfit.commands.flags import FILE, MODEL, Flat, Sources, note
+from ulmfit.config import FitConfig
+
+if TYPE_CHECKING:
+    from ulmfit.insight.advice import Finding
+    from ulmfit.insight.report import Report
+
+WIDEST = 110  # characters of a line
+MARKS = {"ok": "ok", "note": "note", "do": "DO"}
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """What is in the texts, and what to do about it, before anything is trained. Nothing is changed."""
+
+    # CSV, TSV, JSONL, Parquet, a folder of texts by label, or a data set's name
+    labelled: Positional[Annotated[str | None, FILE]] = None
+    # texts (or a data set's name) for the language model; labels are ignored
+    unlabelled: Annotated[str | None, FILE] = None
+    valid: Annotated[str | None, FILE] = None  # labelled texts to validate on
+    test: Annotated[str | None, FILE] = None  # labelled texts to be scored once, at the end
+    # language model whose vocabulary is compared, as for fit
+    pretrained: Annotated[str, MODEL] = FitConfig.pretrained
+    max_len: int = FitConfig.classifier.max_len  # tokens of a text's end that are pooled
+    json: bool = False  # print JSON
+    columns: Annotated[Sources, Flat] = Sources()
+
+    def run(self) -> None:
+        from dataclasses import replace
+
+        from ulmfit.insight.advice import findings
+        from ulmfit.insight.doctor import examine
+
+        files = {
+            "train": self.labelled,
+            "unlabelled": self.unlabelled,
+            "valid": self.valid,
+            "test": self.test,
+        }
+        if not any(files.values()):
+            raise ValueError("give a file of labelled texts, or --unlabelled")
+        self.columns.check(*files.values())
+        skipped = list[str]()
+
+        def said(line: str) -> None:
+            note(line)
+            if "skipped" in line:
+                skipped.append(line)
+
+        read = self.columns.read
+        report = examine(
+            read(self.labelled, on_empty="skip", say=said),
+            unlabelled=read(
+                self.unlabelled, labelled=False, use="unlabelled", on_empty="skip", say=said
+            ),
+            valid=read(self.valid, use="valid", on_empty="skip", say=said),
+            test=read(self.test, use="test", on_empty="skip", say=said),
+            pretrained=self.pretrained,
+            classifier=replace(FitConfig.classifier, max_len=self.max_len),
+        )
+        found = findings(report, skipped)
+        if self.json:
+            told: dict[str, Any] = {"files": files, **asdict(report)}
+            told["findings"] = [asdict(finding) for finding in found]
+            print(json.dumps(told, ensure_ascii=False))
+            return
+        print(table(report, files))
+        print()
+        for finding in found:
+            print(entry(finding))
+        print(summary(found))
+
+
+def table(report: "Report", files: dict[str, str | None]) -> str:
+    """The parts in figures, a line each."""
+    from ulmfit.training.stage import as_table
+
+    def row(name: str, part: Any) -> dict[str, str]:
+        figures = {"texts": part.texts, "copies": part.copies, "near copies": part.near_copies}
+        figures |= {f"{mark} tokens": n for mark, n in part.tokens.items()}
+        shown = {head: f"{n:>{len(head)},}" for head, n in figures.items()}
+        return {"part": name, "file": files[name] or "", **shown}
+
+    return as_table([row(name, part) for name, part in report.parts.items()])
+
+
+def entry(finding: "Finding") -> str:
+    """What was found, examples, and behind an arrow what to do; hanging behind mark and subject."""
+    from ulmfit.insight.advice import NOTHING, where
+
+    width = min(WIDEST, shutil.get_terminal_size((WIDEST, 24)).columns)
+    left = f"{MARKS[finding.level]:4}  {finding.about:18}  "
+    rest = " " * len(left)
+
+    def wrapped(text: str, first: str, hanging: str) -> list[str]:
+        return textwrap.wrap(text, width, initial_indent=first, subsequent_indent=hanging)
+
+    lines = wrapped(finding.found, left, rest)
+    for example in finding.examples:
+        line = f"{where(example.places)}: {example.text}"
+        lines += wrapped(line, rest + "· ", rest + "  ")
+    if finding.level != "ok" or finding.advice != NOTHING:
+        lines += wrapped(finding.advice, rest + "→ ", rest + "  ")
+    return "\n".join(lines)
+
+
+def summary(found: list["Finding"]) -> str:
+    """The last line: how much there is to do."""
+    todo = sum(finding.level == "do" for finding in found)
+    if not todo:
+        return "\nNothing needs doing."
+    return f"\n{todo} of {len(found)} things want doing; they are marked DO."

@@ -1,0 +1,253 @@
+"""What to do about what the doctor found, in words: a `Finding` for each thing it looked for, also where all is well."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ulmfit.insight.report import Example, Overlap, Place, Report
+
+FEW = 10  # texts of a class, below which no figure about it can be trusted
+UNEVEN = 10  # times as many texts in the largest class as in the smallest
+SMALL_SHARE = 0.01  # of the texts; below, a habit of the rules is not worth a step
+LONG_SHARE = 0.05  # of the texts, from which a larger max_len may pay
+STRANGE = 0.10  # of the tokens unknown: another language, or another kind of text
+NOTHING = "Nothing needs doing."
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found and what to do about it. `level`: "ok", "note" (worth knowing) or "do"."""
+
+    about: str
+    level: Literal["ok", "note", "do"]
+    found: str
+    advice: str = NOTHING
+    examples: tuple[Example, ...] = ()
+
+
+def findings(report: Report, skipped: Sequence[str] = ()) -> list[Finding]:
+    """Everything that was looked for, in the order in which it hurts.
+
+    `skipped`: what the reader of the files left out, in its words.
+    """
+    found = [
+        _labels,
+        _classes,
+        _two_labels,
+        _overlap,
+        _copies,
+        _characters,
+        _html,
+        _length,
+        _words,
+    ]
+    return [*_empty(report, skipped), *(finding for check in found for finding in check(report))]
+
+
+def _empty(report: Report, skipped: Sequence[str]) -> Iterator[Finding]:
+    empty = {name: part.empty for name, part in report.parts.items()}
+    mend = "Fill or remove them: `ulmfit fit` stops there."
+    for line in skipped:
+        yield Finding("empty texts", "do", line, f"{mend} Numbers below count the texts that are left.")
+    if any(empty.values()):
+        yield Finding("empty texts", "do", _counts(empty), mend)
+    elif not skipped:
+        yield Finding("empty texts", "ok", "none")
+
+
+def _labels(report: Report) -> Iterator[Finding]:
+    without = {n: p.unlabelled for n, p in report.parts.items() if n != "unlabelled"}
+    if train := without.pop("train", 0):
+        advice = "Nothing needs doing: `ulmfit fit` takes them as unlabelled texts."
+        yield Finding("no label", "note", _counts({"train": train}), advice)
+    if any(without.values()):
+        yield Finding("no label", "do", _counts(without), "Label or remove them.")
+    for part, labels in report.new_labels.items():
+        found = f"{part} has labels that train lacks: {', '.join(labels)}"
+        yield Finding(
+            "labels",
+            "do",
+            found,
+            "Correct them, or give examples in train; `ulmfit fit` stops here.",
+        )
+
+
+def _classes(report: Report) -> Iterator[Finding]:
+    if "train" not in report.parts:
+        return
+    sizes = report.classes
+    if len(sizes) < 2:
+        advice = (
+            "A classifier needs two labels at least: choose another --label-column, or add texts."
+        )
+        yield Finding("classes", "do", f"{len(sizes)} in train", advice)
+        return
+    (most, largest), (least, smallest) = next(iter(sizes.items())), list(sizes.items())[-1]
+    found = f"{len(sizes)}; the smallest is {least} with {_texts(smallest)}, the largest {most} with {largest:,}"
+    few = [label for label, n in sizes.items() if n < FEW]
+    if few:
+        found += f"; {len(few)} of fewer than {FEW}: {', '.join(few[-5:])}"
+        advice = "Label more texts of these, or merge them with others."
+        if smallest < 2:
+            advice += " `ulmfit fit` wants two of each."
+        yield Finding("classes", "do", found, advice)
+    elif largest >= UNEVEN * smallest:
+        advice = f"Judge by macro-F1, not by accuracy (`ulmfit evaluate` prints both); label more of {least}."
+        yield Finding("classes", "note", found, advice)
+    else:
+        yield Finding("classes", "ok", found)
+
+
+def _two_labels(report: Report) -> Iterator[Finding]:
+    if not report.classes:
+        return
+    for about, what in (
+        ("two labels", report.two_labels),
+        ("nearly, two labels", report.near_two_labels),
+    ):
+        if what:
+            advice = "Correct the labels, or remove the rows: nothing can be learnt from them."
+            if what is report.near_two_labels:
+                advice = "Read some of them: is it the label that differs, or the sense?"
+            yield Finding(about, "do", _counts(what.texts), advice, what.examples)
+    if not report.two_labels and not report.near_two_labels:
+        yield Finding("two labels", "ok", "no text occurs under two labels")
+
+
+def _overlap(report: Report) -> Iterator[Finding]:
+    for overlap in report.overlaps:
+        about, both = f"{overlap.first} ∩ {overlap.second}", (overlap.first, overlap.second)
+        found = f"{overlap.equal:,} of {overlap.second} equal, {overlap.near:,} more nearly equal"
+        if not overlap.equal and not overlap.near:
+            yield Finding(about, "ok", "nothing in common")
+        elif both == ("train", "unlabelled"):
+            yield Finding(
+                about,
+                "ok",
+                found,
+                "Nothing needs doing: the language model reads equal texts once.",
+            )
+        else:
+            yield Finding(about, *_leak(overlap, found), overlap.examples)
+
+
+def _leak(overlap: Overlap, found: str) -> tuple[Literal["note", "do"], str, str]:
+    loser, keeper = overlap.first, overlap.second
+    if loser == "valid":
+        equal = "`ulmfit fit` leaves equal texts out of valid"
+    else:
+        equal = f"`ulmfit fit` leaves equal texts out of {'training' if loser == 'train' else 'the language model'}"
+    if not overlap.near:
+        return "note", found, f"Nothing needs doing: {equal}."
+    return (
+        "do",
+        found,
+        f"{equal}, but not the near ones: remove those from {loser}, or the score of {keeper} flatters.",
+    )
+
+
+def _copies(report: Report) -> Iterator[Finding]:
+    equal = {name: part.copies for name, part in report.parts.items()}
+    near = {name: part.near_copies for name, part in report.parts.items()}
+    if not any(equal.values()) and not any(near.values()):
+        yield Finding("copies", "ok", "none within a file")
+        return
+    if any(equal.values()):
+        advice = "Nothing needs doing: copies stay on one side of a split, but they count twice. Remove them if that is not meant."
+        yield Finding("copies", "note", f"equal to an earlier text: {_counts(equal)}", advice)
+    if any(near.values()):
+        found, train = f"nearly equal to an earlier text: {_counts(near)}", near.get("train", 0)
+        advice, alone = NOTHING, "valid" not in report.parts
+        if train and alone:
+            advice = "A tenth of train will be held out, and near copies may stand on both sides: give --valid, or remove them."
+        yield Finding("near copies", "note", found, advice)
+
+
+def _characters(report: Report) -> Iterator[Finding]:
+    mojibake, lost = report.characters["mojibake"], report.characters["lost"]
+    if mojibake:
+        advice = "The file was read in a wrong encoding once: export it again as UTF-8, or repair each text with Python's `ftfy.fix_encoding`."
+        yield Finding("mojibake", "do", _counts(mojibake.texts), advice, mojibake.examples)
+    if lost:
+        advice = "U+FFFD stands for characters that are lost: export the file again, as UTF-8."
+        yield Finding("lost characters", "do", _counts(lost.texts), advice, lost.examples)
+    if not mojibake and not lost:
+        yield Finding("encoding", "ok", "no mojibake, no lost characters")
+
+
+def _html(report: Report) -> Iterator[Finding]:
+    html = report.characters["html"]
+    share = sum(html.texts.values()) / sum(part.texts for part in report.parts.values())
+    if not html:
+        yield Finding("HTML", "ok", "fastai's rules and the clean ones read all texts alike")
+        return
+    found = f"fastai's rules misread, the clean ones do not: {_counts(html.texts)} ({share:.1%})"
+    if share < SMALL_SHARE:
+        yield Finding("HTML", "note", found, f"So few hardly matter. {NOTHING}", html.examples)
+    elif report.coverage is None:
+        yield Finding("HTML", "do", found, "Train with --tokenizer.rules clean.", html.examples)
+    elif report.coverage.rules == "clean":
+        advice = f"Nothing needs doing: {report.coverage.model} was made with the clean rules."
+        yield Finding("HTML", "ok", found, advice, html.examples)
+    else:
+        advice = (
+            "Unescape the file (Python's `html.unescape`), or use --tokenizer.rules clean with --pretrained none or with "
+            f"a model made so; {report.coverage.model} was made with fastai's."
+        )
+        yield Finding("HTML", "do", found, advice, html.examples)
+
+
+def _length(report: Report) -> Iterator[Finding]:
+    parts = [p for name, p in report.parts.items() if name != "unlabelled"]
+    long, texts = sum(p.long for p in parts), sum(p.texts for p in parts)
+    if not parts:
+        return
+    if not long:
+        yield Finding(
+            "length",
+            "ok",
+            f"no text has more than the {report.max_len:,} tokens that the classifier pools",
+        )
+        return
+    pooled = sum(p.pooled * p.long for p in parts) / long
+    found = (
+        f"{_texts(long)} ({long / texts:.1%}) of more than {report.max_len:,} tokens; of these the classifier pools "
+        f"the last {pooled:.0%} and reads the rest without gradient"
+    )
+    if long < LONG_SHARE * texts:
+        yield Finding("length", "note", found)
+    else:
+        longest = max(p.tokens["90%"] for p in parts)
+        advice = f"If beginnings matter: --classifier.max-len {longest} pools nine texts of ten whole, at a price in memory and time."
+        yield Finding("length", "note", found, advice)
+
+
+def _words(report: Report) -> Iterator[Finding]:
+    known = report.coverage
+    if known is None:
+        return
+    found = f"{known.unknown:.1%} of the tokens are unknown to {known.model}, {known.unknown_after:.1%} once it is fine-tuned"
+    if known.words:
+        found += f"; the commonest: {', '.join(f'{w} ({n:,})' for w, n in known.words.items())}"
+    if known.unknown < STRANGE:
+        advice = "Nothing needs doing: fine-tuning learns the words that occur three times."
+        yield Finding("vocabulary", "ok", found, advice)
+    else:
+        advice = (
+            "Is it another language or kind of text? Then pre-train on such texts (`ulmfit pretrain-lm`) and name the "
+            "run with --pretrained; otherwise give many --unlabelled texts."
+        )
+        yield Finding("vocabulary", "do", found, advice)
+
+
+def _texts(n: int) -> str:
+    return f"{n:,} text{'s'[: n != 1]}"
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{n:,} in {part}" for part, n in counts.items() if n)
+
+
+def where(places: tuple[Place, ...]) -> str:
+    """`train 3 (pos), test 17 (neg)`."""
+    return ", ".join(f"{p.part} {p.row}" + (f" ({p.label})" if p.label else "") for p in places)

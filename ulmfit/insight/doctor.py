@@ -1,0 +1,208 @@
+"""What is in the texts, before anything is trained on them: figures and places. What to do about it is `advice`."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ulmfit.config import ClassifierConfig, FitConfig, TokenizerConfig
+from ulmfit.insight.characters import PASSAGES, Passage, beginning
+from ulmfit.insight.duplicates import number, similarity
+from ulmfit.insight.report import Coverage, Example, Found, Overlap, Part, Place, Report
+from ulmfit.pretrained import NONE, find
+from ulmfit.progress import track
+from ulmfit.text.corpus import Document
+from ulmfit.text.splits import same
+from ulmfit.text.tokenizer import Tokenizer, Words, make_vocab
+
+SHOWN = 3  # examples of each finding
+COMPARED = 20  # texts of a group, to show the one that is most alike
+WORDS_SHOWN = 10  # of those that the pretrained model does not know
+
+
+@dataclass(frozen=True)
+class _Text:
+    place: Place
+    text: str
+
+
+def examine(
+    labelled: Iterable[Document],
+    *,
+    unlabelled: Iterable[Document] = (),
+    valid: Iterable[Document] = (),
+    test: Iterable[Document] = (),
+    pretrained: str = FitConfig.pretrained,
+    classifier: ClassifierConfig = FitConfig.classifier,
+) -> Report:
+    """Looks at everything that `fit` would be given, and changes nothing.
+
+    `pretrained`: as `fit` takes it; a model that fastai has published is downloaded when first named. ValueError: there
+    are no texts, or no such model.
+    """
+    given = {"train": labelled, "unlabelled": unlabelled, "valid": valid, "test": test}
+    documents = {part: list(found) for part, found in given.items()}
+    documents = {part: found for part, found in documents.items() if found}
+    texts = [
+        _Text(Place(part, row, None if d.label is None else str(d.label)), d.text)
+        for part, found in documents.items()
+        for row, d in enumerate(found, 1)
+        if d.text.strip()
+    ]
+    if not texts:
+        raise ValueError("there are no texts to examine; give a file with at least one")
+    tokenizer = None if pretrained == NONE else Tokenizer.load(find(pretrained) / "tokenizer.json")
+    lengths, count = _tokens(texts, tokenizer)
+    copies, groups = number([t.text for t in texts])
+    of = np.array([t.place.part for t in texts])
+    classes = {
+        part: Counter(str(d.label) for d in found if d.label is not None)
+        for part, found in documents.items()
+    }
+    known = classes.get("train", Counter[str]())
+    return Report(
+        parts={
+            part: _part(
+                found, lengths[of == part], copies[of == part], groups[of == part], classifier
+            )
+            for part, found in documents.items()
+        },
+        classes=dict(known.most_common()),
+        new_labels={
+            part: new
+            for part in ("valid", "test")
+            if known and (new := sorted(classes.get(part, Counter[str]()).keys() - known.keys()))
+        },
+        two_labels=_two_labels(texts, copies),
+        near_two_labels=_two_labels(texts, groups, apart=copies),
+        overlaps=tuple(_overlaps(list(documents), texts, of, copies, groups)),
+        characters={name: _found(texts, passage) for name, passage in PASSAGES.items()},
+        max_len=classifier.max_len,
+        coverage=_coverage(pretrained, tokenizer, count) if tokenizer else None,
+    )
+
+
+# ---- tokens ----
+
+
+def _tokens(
+    texts: Sequence[_Text], tokenizer: Tokenizer | None
+) -> tuple[NDArray[np.int64], Counter[str]]:
+    """(N,) tokens of each text; how often each token occurs in what a language model would read."""
+    plain = TokenizerConfig()
+    split = tokenizer.tokenize if tokenizer else Words(plain.lang, plain.rules).split
+    lengths, count = list[int](), Counter[str]()
+    for text in track(texts, "counting tokens", unit="texts"):
+        tokens = split(text.text)
+        lengths.append(len(tokens))
+        if text.place.part in ("train", "unlabelled"):
+            count.update(tokens)
+    return np.array(lengths, np.int64), count
+
+
+def _part(
+    documents: Sequence[Document],
+    lengths: NDArray[np.int64],
+    copies: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    classifier: ClassifierConfig,
+) -> Part:
+    distinct, long = len(np.unique(copies)), lengths[lengths > classifier.max_len]
+    # Whole chunks are left out, from the beginning, until no more than max_len tokens are left (`ClassifierNet.read`).
+    left_out = -(-(long - classifier.max_len) // classifier.bptt) * classifier.bptt
+    marks = np.percentile(lengths, [50, 90, 99, 100], method="higher") if len(lengths) else [0] * 4
+    return Part(
+        texts=len(documents),
+        empty=len(documents) - len(lengths),
+        copies=len(lengths) - distinct,
+        near_copies=distinct - len(np.unique(groups)),
+        tokens=dict(zip(("median", "90%", "99%", "longest"), map(int, marks), strict=True)),
+        long=len(long),
+        pooled=float(1 - left_out.sum() / long.sum()) if len(long) else 1.0,
+        unlabelled=sum(d.label is None for d in documents),
+    )
+
+
+def _coverage(name: str, tokenizer: Tokenizer, count: Counter[str]) -> Coverage | None:
+    if not count:
+        return None
+    total, known = count.total(), set(tokenizer.vocab)
+    unknown = Counter({token: n for token, n in count.items() if token not in known})
+    added, defaults = set[str](), TokenizerConfig()
+    if tokenizer.model is None:  # pieces are never added to
+        added = set(make_vocab(count, defaults.max_vocab, defaults.min_freq))
+    rest = sum(n for token, n in unknown.items() if token not in added)
+    return Coverage(
+        model=name,
+        rules=tokenizer.config.rules,
+        unknown=unknown.total() / total,
+        unknown_after=rest / total,
+        words=dict(unknown.most_common(WORDS_SHOWN)),
+    )
+
+
+# ---- copies ----
+
+
+def _two_labels(
+    texts: Sequence[_Text], groups: NDArray[np.int64], apart: NDArray[np.int64] | None = None
+) -> Found:
+    """Labelled texts of one group that have several labels; with `apart`, labels of one number there count once."""
+    members = defaultdict[int, list[int]](list)
+    for i, group in enumerate(groups.tolist()):
+        if texts[i].place.label is not None:
+            members[group].append(i)
+    counts, examples = Counter[str](), list[Example]()
+    for group in members.values():
+        labels = defaultdict[str | None, list[int]](list)
+        for i in group:
+            labels[texts[i].place.label].append(i)
+        if len(labels) < 2:
+            continue
+        first = [found[0] for found in labels.values()]
+        if apart is not None and len(set(apart[first].tolist())) < 2:
+            continue  # copies: reported as such
+        counts.update(texts[i].place.part for i in group)
+        examples.append(_example([texts[i] for i in first]))
+    return Found(dict(counts), tuple(examples[:SHOWN]))
+
+
+def _overlaps(
+    parts: Sequence[str],
+    texts: Sequence[_Text],
+    of: NDArray[np.str_],
+    copies: NDArray[np.int64],
+    groups: NDArray[np.int64],
+) -> Iterator[Overlap]:
+    for first, second in combinations(parts, 2):
+        here, there = np.flatnonzero(of == first), np.flatnonzero(of == second)
+        equal = np.isin(copies[there], copies[here])
+        near = np.isin(groups[there], groups[here]) & ~equal
+        examples = list[Example]()
+        for i in (*there[equal][:1], *there[near][: SHOWN - 1]):
+            numbers = copies if copies[i] in copies[here] else groups
+            alike = here[numbers[here] == numbers[i]][:COMPARED]
+            twin = max(alike, key=lambda j, i=i: similarity(texts[j].text, texts[i].text))
+            examples.append(_example([texts[twin], texts[i]]))
+        yield Overlap(first, second, int(equal.sum()), int(near.sum()), tuple(examples))
+
+
+def _example(texts: Sequence[_Text]) -> Example:
+    """The places of copies or near copies, the beginning of the first, and how near the second is."""
+    first, second = texts[0].text, texts[1].text
+    alike = "" if same(first) == same(second) else f" ({similarity(first, second):.0%} alike)"
+    return Example(tuple(t.place for t in texts), beginning(first) + alike)
+
+
+def _found(texts: Sequence[_Text], passage: Passage) -> Found:
+    """The texts in which there is a `passage` to show."""
+    counts, examples = Counter[str](), list[Example]()
+    for text in texts:
+        if shown := passage(text.text):
+            counts[text.place.part] += 1
+            if len(examples) < SHOWN:
+                examples.append(Example((text.place,), shown()))
+    return Found(dict(counts), tuple(examples))

@@ -1,0 +1,83 @@
+"""What the doctor writes down: figures and places, as plain data."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a text stands: in which part, as which of its texts, counted from 1."""
+
+    part: str
+    row: int
+    label: str | None = None
+
+
+@dataclass(frozen=True)
+class Example:
+    """Places, and the beginning of their text or the passage in question."""
+
+    places: tuple[Place, ...]
+    text: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """How many texts of each part, and the first few."""
+
+    texts: dict[str, int]
+    examples: tuple[Example, ...] = ()
+
+    def __bool__(self) -> bool:
+        return any(self.texts.values())
+
+
+@dataclass(frozen=True)
+class Part:
+    """The figures of one part."""
+
+    texts: int
+    empty: int  # nothing but white space; the other figures leave them out
+    copies: int  # equal to an earlier text but for white space
+    near_copies: int  # not equal, but nearly, to an earlier one
+    tokens: dict[str, int]  # per text: median, 90%, 99%, longest
+    long: int  # texts with more than `max_len` tokens
+    pooled: float  # share of the long texts' tokens that the classifier pools
+    unlabelled: int  # texts without a label
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Texts of part `second` that occur in `first` too: equal, or only nearly."""
+
+    first: str
+    second: str
+    equal: int
+    near: int
+    examples: tuple[Example, ...]
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How far a pretrained model knows the words of the training and unlabelled texts."""
+
+    model: str
+    rules: str
+    unknown: float  # share of tokens that are xxunk to it
+    unknown_after: float  # the same once fine-tuning has added the frequent words
+    words: dict[str, int]  # the commonest that it does not know
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `examine` found. Parts are train, unlabelled, valid and test, as far as they were given."""
+
+    parts: dict[str, Part]
+    classes: dict[str, int]  # texts per label in train, most first
+    new_labels: dict[str, list[str]]  # part → labels that train lacks
+    two_labels: Found  # equal texts, different labels
+    near_two_labels: Found  # nearly equal texts, different labels
+    overlaps: tuple[Overlap, ...]
+    # "mojibake"; "lost": U+FFFD; "html": what the rules "fastai" and "clean" read differently
+    characters: dict[str, Found]
+    max_len: int  # tokens that the classifier pools at most
+    coverage: Coverage | None  # None: no pretrained model
