@@ -48,7 +48,9 @@ def _empty(report: Report, skipped: Sequence[str]) -> Iterator[Finding]:
     empty = {name: part.empty for name, part in report.parts.items()}
     mend = "Fill or remove them: `ulmfit fit` stops there."
     for line in skipped:
-        yield Finding("empty texts", "do", line, f"{mend} Numbers below count the texts that are left.")
+        yield Finding(
+            "empty texts", "do", line, f"{mend} Numbers below count the texts that are left."
+        )
     if any(empty.values()):
         yield Finding("empty texts", "do", _counts(empty), mend)
     elif not skipped:
@@ -101,16 +103,15 @@ def _classes(report: Report) -> Iterator[Finding]:
 def _two_labels(report: Report) -> Iterator[Finding]:
     if not report.classes:
         return
-    for about, what in (
-        ("two labels", report.two_labels),
-        ("nearly, two labels", report.near_two_labels),
-    ):
-        if what:
-            advice = "Correct the labels, or remove the rows: nothing can be learnt from them."
-            if what is report.near_two_labels:
-                advice = "Read some of them: is it the label that differs, or the sense?"
-            yield Finding(about, "do", _counts(what.texts), advice, what.examples)
-    if not report.two_labels and not report.near_two_labels:
+    equal, near = report.two_labels, report.near_two_labels
+    if equal:
+        advice = "Correct the labels, or remove the rows: nothing can be learnt from them."
+        yield Finding("two labels", "do", _counts(equal.texts), advice, equal.examples)
+    if near:
+        found = f"nearly equal texts with different labels: {_counts(near.texts)}"
+        advice = "Read some of them: does the sense differ, or only the label?"
+        yield Finding("two labels", "note", found, advice, near.examples)
+    if not equal and not near:
         yield Finding("two labels", "ok", "no text occurs under two labels")
 
 

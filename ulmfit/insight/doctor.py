@@ -57,7 +57,10 @@ def examine(
     tokenizer = None if pretrained == NONE else Tokenizer.load(find(pretrained) / "tokenizer.json")
     lengths, count = _tokens(texts, tokenizer)
     copies, groups = number([t.text for t in texts])
-    of = np.array([t.place.part for t in texts])
+    rows = {
+        part: np.array([i for i, t in enumerate(texts) if t.place.part == part], np.int64)
+        for part in documents
+    }
     classes = {
         part: Counter(str(d.label) for d in found if d.label is not None)
         for part, found in documents.items()
@@ -65,10 +68,8 @@ def examine(
     known = classes.get("train", Counter[str]())
     return Report(
         parts={
-            part: _part(
-                found, lengths[of == part], copies[of == part], groups[of == part], classifier
-            )
-            for part, found in documents.items()
+            part: _part(found, lengths[i], copies[i], groups[i], classifier)
+            for (part, found), i in zip(documents.items(), rows.values(), strict=True)
         },
         classes=dict(known.most_common()),
         new_labels={
@@ -78,7 +79,7 @@ def examine(
         },
         two_labels=_two_labels(texts, copies),
         near_two_labels=_two_labels(texts, groups, apart=copies),
-        overlaps=tuple(_overlaps(list(documents), texts, of, copies, groups)),
+        overlaps=tuple(_overlaps(texts, rows, copies, groups)),
         characters={name: _found(texts, passage) for name, passage in PASSAGES.items()},
         max_len=classifier.max_len,
         coverage=_coverage(pretrained, tokenizer, count) if tokenizer else None,
@@ -171,14 +172,13 @@ def _two_labels(
 
 
 def _overlaps(
-    parts: Sequence[str],
     texts: Sequence[_Text],
-    of: NDArray[np.str_],
+    rows: dict[str, NDArray[np.int64]],
     copies: NDArray[np.int64],
     groups: NDArray[np.int64],
 ) -> Iterator[Overlap]:
-    for first, second in combinations(parts, 2):
-        here, there = np.flatnonzero(of == first), np.flatnonzero(of == second)
+    for first, second in combinations(rows, 2):
+        here, there = rows[first], rows[second]
         equal = np.isin(copies[there], copies[here])
         near = np.isin(groups[there], groups[here]) & ~equal
         examples = list[Example]()

@@ -1,0 +1,1 @@
+"""A package, because insight/ has a test_doctor.py too."""

@@ -1,0 +1,114 @@
+"""Each finding says what to do, or that nothing needs doing; what `fit` does by itself is not asked of people."""
+
+from dataclasses import replace
+
+import pytest
+
+from ulmfit.insight.advice import NOTHING, Finding, findings, where
+from ulmfit.insight.doctor import examine
+from ulmfit.insight.report import Coverage, Found, Overlap, Part, Place, Report
+from ulmfit.text.corpus import Document
+
+TOKENS = {"median": 9, "90%": 90, "99%": 99, "longest": 999}
+PART = Part(
+    texts=100, empty=0, copies=0, near_copies=0, tokens=TOKENS, long=0, pooled=1.0, unlabelled=0
+)
+WELL = Report(
+    parts={"train": PART, "test": PART},
+    classes={"a": 50, "b": 50},
+    new_labels={},
+    two_labels=Found({}),
+    near_two_labels=Found({}),
+    overlaps=(Overlap("train", "test", 0, 0, ()),),
+    characters={name: Found({}) for name in ("mojibake", "lost", "html")},
+    max_len=1440,
+    coverage=Coverage("wikipedia-small", "fastai", 0.04, 0.01, {"zzz": 3}),
+)
+
+
+def of(report: Report, about: str) -> Finding:
+    (found,) = (finding for finding in findings(report) if finding.about == about)
+    return found
+
+
+def train(**figures: object) -> Report:
+    return replace(WELL, parts={"train": replace(PART, **figures), "test": PART})
+
+
+def test_all_is_well() -> None:
+    found = findings(WELL)
+    assert len(found) == len({f.about for f in found}) >= 8
+    assert {f.level for f in found} == {"ok"} and all(f.advice.startswith("Nothing") for f in found)
+
+
+@pytest.mark.parametrize(
+    ("report", "about", "level", "advice"),
+    [
+        (train(empty=2), "empty texts", "do", "Fill or remove"),
+        (train(unlabelled=2), "no label", "note", "as unlabelled texts"),
+        (replace(WELL, new_labels={"test": ["c"]}), "labels", "do", "stops here"),
+        (replace(WELL, classes={"a": 50}), "classes", "do", "two labels at least"),
+        (replace(WELL, classes={"a": 50, "b": 9}), "classes", "do", "Label more"),
+        (replace(WELL, classes={"a": 50, "b": 1}), "classes", "do", "two of each"),
+        (replace(WELL, classes={"a": 500, "b": 50}), "classes", "note", "macro-F1"),
+        (replace(WELL, two_labels=Found({"train": 2})), "two labels", "do", "Correct"),
+        (replace(WELL, near_two_labels=Found({"train": 2})), "two labels", "note", "Read some"),
+        (train(copies=1), "copies", "note", "one side of a split"),
+        (train(near_copies=1), "near copies", "note", "--valid"),
+        (train(long=4, pooled=0.5), "length", "note", NOTHING),
+        (train(long=50, pooled=0.5), "length", "note", "--classifier.max-len 90"),
+    ],
+)
+def test_what_is_not_well(report: Report, about: str, level: str, advice: str) -> None:
+    found = of(report, about)
+    assert found.level == level and advice in found.advice
+
+
+def test_near_copies_of_a_set_for_scoring_are_the_users_to_remove() -> None:
+    def leak(first: str, second: str, equal: int, near: int) -> Finding:
+        overlap = Overlap(first, second, equal, near, ())
+        return of(replace(WELL, overlaps=(overlap,)), f"{first} ∩ {second}")
+
+    assert leak("train", "test", 5, 0).advice.startswith(
+        "Nothing needs doing: `ulmfit fit` leaves equal"
+    )
+    assert leak("train", "test", 0, 5).level == leak("valid", "test", 1, 5).level == "do"
+    assert "remove those from unlabelled" in leak("unlabelled", "test", 0, 5).advice
+    assert leak("train", "unlabelled", 5, 5).level == "ok"
+
+
+def test_html_is_read_cleanly_only_by_models_made_so() -> None:
+    many = WELL.characters | {"html": Found({"train": 20})}
+    report = replace(WELL, characters=many)
+    assert "html.unescape" in of(report, "HTML").advice and of(report, "HTML").level == "do"
+    random = replace(report, coverage=None)
+    assert of(random, "HTML").advice == "Train with --tokenizer.rules clean."
+    assert WELL.coverage
+    clean = replace(report, coverage=replace(WELL.coverage, rules="clean"))
+    assert of(clean, "HTML").level == "ok"
+    few = replace(WELL, characters=WELL.characters | {"html": Found({"train": 1})})
+    assert of(few, "HTML").level == "note"
+
+
+def test_a_foreign_vocabulary_asks_for_another_model() -> None:
+    assert WELL.coverage
+    report = replace(WELL, coverage=replace(WELL.coverage, unknown=0.4))
+    assert of(report, "vocabulary").level == "do"
+    assert "40.0%" in of(report, "vocabulary").found and "zzz (3)" in of(report, "vocabulary").found
+
+
+def test_wrong_encodings_and_what_the_reader_skipped() -> None:
+    bad = {"mojibake": Found({"train": 1}), "lost": Found({"test": 1}), "html": Found({})}
+    found = {f.about: f for f in findings(replace(WELL, characters=bad), ["a.csv: skipped"])}
+    assert found["mojibake"].found == "1 in train" and found["lost characters"].found == "1 in test"
+    assert found["empty texts"].found == "a.csv: skipped"
+
+
+def test_unlabelled_texts_alone_are_enough() -> None:
+    report = examine([], unlabelled=[Document("one"), Document("two")], pretrained="none")
+    assert {f.level for f in findings(report)} == {"ok"}
+    assert not {"classes", "two labels", "length"} & {f.about for f in findings(report)}
+
+
+def test_places_are_readable() -> None:
+    assert where((Place("train", 3, "pos"), Place("test", 17))) == "train 3 (pos), test 17"
