@@ -56,7 +56,7 @@ def test_all_is_well() -> None:
         (train(copies=1), "copies", "note", "one side of a split"),
         (train(near_copies=1), "near copies", "note", "--valid"),
         (train(long=4, pooled=0.5), "length", "note", NOTHING),
-        (train(long=50, pooled=0.5), "length", "note", "--classifier.max-len 90"),
+        (train(long=50, pooled=0.5), "length", "note", "--classifier.max-len 99 pools"),
     ],
 )
 def test_what_is_not_well(report: Report, about: str, level: str, advice: str) -> None:
@@ -88,6 +88,26 @@ def test_html_is_read_cleanly_only_by_models_made_so() -> None:
     assert of(clean, "HTML").level == "ok"
     few = replace(WELL, characters=WELL.characters | {"html": Found({"train": 1})})
     assert of(few, "HTML").level == "note"
+
+
+def test_many_classes_are_not_all_shown() -> None:
+    many = {f"c{i}": 50 - i for i in range(20)}
+    found = of(replace(WELL, classes=many), "classes").found
+    assert found == "20 in train: c0 (50), c1 (49), …, c18 (32), c19 (31)"
+    assert of(WELL, "classes").found == "2 in train: a (50), b (50)"
+
+
+def test_parts_with_nothing_in_common_are_one_finding() -> None:
+    pairs = [("train", "valid", 0), ("train", "test", 2), ("valid", "test", 0)]
+    report = replace(WELL, overlaps=tuple(Overlap(a, b, n, 0, ()) for a, b, n in pairs))
+    assert of(report, "overlap").found == "nothing in common: train ∩ valid, valid ∩ test"
+    assert of(report, "train ∩ test").level == "note"
+
+
+def test_white_space_among_unknown_words_is_visible() -> None:
+    assert WELL.coverage
+    report = replace(WELL, coverage=replace(WELL.coverage, words={"\n": 2, "zzz": 1}))
+    assert of(report, "vocabulary").found.endswith(r"'\n' (2), zzz (1)")
 
 
 def test_a_foreign_vocabulary_asks_for_another_model() -> None:

@@ -4,9 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from ulmfit.config import TokenizerConfig
 from ulmfit.insight.report import Example, Overlap, Place, Report
 
 FEW = 10  # texts of a class, below which no figure about it can be trusted
+CLASSES_SHOWN = 6  # if there are more, the two largest and the two smallest
 UNEVEN = 10  # times as many texts in the largest class as in the smallest
 SMALL_SHARE = 0.01  # of the texts; below, a habit of the rules is not worth a step
 LONG_SHARE = 0.05  # of the texts, from which a larger max_len may pay
@@ -84,8 +86,11 @@ def _classes(report: Report) -> Iterator[Finding]:
         )
         yield Finding("classes", "do", f"{len(sizes)} in train", advice)
         return
-    (most, largest), (least, smallest) = next(iter(sizes.items())), list(sizes.items())[-1]
-    found = f"{len(sizes)}; the smallest is {least} with {_texts(smallest)}, the largest {most} with {largest:,}"
+    (_, largest), *_, (least, smallest) = sizes.items()
+    shown = [f"{label} ({n:,})" for label, n in sizes.items()]
+    if len(shown) > CLASSES_SHOWN:
+        shown[2:-2] = ["…"]
+    found = f"{len(sizes)} in train: {', '.join(shown)}"
     few = [label for label, n in sizes.items() if n < FEW]
     if few:
         found += f"; {len(few)} of fewer than {FEW}: {', '.join(few[-5:])}"
@@ -116,20 +121,19 @@ def _two_labels(report: Report) -> Iterator[Finding]:
 
 
 def _overlap(report: Report) -> Iterator[Finding]:
+    apart = list[str]()
     for overlap in report.overlaps:
-        about, both = f"{overlap.first} ∩ {overlap.second}", (overlap.first, overlap.second)
+        about = f"{overlap.first} ∩ {overlap.second}"
         found = f"{overlap.equal:,} of {overlap.second} equal, {overlap.near:,} more nearly equal"
         if not overlap.equal and not overlap.near:
-            yield Finding(about, "ok", "nothing in common")
-        elif both == ("train", "unlabelled"):
-            yield Finding(
-                about,
-                "ok",
-                found,
-                "Nothing needs doing: the language model reads equal texts once.",
-            )
+            apart.append(about)
+        elif (overlap.first, overlap.second) == ("train", "unlabelled"):
+            advice = "Nothing needs doing: the language model reads equal texts once."
+            yield Finding(about, "ok", found, advice)
         else:
             yield Finding(about, *_leak(overlap, found), overlap.examples)
+    if apart:
+        yield Finding("overlap", "ok", f"nothing in common: {', '.join(apart)}")
 
 
 def _leak(overlap: Overlap, found: str) -> tuple[Literal["note", "do"], str, str]:
@@ -213,13 +217,13 @@ def _length(report: Report) -> Iterator[Finding]:
     pooled = sum(p.pooled * p.long for p in parts) / long
     found = (
         f"{_texts(long)} ({long / texts:.1%}) of more than {report.max_len:,} tokens; of these the classifier pools "
-        f"the last {pooled:.0%} and reads the rest without gradient"
+        f"the last {pooled:.0%} on average and reads the rest without gradient"
     )
     if long < LONG_SHARE * texts:
         yield Finding("length", "note", found)
     else:
-        longest = max(p.tokens["90%"] for p in parts)
-        advice = f"If beginnings matter: --classifier.max-len {longest} pools nine texts of ten whole, at a price in memory and time."
+        enough = max(p.tokens["99%"] for p in parts)
+        advice = f"If beginnings matter: --classifier.max-len {enough} pools 99 texts of 100 whole, at a price in memory and time."
         yield Finding("length", "note", found, advice)
 
 
@@ -231,7 +235,7 @@ def _words(report: Report) -> Iterator[Finding]:
     if known.words:
         found += f"; the commonest: {', '.join(f'{w} ({n:,})' for w, n in known.words.items())}"
     if known.unknown < STRANGE:
-        advice = "Nothing needs doing: fine-tuning learns the words that occur three times."
+        advice = f"Nothing needs doing: fine-tuning learns the words that occur {TokenizerConfig.min_freq} times."
         yield Finding("vocabulary", "ok", found, advice)
     else:
         advice = (
@@ -239,6 +243,11 @@ def _words(report: Report) -> Iterator[Finding]:
             "run with --pretrained; otherwise give many --unlabelled texts."
         )
         yield Finding("vocabulary", "do", found, advice)
+
+
+def _visible(word: str) -> str:
+    """Line breaks are tokens too, and so are control characters."""
+    return word if word.isprintable() and word.strip() else repr(word)
 
 
 def _texts(n: int) -> str:

@@ -61,11 +61,8 @@ def examine(
         part: np.array([i for i, t in enumerate(texts) if t.place.part == part], np.int64)
         for part in documents
     }
-    classes = {
-        part: Counter(str(d.label) for d in found if d.label is not None)
-        for part, found in documents.items()
-    }
-    known = classes.get("train", Counter[str]())
+    labels = {part: _labels(found) for part, found in documents.items()}
+    known = labels.get("train", Counter[str]())
     return Report(
         parts={
             part: _part(found, lengths[i], copies[i], groups[i], classifier)
@@ -74,8 +71,8 @@ def examine(
         classes=dict(known.most_common()),
         new_labels={
             part: new
-            for part in ("valid", "test")
-            if known and (new := sorted(classes.get(part, Counter[str]()).keys() - known.keys()))
+            for part, found in labels.items()
+            if part != "unlabelled" and known and (new := sorted(found.keys() - known.keys()))
         },
         two_labels=_two_labels(texts, copies),
         near_two_labels=_two_labels(texts, groups, apart=copies),
@@ -84,6 +81,10 @@ def examine(
         max_len=classifier.max_len,
         coverage=_coverage(pretrained, tokenizer, count) if tokenizer else None,
     )
+
+
+def _labels(documents: Sequence[Document]) -> Counter[str]:
+    return Counter(str(d.label) for d in documents if d.label is not None)
 
 
 # ---- tokens ----
@@ -122,7 +123,7 @@ def _part(
         near_copies=distinct - len(np.unique(groups)),
         tokens=dict(zip(("median", "90%", "99%", "longest"), map(int, marks), strict=True)),
         long=len(long),
-        pooled=float(1 - left_out.sum() / long.sum()) if len(long) else 1.0,
+        pooled=float(np.mean(1 - left_out / long)) if len(long) else 1.0,
         unlabelled=sum(d.label is None for d in documents),
     )
 

@@ -51,7 +51,7 @@ def number(texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     known: dict[str, int] = {}
     copies = np.array([known.setdefault(same(t), len(known)) for t in texts], np.int64)
     _, first = np.unique(copies, return_index=True)
-    groups = near_groups([texts[i] for i in first])
+    groups = near_groups([texts[i] for i in first.tolist()])
     return copies, groups[copies]
 
 

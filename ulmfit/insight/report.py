@@ -41,7 +41,7 @@ class Part:
     near_copies: int  # not equal, but nearly, to an earlier one
     tokens: dict[str, int]  # per text: median, 90%, 99%, longest
     long: int  # texts with more than `max_len` tokens
-    pooled: float  # share of the long texts' tokens that the classifier pools
+    pooled: float  # share of a long text's tokens that the classifier pools, on average
     unlabelled: int  # texts without a label
 
 
