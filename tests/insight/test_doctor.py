@@ -11,7 +11,8 @@ from ulmfit.insight.doctor import examine
 from ulmfit.insight.report import Place, Report
 from ulmfit.nn.heads import ClassifierNet
 from ulmfit.text.corpus import Document
-from ulmfit.text.tokenizer import Tokenizer, tokenize
+from ulmfit.text.tokenizer import Tokenizer
+from ulmfit.text.words import tokenize
 
 DRAW = random.Random(2)
 LONG = ["the " + " ".join(DRAW.choices("abcdefghijklmnop", k=40)) for _ in range(30)]

@@ -233,7 +233,7 @@ def _words(report: Report) -> Iterator[Finding]:
         return
     found = f"{known.unknown:.1%} of the tokens are unknown to {known.model}, {known.unknown_after:.1%} once it is fine-tuned"
     if known.words:
-        found += f"; the commonest: {', '.join(f'{w} ({n:,})' for w, n in known.words.items())}"
+        found += f"; the commonest: {', '.join(f'{_visible(w)} ({n:,})' for w, n in known.words.items())}"
     if known.unknown < STRANGE:
         advice = f"Nothing needs doing: fine-tuning learns the words that occur {TokenizerConfig.min_freq} times."
         yield Finding("vocabulary", "ok", found, advice)

@@ -16,7 +16,8 @@ from ulmfit.pretrained import NONE, find
 from ulmfit.progress import track
 from ulmfit.text.corpus import Document
 from ulmfit.text.splits import same
-from ulmfit.text.tokenizer import Tokenizer, Words, make_vocab
+from ulmfit.text.tokenizer import Tokenizer, make_vocab
+from ulmfit.text.words import Words
 
 SHOWN = 3  # examples of each finding
 COMPARED = 20  # texts of a group, to show the one that is most alike
@@ -55,8 +56,9 @@ def examine(
     if not texts:
         raise ValueError("there are no texts to examine; give a file with at least one")
     tokenizer = None if pretrained == NONE else Tokenizer.load(find(pretrained) / "tokenizer.json")
-    lengths, count = _tokens(texts, tokenizer)
-    copies, groups = number([t.text for t in texts])
+    every = [t.text for t in texts]
+    lengths, (copies, groups) = _lengths(every, tokenizer), number(every)
+    learnt = [t.text for t in texts if t.place.part in ("train", "unlabelled")]
     rows = {
         part: np.array([i for i, t in enumerate(texts) if t.place.part == part], np.int64)
         for part in documents
@@ -79,7 +81,7 @@ def examine(
         overlaps=tuple(_overlaps(texts, rows, copies, groups)),
         characters={name: _found(texts, passage) for name, passage in PASSAGES.items()},
         max_len=classifier.max_len,
-        coverage=_coverage(pretrained, tokenizer, count) if tokenizer else None,
+        coverage=_coverage(pretrained, tokenizer, learnt) if tokenizer and learnt else None,
     )
 
 
@@ -90,19 +92,18 @@ def _labels(documents: Sequence[Document]) -> Counter[str]:
 # ---- tokens ----
 
 
-def _tokens(
-    texts: Sequence[_Text], tokenizer: Tokenizer | None
-) -> tuple[NDArray[np.int64], Counter[str]]:
-    """(N,) tokens of each text; how often each token occurs in what a language model would read."""
-    plain = TokenizerConfig()
-    split = tokenizer.tokenize if tokenizer else Words(plain.lang, plain.rules).split
-    lengths, count = list[int](), Counter[str]()
-    for text in track(texts, "counting tokens", unit="texts"):
-        tokens = split(text.text)
-        lengths.append(len(tokens))
-        if text.place.part in ("train", "unlabelled"):
-            count.update(tokens)
-    return np.array(lengths, np.int64), count
+def _lengths(texts: Sequence[str], tokenizer: Tokenizer | None) -> NDArray[np.int64]:
+    """(N,) tokens of each text; without a pretrained tokenizer, of one that `fit` would build."""
+    tokenizer = tokenizer or Tokenizer.build(texts, TokenizerConfig())
+    encoded = tokenizer.encode_all(track(texts, "counting tokens", unit="texts"))
+    return np.array([len(ids) for ids in encoded], np.int64)
+
+
+def _count(texts: Sequence[str], tokenizer: Tokenizer) -> Counter[str]:
+    """How often each token occurs, in the vocabulary or not."""
+    if tokenizer.model is not None:
+        return Counter(token for text in texts for token in tokenizer.tokenize(text))
+    return Words(tokenizer.config.lang, tokenizer.config.rules, tokenizer.patterns).count(texts)
 
 
 def _part(
@@ -128,9 +129,8 @@ def _part(
     )
 
 
-def _coverage(name: str, tokenizer: Tokenizer, count: Counter[str]) -> Coverage | None:
-    if not count:
-        return None
+def _coverage(name: str, tokenizer: Tokenizer, texts: Sequence[str]) -> Coverage:
+    count = _count(texts, tokenizer)
     total, known = count.total(), set(tokenizer.vocab)
     unknown = Counter({token: n for token, n in count.items() if token not in known})
     added, defaults = set[str](), TokenizerConfig()

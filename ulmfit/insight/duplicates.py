@@ -7,7 +7,7 @@ only where all their words are equal.
 
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -41,7 +41,7 @@ class _WordHashes(dict[str, int]):
         return value
 
 
-def number(texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def number(texts: list[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(N,) copy number and (N,) group number of every text: equal numbers, equal texts.
 
     Texts with one copy number differ in white space only; with one group number they are copies, near copies, or
@@ -55,7 +55,7 @@ def number(texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return copies, groups[copies]
 
 
-def near_groups(texts: Sequence[str]) -> NDArray[np.int64]:
+def near_groups(texts: list[str]) -> NDArray[np.int64]:
     """(N,) for every text the first of its group, by its place in `texts`."""
     memory = _WordHashes()
     leader = np.arange(len(texts))
