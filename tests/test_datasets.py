@@ -14,8 +14,8 @@ from ulmfit.catalogue import DATASETS, Share
 from ulmfit.datasets import Use, cards, documents_for, load
 from ulmfit.download import DownloadError, Remote
 from ulmfit.text.corpus import Document
+from ulmfit.text.files import DataError, quiet
 from ulmfit.text.layouts import Part
-from ulmfit.text.tables import DataError, quiet
 
 TRAIN = [Document(f"train {text}", label) for text, label in published.REVIEWS]
 TEST = [Document(f"test {text}", label) for text, label in published.REVIEWS]

@@ -13,7 +13,7 @@ from ulmfit.config import ClassifierConfig
 from ulmfit.language_model import LanguageModel
 from ulmfit.runtime import Runtime
 from ulmfit.scoring import score_file
-from ulmfit.text.tables import DataError
+from ulmfit.text.files import DataError
 
 CSV = 'id,text,"a, b"\n007,"great, ""so"" great",x\n1,awful,\n2,"two\nlines",z\n'
 

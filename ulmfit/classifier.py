@@ -24,7 +24,7 @@ from ulmfit.nn.heads import ClassifierNet
 from ulmfit.progress import bar
 from ulmfit.runtime import Runtime
 from ulmfit.text.batches import DocumentBatches
-from ulmfit.text.corpus import Corpus, Document
+from ulmfit.text.corpus import Corpus, Document, class_name
 from ulmfit.text.tokenizer import Tokenizer
 from ulmfit.training.metrics import classification_metrics
 
@@ -74,12 +74,13 @@ class Classifier(ABC):
         self, documents: Sequence[Document], runtime: Runtime | None = None, *, progress: str = ""
     ) -> dict[str, float]:
         """`accuracy`, `macro_f1` and `documents` on labelled documents; a label never seen in training is an error."""
-        unknown = sorted({str(d.label) for d in documents} - set(self.labels))
+        names = ["None" if d.label is None else class_name(d.label) for d in documents]
+        unknown = sorted(set(names) - set(self.labels))
         if unknown:
             raise ValueError(
                 f"labels {unknown} are unknown to this classifier; it knows {list(self.labels)}"
             )
-        truth = [self.labels.index(str(d.label)) for d in documents]
+        truth = [self.labels.index(name) for name in names]
         rows = self.probabilities([d.text for d in documents], runtime, progress=progress)
         return classification_metrics(truth, rows.argmax(axis=1).tolist()) | {
             "documents": len(documents)

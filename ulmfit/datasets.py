@@ -8,8 +8,8 @@ from typing import Any, Literal
 from ulmfit.catalogue import DATASETS, DataSet
 from ulmfit.download import DownloadError, Remote, cache_dir, fetch, unpack
 from ulmfit.text.corpus import Document
+from ulmfit.text.files import DataError, Say, quiet
 from ulmfit.text.layouts import Part
-from ulmfit.text.tables import DataError, Say, quiet
 
 # What texts are wanted for: a part of that name, or "texts", all that a language model may read.
 Use = Literal["train", "valid", "test", "unlabelled", "texts"]

@@ -18,9 +18,9 @@ from ulmfit.checkpoint import CheckpointError
 from ulmfit.config import NO_DROPOUT, Direction, ModelConfig, TokenizerConfig
 from ulmfit.language_model import LanguageModel
 from ulmfit.nn.heads import LMNet
+from ulmfit.text.files import Say
 from ulmfit.text.rules import BOS, PAD, SPECIAL_TOKENS, UNKNOWN
 from ulmfit.text.sentencepiece import SPACE
-from ulmfit.text.tables import Say
 from ulmfit.text.tokenizer import Tokenizer
 from ulmfit.text.words import word_splitter
 

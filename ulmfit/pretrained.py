@@ -12,7 +12,7 @@ from ulmfit.config import SMALL, Direction
 from ulmfit.download import Remote, alone, cache_dir, fetch, unpack
 from ulmfit.fastai_files import import_fastai
 from ulmfit.language_model import LanguageModel
-from ulmfit.text.tables import Say
+from ulmfit.text.files import Say
 from ulmfit.text.tokenizer import Tokenizer
 
 SHIPPED = Path(__file__).parent / "weights"

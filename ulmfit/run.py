@@ -16,7 +16,7 @@ from ulmfit import lock
 from ulmfit.checkpoint import CheckpointError, load_json, save_json
 from ulmfit.runtime import Runtime
 from ulmfit.text.corpus import Document
-from ulmfit.text.tables import Say
+from ulmfit.text.files import Say
 from ulmfit.training.log import Log, summary_writer
 from ulmfit.training.resume import ResumePoint
 from ulmfit.training.stage import Stage

@@ -2,7 +2,7 @@
 
 import os
 import sys
-import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,10 @@ from ulmfit.checkpoint import atomic
 from ulmfit.classifier import Classifier
 from ulmfit.run import Say
 from ulmfit.runtime import Runtime
-from ulmfit.text.tables import TABLES, DataError, documents_of, read_table, suffix_of
+from ulmfit.text.bad_rows import OnBad
+from ulmfit.text.columns import usable_texts
+from ulmfit.text.files import DataError, suffix_of
+from ulmfit.text.tables import TABLES, open_table, table_from
 
 if TYPE_CHECKING:
     import polars
@@ -22,26 +25,34 @@ def score_file(
     classifier: Classifier,
     source: str,
     out: str | None,
-    text_column: str | None,
+    text_column: str | Sequence[str] | None,
     runtime: Runtime,
     *,
     as_json: bool = False,
+    on_bad: OnBad = "error",
     say: Say,
 ) -> None:
     """Score the table `source` ("-": CSV on standard input) and write it to `out`, in the format of its suffix;
-    without `out` to standard output, as CSV or, `as_json`, as JSON lines. Rows keep their order."""
+    without `out` to standard output, as CSV or, `as_json`, as JSON lines. Rows keep their order. on_bad="skip": rows that
+    can't be read are left out, those without text keep an empty prediction, and both is said."""
     if out is not None:
         _check_path(Path(out))
     name = "standard input" if source == "-" else source
-    frame = _standard_input(say) if source == "-" else read_table(source, say)
+    if source == "-":
+        table = table_from(sys.stdin.buffer.read(), ".csv", name, say)
+    else:
+        table = open_table(source, say)
+    frame = table.frame()
     if taken := [column for column in ADDED if column in frame.columns]:
         raise DataError(
             f"{name} has a column {taken[0]!r} already; rename it, so that nothing is overwritten"
         )
     if not as_json if out is None else suffix_of(Path(out)) in (".csv", ".tsv"):
         _check_flat(frame, name)
-    documents = documents_of(frame, text_column=text_column, labelled=False, say=say, source=name)
-    predictions = classifier.predict([d.text for d in documents], runtime, progress="predicting")
+    texts = usable_texts(table, text_column, on_bad, say)
+    there = [text for text in texts if text is not None]
+    found = iter(classifier.predict(there, runtime, progress="predicting"))
+    predictions = [None if text is None else next(found) for text in texts]
     scored = frame.with_columns(**_columns(predictions))
     if out is None:
         sys.stdout.write(scored.write_ndjson() if as_json else scored.write_csv())
@@ -75,19 +86,11 @@ def _columns(predictions: list) -> "dict[str, polars.Series]":
     import polars
 
     return {
-        name: polars.Series(name, [getattr(p, a) for p in predictions])
-        for name, a in zip(ADDED, ("label", "probability"), strict=True)
+        name: polars.Series(name, [p and getattr(p, a) for p in predictions], dtype)
+        for name, a, dtype in zip(
+            ADDED, ("label", "probability"), (polars.String, polars.Float64), strict=True
+        )
     }
-
-
-def _standard_input(say: Say) -> "polars.DataFrame":
-    with tempfile.NamedTemporaryFile(suffix=".csv") as file:
-        file.write(sys.stdin.buffer.read())
-        file.flush()
-        try:
-            return read_table(file.name, say)
-        except DataError as error:
-            raise DataError(str(error).replace(file.name, "standard input")) from None
 
 
 def _write(frame: "polars.DataFrame", path: Path) -> None:

@@ -12,7 +12,7 @@ from ulmfit.nn.heads import LMNet
 from ulmfit.pretrained import find
 from ulmfit.progress import bar
 from ulmfit.text.corpus import Corpus
-from ulmfit.text.tables import Say, quiet
+from ulmfit.text.files import Say, quiet
 
 SKIPGRAM = "skipgram"
 SPREAD = (

@@ -9,7 +9,7 @@ import pytest
 
 from ulmfit.text import layouts
 from ulmfit.text.corpus import Document
-from ulmfit.text.tables import DataError, quiet
+from ulmfit.text.files import DataError, quiet
 
 AG = ("World", "Sports", "Business", "Sci/Tech")
 STARS = ("1", "2", "3", "4", "5")

@@ -59,12 +59,12 @@ class Doctor:
 
         read = self.columns.read
         report = examine(
-            read(self.labelled, on_empty="skip", say=said),
+            read(self.labelled, on_bad="skip", say=said),
             unlabelled=read(
-                self.unlabelled, labelled=False, use="unlabelled", on_empty="skip", say=said
+                self.unlabelled, labelled=False, use="unlabelled", on_bad="skip", say=said
             ),
-            valid=read(self.valid, use="valid", on_empty="skip", say=said),
-            test=read(self.test, use="test", on_empty="skip", say=said),
+            valid=read(self.valid, use="valid", on_bad="skip", say=said),
+            test=read(self.test, use="test", on_bad="skip", say=said),
             pretrained=self.pretrained,
             classifier=replace(FitConfig.classifier, max_len=self.max_len),
         )

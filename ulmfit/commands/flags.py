@@ -17,17 +17,21 @@ if TYPE_CHECKING:
 Flat = arg(name="")  # fields of a nested config become flags without a prefix
 DIR, FILE, MODEL, NAME, TEXT = (arg(metavar=m) for m in ("DIR", "FILE", "MODEL", "NAME", "TEXT"))
 FILES = arg(metavar="FILE [FILE ...]")
+NAMES = arg(metavar="NAME [NAME ...]")
 SplitOn = Literal["title", "blank-line", "line", "file"]
+OnBad = Literal["error", "skip"]
 
 
 @dataclass(frozen=True)
 class Sources:
     """How to read files; what is left out is guessed, and said."""
 
-    text_column: Annotated[str | None, NAME] = None  # column of the text
+    # column of the text; several become one text, each field marked
+    text_column: Annotated[tuple[str, ...] | None, NAMES] = None
     label_column: Annotated[str | None, NAME] = None  # column of the label
     # what ends a document in plain text; tables need none
     split_on: SplitOn | None = None
+    on_bad: OnBad = "error"  # rows that can't be used: stop and list them, or skip and say so
     # where the data sets given by name lie: folder or archive; left out, they are downloaded once
     data_dir: Annotated[str | None, DIR] = None
 
@@ -37,23 +41,23 @@ class Sources:
         *,
         labelled: bool = True,
         use: "Use" = "train",
-        on_empty: Literal["error", "skip"] = "error",
+        on_bad: OnBad | None = None,
         say: Callable[[str], None] | None = None,
     ) -> list[Any]:
-        """The documents of a file, folder or named data set; none where no path is given.
+        """The documents of a file, folder, pattern or named data set; none where no path is given.
 
         `use` decides which part a bare name means. A file or folder of that name wins, and that is said, unless
         `data_dir` tells that the data set is meant.
         """
         from ulmfit.datasets import documents_for, is_name
-        from ulmfit.text.readers import read_documents
+        from ulmfit.text.readers import files_of, read_documents
 
         if path is None:
             return []
         say = say or note
         if is_name(path) and (self.data_dir is not None or not Path(path).exists()):
             return documents_for(path, use, labelled=labelled, data_dir=self.data_dir, say=say)
-        if not Path(path).exists():
+        if not Path(path).exists() and not files_of(path):
             raise ValueError(
                 f"there is no file or folder {path} (looked in {Path.cwd()}) and no data set of that name;"
                 " `ulmfit datasets` lists them"
@@ -68,7 +72,7 @@ class Sources:
                 label_column=label,
                 labelled=labelled,
                 split_on=None if labelled else self.split_on,
-                on_empty=on_empty,
+                on_bad=on_bad or self.on_bad,
                 say=say,
             )
         )

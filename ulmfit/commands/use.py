@@ -7,7 +7,17 @@ from typing import Annotated
 
 from tyro.conf import Positional
 
-from ulmfit.commands.flags import FILE, MODEL, NAME, TEXT, Flat, Machine, Sources, note
+from ulmfit.commands.flags import (
+    FILE,
+    MODEL,
+    NAMES,
+    TEXT,
+    Flat,
+    Machine,
+    OnBad,
+    Sources,
+    note,
+)
 from ulmfit.config import FitConfig, SamplingConfig
 
 
@@ -59,8 +69,10 @@ class Predict:
     text: Annotated[str | None, TEXT] = None  # one text instead of a file
     out: Annotated[str | None, FILE] = None  # file to write; standard output where left out
     json: bool = False  # print JSON lines
-    # column of the text; guessed, and said, where left out
-    text_column: Annotated[str | None, NAME] = None
+    # column of the text, or columns as in training; guessed, and said, where left out
+    text_column: Annotated[tuple[str, ...] | None, NAMES] = None
+    # rows without text: stop, or leave their prediction empty; broken ones: stop, or leave them out
+    on_bad: OnBad = "error"
     machine: Annotated[Machine, Flat] = Machine()
 
     def run(self) -> None:
@@ -76,8 +88,16 @@ class Predict:
             )
         model, runtime = load_classifier(self.model), self.machine.start()
         if self.data is not None:
-            column, as_json = self.text_column, self.json
-            score_file(model, self.data, self.out, column, runtime, as_json=as_json, say=note)
+            score_file(
+                model,
+                self.data,
+                self.out,
+                self.text_column,
+                runtime,
+                as_json=self.json,
+                on_bad=self.on_bad,
+                say=note,
+            )
         elif self.text is not None:
             found = model.predict(self.text, runtime)
             shown = f"{found.label}  {found.probability:.3f}"

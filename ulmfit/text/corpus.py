@@ -20,13 +20,16 @@ from ulmfit.text.tokenizer import Ids, Tokenizer
 
 UNLABELLED = -1
 
+# name of a class; a number; names of several classes. Classifiers know the first so far.
+Label = str | float | tuple[str, ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Document:
     """One text and, where known, its label."""
 
     text: str
-    label: str | None = None
+    label: Label | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,6 +147,17 @@ def join(documents: Sequence[Ids], dtype: np.dtype) -> Ids:
     return np.concatenate(documents) if documents else np.empty(0, dtype)
 
 
+def class_name(label: Label) -> str:
+    """The name of a single class. ValueError: a number with a fraction or several labels, which nothing here learns."""
+    if isinstance(label, str | int | np.integer | np.bool_):  # people write Document(text, 1)
+        return str(label)
+    what = "a number" if isinstance(label, float | np.floating) else "several labels"
+    raise ValueError(
+        f"the label {label!r} is {what}; classifiers learn one class per text so far:"
+        " give its name as a string, or choose another label column"
+    )
+
+
 def _encode(
     documents: Iterable[Document],
     tokenizer: Tokenizer,
@@ -158,8 +172,7 @@ def _encode(
     ahead, read = tee(track(documents, description, unit="documents"))
     encoded = tokenizer.encode_all(document.text for document in ahead)
     for document, ids in zip(read, encoded, strict=True):
-        # Tables give strings, but people write Document(text, 1).
-        label = None if document.label is None else str(document.label)
+        label = None if document.label is None else class_name(document.label)
         if label is not None and label not in known:
             if label_names is not None:
                 raise ValueError(

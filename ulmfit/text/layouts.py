@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ulmfit.text.corpus import Document
-from ulmfit.text.readers import read_table
-from ulmfit.text.tables import DataError, Say, decode, documents_of, read_bytes
+from ulmfit.text.columns import documents_of
+from ulmfit.text.corpus import Document, class_name
+from ulmfit.text.files import DataError, Say, read_text
+from ulmfit.text.tables import read_table
 
 if TYPE_CHECKING:
     import polars
@@ -30,7 +31,7 @@ def review_folders(folder: Path, part: Part, say: Say) -> list[Document] | None:
     if not by_label or not all(place.is_dir() for _, place in by_label):
         return None
     documents = [
-        Document(decode(read_bytes(file), file), label)
+        Document(read_text(file, say), label)
         for label, place in by_label
         for file in sorted(place.glob("*.txt"))
     ]
@@ -140,21 +141,25 @@ def table(classes: Sequence[str], *, numbered: bool = True) -> Reader:
 
 def _named(documents: list[Document], classes: Sequence[str], path: Path) -> list[Document]:
     """Labels as names of classes; numbers count from 0 where a 0 occurs, from 1 where the last one does."""
-    found = {d.label or "" for d in documents}
+    found = set(map(_class, documents))
     if found <= set(classes) and not any(name.isdigit() for name in classes):  # stars are both
         return documents
     first = 0 if "0" in found else 1
     names = {str(number): name for number, name in enumerate(classes, first)}
     if not found <= names.keys() or (first == 1 and str(len(classes)) not in found):
         raise _other_labels(found, classes, path)
-    return [Document(d.text, names[d.label or ""]) for d in documents]
+    return [Document(d.text, names[_class(d)]) for d in documents]
+
+
+def _class(document: Document) -> str:
+    return "" if document.label is None else class_name(document.label)
 
 
 def _unordered(
     documents: list[Document], classes: Sequence[str], part: Part, path: Path, say: Say
 ) -> list[Document]:
     """Labels as they are: names of classes, or numbers that can be theirs."""
-    found = {d.label or "" for d in documents}
+    found = set(map(_class, documents))
     if found <= set(classes):
         return documents
     enough = len(found) == len(classes) or (part != "train" and len(found) < len(classes))
@@ -177,7 +182,7 @@ def _documents(frame: "polars.DataFrame", labelled: bool, path: Path, say: Say) 
         text_column="text",
         label_column="label" if labelled else None,
         labelled=labelled,
-        on_empty="skip",
+        on_bad="skip",
         say=say,
         source=path.name,
     )

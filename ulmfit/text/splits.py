@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from ulmfit.config import FitConfig
-from ulmfit.text.corpus import Document
+from ulmfit.text.corpus import Document, class_name
 
 
 def same(text: str) -> str:
@@ -134,7 +134,7 @@ def divide(
 
 def check_labels(documents: Sequence[Document]) -> None:
     """ValueError where there is nothing to learn: no documents, one class, or a label with a single example."""
-    count = Counter(str(d.label) for d in documents)
+    count = Counter(class_name(d.label) for d in documents if d.label is not None)
     if len(count) < 2:
         raise ValueError(
             f"a classifier needs at least two labels; found {list(count) or 'no documents'}"

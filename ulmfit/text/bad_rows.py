@@ -1,0 +1,52 @@
+"""Rows that can't be used: each with its place, and one sentence for all of them, as an error or as a note."""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from ulmfit.text.files import DataError, Say
+
+OnBad = Literal["error", "skip"]  # stop, or leave bad rows out and say so
+
+SHOWN = 5  # places named of each kind
+
+
+class Bad(NamedTuple):
+    """A row, line or file that can't be used."""
+
+    source: str  # file
+    unit: str  # what `place` counts or names: "line", "row" or "file"
+    place: int | str
+    why: str  # "no text"
+
+
+def settle(
+    bad: Sequence[Bad], total: int, on_bad: OnBad, say: Say, source: str, noun: str = "row"
+) -> None:
+    """Nothing where nothing is `bad`. DataError naming each kind with its number and first places, out of `total`
+    things called `noun`; with "skip" the same sentence is said instead."""
+    if not bad:
+        return
+    kinds: dict[str, list[Bad]] = {}
+    for one in bad:
+        kinds.setdefault(one.why, []).append(one)
+    listed = "; ".join(
+        f"{why} in {len(found)} {noun}{'s'[: len(found) > 1]} ({places(found)})"
+        for why, found in kinds.items()
+    )
+    several = f"{len(bad):,} of {total:,} {noun}s"
+    if on_bad == "skip":
+        say(f"{source}: {several} skipped: {listed}")
+        return
+    raise DataError(
+        f"{source}: {several} can't be used: {listed}. Correct them, or leave them out with --on-bad skip"
+        ' (on_bad="skip").'
+    )
+
+
+def places(bad: Sequence[Bad]) -> str:
+    """`lines 3, 9`, or with their files where these differ."""
+    shown, more = bad[:SHOWN], ", …" if len(bad) > SHOWN else ""
+    if len({(one.source, one.unit) for one in bad}) > 1:
+        return ", ".join(f"{one.source} {one.unit} {one.place}" for one in shown) + more
+    unit = shown[0].unit + "s"[: len(bad) > 1]
+    return f"{unit} {', '.join(str(one.place) for one in shown)}{more}"

@@ -1,0 +1,217 @@
+"""Columns of tables → documents: which column is the text, which the label, and what their values mean."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from ulmfit.text.bad_rows import Bad, OnBad, settle
+from ulmfit.text.corpus import Document, Label
+from ulmfit.text.files import DataError, Say, quiet
+from ulmfit.text.rules import FIELD
+from ulmfit.text.tables import Table, named, table_of
+
+if TYPE_CHECKING:
+    import polars
+
+TEXT_NAMES = """
+    text texts review sentence comment content body message tweet question document headline
+    abstract utterance post
+"""
+LABEL_NAMES = """
+    label labels sentiment class category target emotion intent topic rating stars polarity y
+"""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How to read tables; what is left out is guessed, and said."""
+
+    text_column: str | Sequence[str] | None
+    label_column: str | None
+    labelled: bool  # whether labels are looked at
+    on_bad: OnBad
+    say: Say
+
+
+def documents_of(
+    frame: "polars.DataFrame",
+    *,
+    text_column: str | Sequence[str] | None = None,
+    label_column: str | None = None,
+    labelled: bool = True,
+    on_bad: OnBad = "error",
+    say: Say | None = None,
+    source: str = "the table",
+) -> list[Document]:
+    """One document a row, in order. Columns not named are chosen where only one has a usual name; several text
+    columns become one text, marked as fastai does.
+
+    `labelled=False`: labels are not looked at. DataError: no such column, or rows without text or label (unless
+    on_bad="skip", which leaves them out and says so).
+    """
+    how = Reading(text_column, label_column, labelled, on_bad, say or quiet)
+    return documents([table_of(frame, source)], how, source)
+
+
+def documents(tables: Sequence[Table], how: Reading, source: str) -> list[Document]:
+    """The same for tables that belong together. DataError also where they have other columns than the first."""
+    _agree(tables)
+    say = how.say
+    texts = list(_texts(tables, _text_columns(tables, how.text_column, say, source), say, source))
+    labels: list[Label | None] = [None] * len(texts)
+    if how.labelled:
+        name = _column(tables[0].names, how.label_column, "label", LABEL_NAMES, say, source)
+        values = [value for table in tables for value in table.values(name)]
+        labels = _labels(values, name, say, source)
+    kept, bad = list[Document](), list[Bad]()
+    here = 0
+    for table in tables:
+        bad += table.bad
+        for row, text in enumerate(texts[here : here + len(table)]):
+            label = labels[here + row]
+            if why := _wrong(text) or ("no label" if how.labelled and label is None else ""):
+                bad.append(table.bad_row(row, why))
+            else:
+                kept.append(Document(text or "", label))
+        here += len(table)
+    settle(bad, len(kept) + len(bad), how.on_bad, say, source)
+    if not kept:
+        raise DataError(f"{source}: no row can be used.")
+    return kept
+
+
+def usable_texts(
+    table: Table, text_column: str | Sequence[str] | None, on_bad: OnBad, say: Say
+) -> list[str | None]:
+    """The text of each row, None where it has none. DataError: such rows, or rows that could not be read (unless
+    on_bad="skip", which says so)."""
+    source = table.source
+    texts = list(_texts([table], _text_columns([table], text_column, say, source), say, source))
+    found = [why and table.bad_row(row, why) for row, why in enumerate(map(_wrong, texts))]
+    bad = [*table.bad, *filter(None, found)]
+    settle(bad, len(texts) + len(table.bad), on_bad, say, source)
+    return [None if why else text for text, why in zip(texts, found, strict=True)]
+
+
+def _wrong(text: str | None) -> str:
+    """Why a text can't be used; nothing where it can."""
+    if text is None:
+        return "no text"
+    return "a zero byte" if "\0" in text else ""
+
+
+# ---- which columns ----
+
+
+def _agree(tables: Sequence[Table]) -> None:
+    first = tables[0]
+    for table in tables[1:]:
+        if set(table.names) != set(first.names):
+            raise DataError(
+                f"{table.source} has the columns {named(table.names)}, {first.source} has {named(first.names)}; "
+                "tables that are read together need the same ones."
+            )
+
+
+def _text_columns(
+    tables: Sequence[Table], wanted: str | Sequence[str] | None, say: Say, source: str
+) -> list[str]:
+    several: Sequence[str | None] = [wanted] if wanted is None or isinstance(wanted, str) else wanted  # fmt: skip
+    if len(set(several)) < len(several) or not several:
+        raise DataError(f"--text-column needs different columns, not {', '.join(map(repr, several)) or 'none'}.")  # fmt: skip
+    names = tables[0].names
+    return [_column(names, name, "text", TEXT_NAMES, say, source) for name in several]
+
+
+def _column(
+    columns: list[str],
+    wanted: str | None,
+    kind: Literal["text", "label"],
+    usual: str,
+    say: Say,
+    source: str,
+) -> str:
+    if wanted is not None:
+        if wanted in columns:
+            return wanted
+        raise DataError(f"{source} has no column {wanted!r}; there are {named(columns)}.")
+    found = [name for name in columns if name.strip().lower() in usual.split()]
+    if len(found) == 1:
+        say(f"{source}: {kind} is column {found[0]!r}")
+        return found[0]
+    trouble = f"several could be the {kind}" if found else f"none is known to be the {kind}"
+    raise DataError(
+        f"{source} has the columns {named(columns)}; {trouble}. Name it with --{kind}-column."
+    )
+
+
+# ---- what values mean ----
+
+
+def _texts(
+    tables: Sequence[Table], columns: list[str], say: Say, source: str
+) -> Iterator[str | None]:
+    """A text a row; None where there is none, or nothing but white space."""
+    incomplete = 0
+    for table in tables:
+        parts = [_strings(table, column) for column in columns]
+        for row in zip(*parts, strict=True):
+            if len(row) == 1 or not any(row):
+                yield row[0]
+                continue
+            incomplete += not all(row)
+            yield " ".join(f"{FIELD} {i} {part or ''}" for i, part in enumerate(row, 1))
+    if incomplete:
+        say(f"{source}: {incomplete:,} rows lack one of {named(columns)}; that field is empty")
+
+
+def _strings(table: Table, column: str) -> list[str | None]:
+    values = table.values(column)
+    if any(isinstance(value, list | dict) for value in values):
+        raise DataError(
+            f"{table.source}: column {column!r} holds lists or objects; expected one value a row."
+        )
+    texts = [None if _missing(value) else _written(value) for value in values]
+    return [text if text is not None and text.strip() else None for text in texts]
+
+
+def _labels(values: list[Any], column: str, say: Say, source: str) -> list[Label | None]:
+    """Labels by the kind of the column: names of classes, numbers, or several names a row.
+
+    Strings, integers and booleans are names of classes; so are floats where all are whole, since one missing value turns
+    a column of integers into floats. None where there is none.
+    """
+    there = [value for value in values if not _missing(value)]
+    lists = sum(isinstance(value, list) for value in there)
+    floats = sum(isinstance(value, float) for value in there)
+    numbers = sum(isinstance(value, float | int) and not isinstance(value, bool) for value in there)
+    if any(isinstance(value, dict) for value in there) or lists not in (0, len(there)):
+        raise DataError(f"{source}: column {column!r} holds objects, or lists beside single values; expected labels of one kind.")  # fmt: skip
+    if lists:
+        return [None if _missing(value) else _names(value) for value in values]
+    if floats and not all(value.is_integer() for value in there if isinstance(value, float)):
+        if numbers < len(there):
+            raise DataError(f"{source}: column {column!r} holds numbers beside other labels; expected labels of one kind.")  # fmt: skip
+        return [None if _missing(value) else float(value) for value in values]
+    if floats:
+        say(f"{source}: the whole numbers in column {column!r} are names of classes")
+    # "good " is typed, not meant
+    return [None if _missing(value) else _written(value).strip() or None for value in values]
+
+
+def _names(values: list[Any]) -> tuple[str, ...] | None:
+    """Several labels of one row; none of them may be missing, but there may be none."""
+    names = tuple("" if _missing(value) else _written(value).strip() for value in values)
+    return names if all(names) else None
+
+
+def _missing(value: Any) -> bool:
+    return value is None or value != value  # NaN
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)

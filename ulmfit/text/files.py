@@ -1,0 +1,216 @@
+"""Files → bytes → text: compression and encodings. What is not plain UTF-8 is said, or refused with its place."""
+
+import bz2
+import codecs
+import gzip
+import io
+import lzma
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+Say = Callable[[str], None]  # receives one sentence for the user
+
+MARKS = {  # byte order marks; UTF-32's begins like UTF-16's
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF32_LE: "utf-32-le",
+    codecs.BOM_UTF32_BE: "utf-32-be",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
+HEAD = 65_536  # bytes that show how a file begins
+DAMAGED = re.compile("[\udc80-\udcff]")  # how a byte that is not UTF-8 stands in decoded text
+FOREIGN = 0.25  # share of letters outside of ASCII that no Western European text reaches
+FAILURES = (EOFError, OSError, lzma.LZMAError, zlib.error)  # of a damaged compressed file
+
+
+class DataError(ValueError):
+    """A file can't be used as it is; the message says what is wrong where, and what to do."""
+
+
+def quiet(sentence: str) -> None:
+    """A `Say` that nobody hears."""
+
+
+# ---- compression ----
+
+
+class _Zstandard(io.RawIOBase):
+    """Decompressed bytes of a stream of Zstandard frames. EOFError: it ends within one (the package's own reader
+    takes that for the end)."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._ready, self._rest = file, b"", b""
+        self._frame: Any = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready and self._more():
+            pass
+        n = min(len(buffer), len(self._ready))
+        buffer[:n], self._ready = self._ready[:n], self._ready[n:]
+        return n
+
+    def _more(self) -> bool:
+        """Decompress another piece; False at the end."""
+        import zstandard
+
+        piece, self._rest = self._rest or self._file.read(HEAD), b""
+        if not piece:
+            if self._frame is not None:
+                raise EOFError("it ends before its end, as a download that broke off does")
+            return False
+        if self._frame is None:  # windows of up to 2 GiB, as `zstd --long=31` makes them
+            self._frame = zstandard.ZstdDecompressor(max_window_size=2**31).decompressobj()
+        try:
+            self._ready = self._frame.decompress(piece)
+        except zstandard.ZstdError as error:
+            raise OSError(str(error)) from error
+        if self._frame.eof:
+            self._frame, self._rest = None, self._frame.unused_data
+        return True
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def _open_zstandard(path: Path, mode: str) -> io.BufferedReader:
+    try:
+        import zstandard  # noqa: F401
+    except ImportError:
+        raise DataError(
+            f'{path}: reading .zst needs a package: pip install "ulmfit[zstd]"'
+        ) from None
+    return io.BufferedReader(_Zstandard(cast(BinaryIO, open(path, mode))))
+
+
+OPENERS: dict[str, Callable[..., Any]] = {
+    ".gz": gzip.open,
+    ".bz2": bz2.open,
+    ".xz": lzma.open,
+    ".zst": _open_zstandard,
+}
+
+
+def suffix_of(path: Path) -> str:
+    """`.csv` of `a.CSV` and of `a.csv.gz`."""
+    suffixes = [s.lower() for s in path.suffixes]
+    if suffixes and suffixes[-1] in OPENERS:
+        suffixes.pop()
+    return suffixes[-1] if suffixes else ""
+
+
+def open_bytes(path: Path) -> io.BufferedIOBase:
+    """The file's content as a stream of bytes, decompressed. DataError: it is not there."""
+    if not path.exists():
+        raise DataError(f"There is no file {path} (looked in {Path.cwd()}).")
+    return OPENERS.get(path.suffix.lower(), open)(path, "rb")
+
+
+def read_bytes(path: Path) -> bytes:
+    """The whole of it. DataError: not there, or the compression is damaged."""
+    try:
+        with open_bytes(path) as file:
+            return file.read()
+    except FAILURES as error:
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: BaseException) -> DataError:
+    """What to raise for one of the `FAILURES`."""
+    return DataError(f"{path} can't be read as a {path.suffix} file: {error}")
+
+
+# ---- encodings ----
+
+
+def encoding_of(head: bytes) -> tuple[str, int]:
+    """How a file that begins with `head` is encoded, and the length of its byte order mark. Without a mark: UTF-16
+    where every second byte is zero, else UTF-8, which the rest may yet contradict."""
+    for mark, encoding in MARKS.items():
+        if head.startswith(mark):
+            return encoding, len(mark)
+    even, odd = head[0:4096:2].count(0), head[1:4096:2].count(0)
+    half = 0.3 * min(len(head), 4096)  # six in ten of one parity, none of the other
+    if odd > half and not even:
+        return "utf-16-le", 0
+    return ("utf-16-be", 0) if even > half and not odd else ("utf-8", 0)
+
+
+def decode(content: bytes, name: object, say: Say = quiet) -> str:
+    """The text of a whole file: by its byte order mark, as UTF-8, or as Western European; the last is said.
+
+    In a file that is UTF-8 but for some bytes, these stand as U+DC80 to U+DCFF (`DAMAGED` finds them), so that only
+    their rows are lost. DataError: other encodings.
+    """
+    encoding, mark = encoding_of(content[:HEAD])
+    content = content[mark:] if mark else content
+    if encoding != "utf-8":
+        say(f"{name} is read as {encoding.upper()} ({'its mark says so' if mark else 'no mark'})")
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        if encoding != "utf-8":
+            raise DataError(
+                f"{name} begins as {encoding.upper()}, but byte {error.start + mark:,} and what follows are not:"
+                " is it cut off? Save it as UTF-8 and try again."
+            ) from error
+        text = content.decode("utf-8", "surrogateescape")
+        wrong = sum(1 for _ in DAMAGED.finditer(text))
+        if _high(content) - wrong >= wrong:  # most that is not ASCII is UTF-8
+            return text
+        return western(content, name, 1 + content.count(b"\n", 0, error.start), error.start, say)
+
+
+def western(content: bytes, name: object, line: int, start: int, say: Say) -> str:
+    """Text in cp1252, or Latin-1 where cp1252 lacks a byte: said, with the first byte (at `start`, in `line`) that
+    is not UTF-8. DataError: it does not look Western European."""
+    where = f"{name} is not UTF-8 (byte 0x{content[start]:02x} in line {line})"
+    letters = len(re.findall(rb"[A-Za-z]", content))
+    if b"\0" in content or _high(content) > FOREIGN * (letters + _high(content)) + 2:
+        raise DataError(
+            f"{where}, and not Western European either. Save the file as UTF-8 and try again."
+        )
+    encoding = "cp1252"
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError:
+        encoding = "latin-1"
+        text = content.decode(encoding)
+    before, behind = text[max(0, start - 20) : start], text[start : start + 20]
+    sample = re.findall(r"[^\W\d]*$", before)[0] + behind[0] + re.findall(r"^\w*", behind[1:])[0]
+    say(
+        f"{where}: read as {encoding}, which makes it {sample!r}; if that is wrong, save it as UTF-8"
+    )
+    return text
+
+
+def read_text(path: Path, say: Say = quiet) -> str:
+    """The text of a whole file. DataError: not there, or bytes in it that are not text, with the line."""
+    text = decode(read_bytes(path), path, say)
+    if found := DAMAGED.search(text):
+        raise DataError(f"{path} is not UTF-8: {byte_in_line(text, found)}. Save it as UTF-8.")
+    return text
+
+
+def byte_in_line(text: str, found: re.Match[str]) -> str:
+    """ "byte 0xe9 in line 3" for a match of `DAMAGED`."""
+    line = 1 + text.count("\n", 0, found.start())
+    return f"byte 0x{ord(found[0]) - 0xDC00:02x} in line {line}"
+
+
+def _high(content: bytes) -> int:
+    """How many bytes are not ASCII."""
+    return len(content.translate(None, bytes(range(128))))
+
+
+def lines(file: io.BufferedIOBase, encoding: str) -> Iterator[bytes | str]:
+    """Lines of a stream, in UTF-8 as bytes: single ones may be damaged; in other encodings as text."""
+    if encoding == "utf-8":
+        return iter(file)
+    return iter(io.TextIOWrapper(cast(BinaryIO, file), encoding, newline="\n"))

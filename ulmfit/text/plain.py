@@ -1,0 +1,135 @@
+"""Plain text → documents, read line by line however long the file is."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+from ulmfit.text.bad_rows import Bad, OnBad, settle
+from ulmfit.text.corpus import Document
+from ulmfit.text.files import (
+    FAILURES,
+    HEAD,
+    DataError,
+    Say,
+    encoding_of,
+    lines,
+    open_bytes,
+    quiet,
+    suffix_of,
+    unreadable,
+    western,
+)
+from ulmfit.text.tables import TABLES
+
+SplitOn = Literal["title", "blank-line", "line", "file"]
+
+NOT_TEXT = """
+    .json .xlsx .xls .ods .zip .tar .tgz .pdf .docx .pkl .npy
+"""
+LARGE = 50_000_000  # bytes of plain text from which one document of it all is hardly meant
+# WikiText's level-1 heading " = Title = "; " = = Section = = " is not one.
+_TITLE = re.compile(r"= (?!=)(?:.*[^=\s] )?=$")
+
+
+def plain_documents(
+    path: Path, split_on: SplitOn | None, on_bad: OnBad, say: Say
+) -> Iterator[Document]:
+    """The documents of a file of plain text, cut by `split_on` (None: at titles where it begins with one).
+
+    Looks at the beginning now, so that mistakes show at once, and reads the rest when asked. DataError: no text in it,
+    lines that are not text (unless on_bad="skip", which leaves them out and says so).
+    """
+    if suffix_of(path) in NOT_TEXT.split():
+        raise DataError(
+            f"{path} is not plain text. Save it as CSV or .txt (UTF-8); tables are"
+            f" {', '.join(TABLES)}."
+        )
+    first = next((line for line in _lines(path, on_bad, quiet) if line.strip()), None)
+    if first is None:
+        raise DataError(f"{path} is empty.")
+    if split_on is None:
+        split_on = "title" if _TITLE.match(first.strip()) else "file"
+        unit = "each ' = Title = ' begins a document" if split_on == "title" else "one document"
+        say(f"{path.name}: {unit} (--split-on {split_on})")
+        if split_on == "file" and path.stat().st_size > LARGE:
+            say(f"{path.name} is large for one document; --split-on line or blank-line cuts it")
+    return _split(_lines(path, on_bad, say), split_on)
+
+
+def _split(lines: Iterator[str], split_on: SplitOn) -> Iterator[Document]:
+    if split_on == "line":
+        yield from (Document(line.rstrip("\n")) for line in lines if line.strip())
+        return
+    part, after_blank = list[str](), True
+    for line in lines:
+        blank = not line.strip()
+        title = split_on == "title" and after_blank and _TITLE.match(line.strip())
+        if title or (split_on == "blank-line" and blank):
+            yield from _document(part)
+            part = []
+        part.append(line)
+        after_blank = blank
+    yield from _document(part)
+
+
+def _document(lines: list[str]) -> Iterator[Document]:
+    if text := "".join(lines).strip():
+        yield Document(text)
+
+
+def _lines(path: Path, on_bad: OnBad, say: Say) -> Iterator[str]:
+    bad, number = list[Bad](), 0
+    try:
+        with open_bytes(path) as file:
+            head = file.read(HEAD)
+        encoding, mark = encoding_of(head)
+        if encoding != "utf-8":
+            say(f"{path.name} is read as {encoding.upper()}")
+        decode = _decoder(path, head[mark:], say)
+        with open_bytes(path) as file:
+            file.read(mark)
+            for number, line in enumerate(lines(file, encoding), 1):
+                text = decode(line, number) if isinstance(line, bytes) else line
+                if text is not None and "\0" not in text:
+                    yield text.replace("\r\n", "\n")
+                    continue
+                why = "bytes that are not UTF-8" if text is None else "a zero byte"
+                bad.append(Bad(path.name, "line", number, why))
+                if on_bad == "error":
+                    break
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is damaged behind line {number}: {error}.") from error
+    except FAILURES as error:
+        raise unreadable(path, error) from error
+    settle(bad, number, on_bad, say, str(path), "line")
+
+
+def _decoder(path: Path, head: bytes, say: Say) -> Callable[[bytes, int], str | None]:
+    """A function from a line and its number to the text, None where it is damaged.
+
+    A line that is not UTF-8 is damaged where lines before were UTF-8 beyond ASCII; otherwise it, and later ones like it,
+    are Western European.
+    """
+    utf8 = other = False
+
+    def decode(line: bytes, number: int) -> str | None:
+        nonlocal utf8, other
+        try:
+            text = line.decode()
+            utf8 = utf8 or not line.isascii()
+            return text
+        except UnicodeDecodeError as error:
+            if utf8 and not other:
+                return None
+            if not other and not head.isascii():
+                western(head, path.name, number, _first_high(head), quiet)
+            text = western(line, path.name, number, error.start, quiet if other else say)
+            other = True
+            return text
+
+    return decode
+
+
+def _first_high(content: bytes) -> int:
+    return next(i for i, byte in enumerate(content) if byte > 127)
