@@ -86,7 +86,7 @@ def test_standard_streams(
         ("id,words\n1,a\n", None, "--text-column"),
         ("text\na\n", "out.xlsx", r"out\.xlsx.*\.csv"),
         ("text\na\n", "out", r"\.csv"),
-        ("id,text\n1,a\n2,\n", None, r"no text in 1 row \(2\)"),
+        ("id,text\n1,a\n2,\n", None, r"no text in 1 row \(line 3\)"),
         ("", None, "empty"),
     ],
 )
@@ -140,7 +140,7 @@ def test_lists_go_where_they_can(
 def test_errors_of_standard_input_call_it_so(
     classifier: TextClassifier, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for content in (b"", b"id\n1\n", b"text\n\xff\n"):
+    for content in (b"", b"id\n1\n", b"text\n" + b"\xff" * 9):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
         with pytest.raises(DataError, match="standard input"):
             score(classifier, "-", None, runtime)
@@ -151,3 +151,20 @@ def test_the_file_read_may_be_written(
 ) -> None:
     score(classifier, table, Path(table), runtime)
     assert Path(table).read_text().startswith('id,text,"a, b",prediction,probability\n')
+
+
+def test_bad_rows_can_be_skipped(
+    classifier: TextClassifier, runtime: Runtime, tmp_path: Path
+) -> None:
+    """Those without text stay, without a prediction; those that can't be read are left out. Both is said."""
+    (tmp_path / "in.csv").write_text("id,text\n1,great\n2,\n3,a,b\n4,awful\n")
+    said: list[str] = []
+    out = str(tmp_path / "out.csv")
+    score_file(
+        classifier, str(tmp_path / "in.csv"), out, None, runtime, on_bad="skip", say=said.append
+    )
+    rows = polars.read_csv(out).rows(named=True)
+    assert [row["id"] for row in rows] == [1, 2, 4]
+    assert [row["prediction"] is None for row in rows] == [False, True, False]
+    assert rows[1]["probability"] is None
+    assert "3 fields instead of 2 in 1 row (line 4); no text in 1 row (line 3)" in said[1]

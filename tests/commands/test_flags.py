@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ulmfit.checkpoint import load_json
-from ulmfit.cli import main
+from ulmfit.cli import main, parse
 from ulmfit.commands.flags import Machine, Sources, open_run
 from ulmfit.config import FinetuneConfig, RuntimeConfig, TokenizerConfig
 
@@ -28,6 +28,23 @@ def test_columns_read_several_files_or_none(tmp_path: Path) -> None:
     assert Sources().read(None) == []
     with pytest.raises(ValueError, match="at least one file"):
         Sources().read_all([])
+
+
+def test_columns_patterns_and_bad_rows_reach_the_reader(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.csv").write_text(f"t,u,y\n{name},1,x\n{name}\n")
+    command = f"evaluate model {tmp_path}/*.csv --text-column t u --label-column y --on-bad skip"
+    verb, *rest = command.split()
+    parsed = parse(verb, rest)
+    read = parsed.columns.read(parsed.data)
+    assert [(d.text, d.label) for d in read] == [
+        ("xxfld 1 a xxfld 2 1", "x"),
+        ("xxfld 1 b xxfld 2 1", "x"),
+    ]
+    assert "2 of 4 rows skipped" in capsys.readouterr().err
+    assert parse("predict", ["model", "a.csv", "--text-column", "t"]).text_column == ("t",)
 
 
 @dataclass

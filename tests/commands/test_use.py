@@ -14,7 +14,7 @@ from ulmfit.language_model import LanguageModel
 
 def test_scoring_asks_for_neither_seed_nor_what_it_does_not_use() -> None:
     assert {f.name for f in fields(Predict)} == {
-        "model", "data", "text", "out", "json", "text_column", "machine",
+        "model", "data", "text", "out", "json", "text_column", "on_bad", "machine",
     }  # fmt: skip
     for verb in (Evaluate, Generate):
         assert "machine" in {f.name for f in fields(verb)}

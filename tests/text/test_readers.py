@@ -46,27 +46,96 @@ def test_a_folder_by_label(folder: Path) -> None:
     assert [(d.text.strip(), d.label) for d in unlabelled] == [(d.text, None) for d in documents]
 
 
-def test_empty_texts_in_a_folder(folder: Path) -> None:
+def test_bad_texts_in_a_folder(folder: Path) -> None:
     (folder / "pos" / "9.txt").write_text(" ")
-    with pytest.raises(DataError, match=r"1 texts are empty: 9\.txt"):
+    (folder / "neg" / "8.txt").write_bytes("über".encode() + b"\xe9")
+    (folder / "neg" / "7.txt").write_bytes(b"some text\0")
+    (folder / "neg" / "6.txt").write_bytes(b"a fine caf\xe9")
+    with pytest.raises(
+        DataError, match=r"3 of 8 files can't be used.*no text in 1 file \(file pos/9\.txt\)"
+    ):
         read_documents(folder)
     said: list[str] = []
-    assert len(list(read_documents(folder, on_empty="skip", say=said.append))) == 4
-    assert "1 empty texts skipped: 9.txt" in said
+    made = list(read_documents(folder, on_bad="skip", say=said.append))
+    assert Document("a fine café", "neg") in made and len(made) == 5
+    assert "1 files are not UTF-8" in said[1] and "read as cp1252" in said[1]
+    assert "3 of 8 files skipped" in said[2] and "a zero byte in 1 file (file neg/7.txt)" in said[2]
+    assert len(list(read_documents(folder, labelled=False, on_bad="skip"))) == 5
 
 
 def test_a_folder_too_high_up(folder: Path) -> None:
-    with pytest.raises(DataError, match=r"holds train; expected one sub-folder per label"):
+    with pytest.raises(
+        DataError, match=r"holds train; expected tables, or one sub-folder per label"
+    ):
         read_documents(folder.parent)
     with pytest.raises(DataError, match="further down"):
         read_documents(folder / "pos")  # texts without labels
     assert len(list(read_documents(folder / "pos", labelled=False))) == 1
 
 
-def test_a_folder_of_tables(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("text\na\n")
-    with pytest.raises(DataError, match="give one table"):
-        read_documents(tmp_path, labelled=False)
+# ---- several files ----
+
+
+@pytest.fixture
+def shards(tmp_path: Path) -> Path:
+    (tmp_path / "b.csv").write_text("label,text\ny,b\n")
+    (tmp_path / "a.csv").write_text("text,label\na,x\n")
+    (tmp_path / "c.jsonl").write_text('{"text": "c", "label": "x"}\n')
+    return tmp_path
+
+
+def test_tables_of_a_pattern_or_folder_are_one(shards: Path) -> None:
+    said: list[str] = []
+    wanted = [Document("a", "x"), Document("b", "y")]
+    assert read_documents(f"{shards}/*.csv", say=said.append) == wanted
+    assert "2 tables read as one: a.csv, b.csv" in said[0]
+    assert said[1:] == ["*.csv: text is column 'text'", "*.csv: label is column 'label'"]
+    assert read_documents(shards) == [*wanted, Document("c", "x")]
+    (shards / "notes.txt").write_text("a note")
+    said.clear()
+    assert len(list(read_documents(shards, say=said.append))) == 3
+    assert "not read, beside the tables: notes.txt" in said[0]
+    with pytest.raises(
+        DataError, match=r"tables \(a.csv, b.csv, c.jsonl\) and other files \(notes.txt\)"
+    ):
+        read_documents(f"{shards}/*")
+
+
+def test_bad_rows_of_several_tables_are_told_with_their_files(shards: Path) -> None:
+    (shards / "b.csv").write_text("label,text\ny,b\n,b\ny\n")
+    (shards / "c.jsonl").write_text('{"text": "c"}\n{"text": "d", "label": "x"}\n')
+    missing = r"no label in 2 rows \(b.csv line 3, c.jsonl line 1\)"
+    with pytest.raises(DataError, match=rf"3 of 6 rows .*{missing}"):
+        read_documents(shards, label_column="label")
+
+
+def test_tables_that_do_not_belong_together_are_refused(shards: Path) -> None:
+    (shards / "d.csv").write_text("text,stars\na,1\n")
+    with pytest.raises(
+        DataError, match=r"d.csv has the columns 'text', 'stars', a.csv has 'text', 'label'"
+    ):
+        read_documents(f"{shards}/*.csv")
+    (shards / "d.csv").write_text("text,label\na,1\n")
+    (shards / "e.jsonl").write_text('{"text": "c", "label": 0.5}\n')
+    with pytest.raises(DataError, match="numbers beside other labels"):
+        read_documents(f"{shards}/*")
+
+
+def test_plain_texts_of_a_pattern(tmp_path: Path) -> None:
+    for name in "ba":
+        (tmp_path / f"{name}[1].txt").write_text(f"{name}\n")
+    made = read_documents(f"{tmp_path}/*.txt", labelled=False)
+    assert [d.text for d in made] == ["a", "b"]
+    exact = read_documents(tmp_path / "b[1].txt", labelled=False)  # a name may look like a pattern
+    assert [d.text for d in exact] == ["b"]
+    with pytest.raises(DataError, match="There is no file or folder"):
+        read_documents(f"{tmp_path}/*.csv")
+
+
+def test_several_text_columns(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("title,body,label\nA,b,x\n")
+    made = read_documents(tmp_path / "a.csv", text_column=("title", "body"))
+    assert made == [Document("xxfld 1 A xxfld 2 b", "x")]
 
 
 @pytest.mark.parametrize("name", ["wiki.valid.tokens", "wiki.txt", "wiki", "wiki.txt.bz2"])
@@ -96,19 +165,10 @@ def test_plain_text(tmp_path: Path, split_on: SplitOn | None, texts: list[str]) 
     assert [d.text for d in read_documents(path, labelled=False, split_on=split_on)] == texts
 
 
-def test_plain_text_streams(tmp_path: Path) -> None:
-    path = tmp_path / "a.txt"
-    path.write_bytes(b"good\n" * 1000 + b"caf\xe9\n")
-    documents = iter(read_documents(path, labelled=False, split_on="line"))
-    assert next(documents) == Document("good")
-    with pytest.raises(DataError, match="byte 0xe9 in line 1001"):
-        list(documents)
-
-
 def test_a_large_text_as_one_document_is_questioned(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ulmfit.text.readers.LARGE", 3)
+    monkeypatch.setattr("ulmfit.text.plain.LARGE", 3)
     (tmp_path / "a.txt").write_text("one document")
     said: list[str] = []
     read_documents(tmp_path / "a.txt", labelled=False, say=said.append)
@@ -119,8 +179,9 @@ def test_a_large_text_as_one_document_is_questioned(
     ("name", "content", "complaint"),
     [
         ("a.txt", b"\n \n", "is empty"),
-        ("a.txt", b"\x7fELF\0\0", "zero byte in line 1"),
-        ("a.txt", b"\xff\xfea\0", "looks like UTF-16"),
+        ("a.txt", b"\x7fELF\0\0", r"a zero byte in 1 line \(line 1\)"),
+        ("a.txt", b"\xff\xfea\0b", "begins as UTF-16-LE|damaged"),
+        ("a.txt.zst", b"not zstd", "can't be read as a .zst"),
         ("a.xlsx", b"PK", "not plain text. Save it as CSV"),
         ("a.txt.gz", b"not gzip", "can't be read as a .gz"),
     ],

@@ -69,7 +69,7 @@ def documents(tables: Sequence[Table], how: Reading, source: str) -> list[Docume
         bad += table.bad
         for row, text in enumerate(texts[here : here + len(table)]):
             label = labels[here + row]
-            if why := _wrong(text) or ("no label" if how.labelled and label is None else ""):
+            if why := wrong_with(text) or ("no label" if how.labelled and label is None else ""):
                 bad.append(table.bad_row(row, why))
             else:
                 kept.append(Document(text or "", label))
@@ -87,13 +87,13 @@ def usable_texts(
     on_bad="skip", which says so)."""
     source = table.source
     texts = list(_texts([table], _text_columns([table], text_column, say, source), say, source))
-    found = [why and table.bad_row(row, why) for row, why in enumerate(map(_wrong, texts))]
+    found = [why and table.bad_row(row, why) for row, why in enumerate(map(wrong_with, texts))]
     bad = [*table.bad, *filter(None, found)]
     settle(bad, len(texts) + len(table.bad), on_bad, say, source)
     return [None if why else text for text, why in zip(texts, found, strict=True)]
 
 
-def _wrong(text: str | None) -> str:
+def wrong_with(text: str | None) -> str:
     """Why a text can't be used; nothing where it can."""
     if text is None:
         return "no text"

@@ -22,6 +22,7 @@ MARKS = {  # byte order marks; UTF-32's begins like UTF-16's
 }
 HEAD = 65_536  # bytes that show how a file begins
 DAMAGED = re.compile("[\udc80-\udcff]")  # how a byte that is not UTF-8 stands in decoded text
+NOT_UTF8 = "bytes that are not UTF-8"
 FOREIGN = 0.25  # share of letters outside of ASCII that no Western European text reaches
 FAILURES = (EOFError, OSError, lzma.LZMAError, zlib.error)  # of a damaged compressed file
 
@@ -136,7 +137,7 @@ def encoding_of(head: bytes) -> tuple[str, int]:
         if head.startswith(mark):
             return encoding, len(mark)
     even, odd = head[0:4096:2].count(0), head[1:4096:2].count(0)
-    half = 0.3 * min(len(head), 4096)  # six in ten of one parity, none of the other
+    half = max(3, 0.3 * min(len(head), 4096))  # six in ten of one parity, none of the other
     if odd > half and not even:
         return "utf-16-le", 0
     return ("utf-16-be", 0) if even > half and not odd else ("utf-8", 0)
@@ -212,5 +213,11 @@ def _high(content: bytes) -> int:
 def lines(file: io.BufferedIOBase, encoding: str) -> Iterator[bytes | str]:
     """Lines of a stream, in UTF-8 as bytes: single ones may be damaged; in other encodings as text."""
     if encoding == "utf-8":
-        return iter(file)
-    return iter(io.TextIOWrapper(cast(BinaryIO, file), encoding, newline="\n"))
+        yield from file
+        return
+    decoder, rest = codecs.getincrementaldecoder(encoding)(), ""
+    while piece := file.read(HEAD):
+        *whole, rest = (rest + decoder.decode(piece)).split("\n")
+        yield from (line + "\n" for line in whole)
+    if rest := rest + decoder.decode(b"", final=True):
+        yield rest

@@ -10,6 +10,7 @@ from ulmfit.text.corpus import Document
 from ulmfit.text.files import (
     FAILURES,
     HEAD,
+    NOT_UTF8,
     DataError,
     Say,
     encoding_of,
@@ -94,7 +95,7 @@ def _lines(path: Path, on_bad: OnBad, say: Say) -> Iterator[str]:
                 if text is not None and "\0" not in text:
                     yield text.replace("\r\n", "\n")
                     continue
-                why = "bytes that are not UTF-8" if text is None else "a zero byte"
+                why = NOT_UTF8 if text is None else "a zero byte"
                 bad.append(Bad(path.name, "line", number, why))
                 if on_bad == "error":
                     break

@@ -6,9 +6,18 @@ from itertools import chain
 from pathlib import Path
 
 from ulmfit.text.bad_rows import Bad, OnBad, settle
-from ulmfit.text.columns import Reading, documents, documents_of
+from ulmfit.text.columns import Reading, documents, documents_of, wrong_with
 from ulmfit.text.corpus import Document
-from ulmfit.text.files import DataError, Say, quiet, read_text, suffix_of
+from ulmfit.text.files import (
+    DAMAGED,
+    NOT_UTF8,
+    DataError,
+    Say,
+    decode,
+    quiet,
+    read_bytes,
+    suffix_of,
+)
 from ulmfit.text.plain import SplitOn, plain_documents
 from ulmfit.text.tables import TABLES, open_table, read_table
 
@@ -123,11 +132,11 @@ def _texts_by_label(
         label = None if folder.name in UNLABELLED_FOLDERS or not how.labelled else folder.name
         for file in files:
             try:
-                text = read_text(file, notes.append)
-                why = "" if text.strip() else "no text"
-                why = "a zero byte" if "\0" in text else why
+                text = decode(read_bytes(file), file.name, notes.append)
+                why = wrong_with(text if text.strip() else None)
+                why = NOT_UTF8 if DAMAGED.search(text) else why
             except DataError as error:
-                text, why = "", str(error)
+                text, why = "", str(error).removeprefix(str(file)).lstrip(": ").rstrip(".")
             if why:
                 bad.append(Bad(source, "file", f"{folder.name}/{file.name}", why))
             else:

@@ -13,6 +13,7 @@ from ulmfit.text import separated
 from ulmfit.text.bad_rows import Bad, OnBad, settle
 from ulmfit.text.files import (
     DAMAGED,
+    NOT_UTF8,
     DataError,
     Say,
     byte_in_line,
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 SHOWN = 12  # columns named in a message
-NOT_UTF8 = "bytes that are not UTF-8"
 HALF = re.compile(r"\\u[dD][89a-fA-F]")  # half of a character beyond U+FFFF, as JSON escapes it
 
 

@@ -1,0 +1,50 @@
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from ulmfit.text.corpus import Document
+from ulmfit.text.files import DataError
+from ulmfit.text.readers import read_documents
+
+
+def read(path: Path, content: bytes, **options: object) -> Iterable[Document]:
+    path.write_bytes(content)
+    return read_documents(path, labelled=False, split_on="line", **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "cp1252"])
+def test_encodings(tmp_path: Path, encoding: str) -> None:
+    heard = list[str]()
+    content = "one\ncafé\r\nschön\u2028so\n" if encoding != "cp1252" else "one\ncafé\r\nschön so\n"
+    made = read(tmp_path / "a.txt", content.encode(encoding), say=heard.append)
+    assert [d.text for d in made] == content.replace("\r", "").split("\n")[:3]
+    assert len(heard) == (0 if encoding.startswith("utf-8") else 1)
+    if encoding == "cp1252":
+        assert "(byte 0xe9 in line 2): read as cp1252, which makes it 'café'" in heard[0]
+
+
+def test_a_stream_is_judged_line_by_line(tmp_path: Path) -> None:
+    """The end of a long file is not known when its beginning is read."""
+    heard = list[str]()
+    made = iter(read(tmp_path / "a.txt", b"good\n" * 1000 + b"caf\xe9\n", say=heard.append))
+    assert next(made) == Document("good") and not heard
+    assert [*made][-1] == Document("café") and "line 1001" in heard[0]
+
+
+@pytest.mark.parametrize(
+    ("line", "why"), [(b"caf\xe9\n", "bytes that are not UTF-8"), (b"a\0b\n", "a zero byte")]
+)
+def test_bad_lines_are_listed_or_skipped(tmp_path: Path, line: bytes, why: str) -> None:
+    content = "über\n".encode() + line + b"end\n"
+    with pytest.raises(DataError, match=rf"{why} in 1 line \(line 2\)"):
+        list(read(tmp_path / "a.txt", content))
+    heard = list[str]()
+    made = list(read(tmp_path / "a.txt", content, on_bad="skip", say=heard.append))
+    assert [d.text for d in made] == ["über", "end"]
+    assert [sentence for sentence in heard if f"1 of 3 lines skipped: {why}" in sentence]
+
+
+def test_other_encodings_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="not Western European"):
+        read(tmp_path / "a.txt", ("Очень хороший фильм\n" * 3).encode("cp1251"))
