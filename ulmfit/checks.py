@@ -1,5 +1,6 @@
 """What must be in order before a training: wrong settings are found now, not hours later."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from ulmfit.config import (
     TokenizerConfig,
 )
 from ulmfit.text import sentencepiece
+from ulmfit.text.corpus import Corpus, Document
 from ulmfit.text.rules import SPECIAL_TOKENS
 from ulmfit.text.splits import Parts
 from ulmfit.text.tokenizer import Tokenizer
@@ -75,9 +77,14 @@ def _positive(what: str, config: object, *names: str) -> None:
 
 
 def check_start(
-    name: str, direction: Direction, tokenizer: TokenizerConfig, out: Path | None
+    name: str,
+    direction: Direction,
+    tokenizer: TokenizerConfig,
+    out: Path | None,
+    texts: Sequence[Document] | Corpus = (),
 ) -> None:
-    """ValueError where the language model to start from is not there, was made with another tokenizer, or would be
+    """ValueError where the language model to start from is not there, was made with another tokenizer (also than a
+    corpus among `texts`), or would be
     overwritten by `out`; ImportError where the tokenizer needs an extra."""
     check_tokenizer(tokenizer)
     if name != pretrained.NONE:
@@ -86,7 +93,30 @@ def check_start(
             raise ValueError(
                 f"the language model to start from lies in {out}, where this run writes; give another --out"
             )
-        settled(tokenizer, Tokenizer.load(source / "tokenizer.json").config)
+        its = Tokenizer.load(source / "tokenizer.json")
+        if isinstance(texts, Corpus):
+            check_corpus(texts, its)
+        else:
+            settled(tokenizer, its.config)
+
+
+def check_tokenized(path: str, asked: TokenizerConfig, vocab_of: str | None = None) -> None:
+    """ValueError where a tokenizer is asked for beside a corpus that has one already."""
+    if vocab_of or asked != TokenizerConfig():
+        raise ValueError(
+            f"{path} is tokenized already: leave out --tokenizer.* and --vocab-of, or give them to `ulmfit tokenize`"
+        )
+
+
+def check_corpus(corpus: Corpus, lm: Tokenizer) -> None:
+    """ValueError where the words of an encoded corpus are not those that a language model reads."""
+    made = corpus.tokenizer
+    if made is None or not made.splits_as(lm):
+        told = ", ".join(f"{n} {getattr(lm.config, n)}" for n in ("kind", "lang", "rules"))
+        raise ValueError(
+            f"the corpus was tokenized in another way than the texts of the language model ({told}): its words would"
+            " not be met. Tokenize the texts again with --vocab-of and that model"
+        )
 
 
 def check_tokenizer(config: TokenizerConfig) -> None:

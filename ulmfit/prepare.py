@@ -9,7 +9,14 @@ import numpy as np
 import torch
 
 from ulmfit import pretrained
-from ulmfit.checks import check_classifier, check_embeddings, check_lm, check_model, settled
+from ulmfit.checks import (
+    check_classifier,
+    check_corpus,
+    check_embeddings,
+    check_lm,
+    check_model,
+    settled,
+)
 from ulmfit.classifier import TextClassifier
 from ulmfit.config import (
     LM_DROPOUT,
@@ -28,7 +35,7 @@ from ulmfit.run import Say, silent
 from ulmfit.runtime import Runtime, seed_everything
 from ulmfit.text.batches import DocumentBatches, LMBatches
 from ulmfit.text.corpus import Corpus, Document
-from ulmfit.text.splits import hold_out
+from ulmfit.text.splits import hold_out, hold_out_encoded
 from ulmfit.text.tokenizer import Tokenizer
 from ulmfit.training.loop import Optim
 from ulmfit.training.metrics import classification_metrics, log_loss
@@ -46,10 +53,13 @@ VALID_TOKENS = 30_000  # of held-out text are read for a perplexity; more would 
 VALID_STREAMS = 16  # parallel streams they are read in
 
 
+Texts = Sequence[Document] | Corpus  # a corpus brings its own tokenizer
+
+
 def start_lm(
     name: str,
     direction: Direction,
-    texts: Sequence[Document],
+    texts: Texts,
     tokenizer: TokenizerConfig,
     seed: int,
     say: Say = silent,
@@ -58,8 +68,7 @@ def start_lm(
     lm = pretrained.load(name, direction)
     if lm is None:
         seed_everything(seed)
-        built = Tokenizer.build([d.text for d in texts], tokenizer, say=say)
-        return pretrained.blank(built, direction)
+        return pretrained.blank(_tokenizer(texts, tokenizer, say), direction)
     made = lm.tokenizer.config
     if (made.kind, made.lang, made.rules) != (tokenizer.kind, tokenizer.lang, tokenizer.rules):
         say(f"tokenizer of {name}: {made.kind}, lang {made.lang}, rules {made.rules}")
@@ -67,8 +76,8 @@ def start_lm(
 
 
 def pretrain_stage(
-    documents: Sequence[Document],
-    valid: Sequence[Document],
+    documents: Texts,
+    valid: Texts,
     model: ModelConfig,
     tokenizer: Tokenizer | TokenizerConfig,
     config: PretrainConfig,
@@ -83,12 +92,18 @@ def pretrain_stage(
     check_embeddings(config.init_embeddings, made, model.embedding_size)
     seed_everything(runtime.seed)
     if not valid:
-        documents, valid = hold_out(documents, config.valid_fraction, runtime.seed, stratify=False)
+        documents, valid = _held_out(documents, config.valid_fraction, runtime.seed)
     if isinstance(tokenizer, TokenizerConfig):
-        tokenizer = Tokenizer.build([d.text for d in documents], tokenizer, say=say)
+        tokenizer = _tokenizer(documents, tokenizer, say)
     lm = LanguageModel.create(tokenizer, model)
     path = folder / tokenizer.fingerprint
-    corpus = Corpus.load(path) if path.exists() else Corpus.build(documents, tokenizer, path=path)
+    if isinstance(documents, Corpus):
+        check_corpus(documents, tokenizer)
+        corpus = documents
+    elif path.exists():
+        corpus = Corpus.load(path)
+    else:
+        corpus = Corpus.build(documents, tokenizer, path=path)
     if config.init_embeddings:
         init_embeddings(lm, config.init_embeddings, corpus, runtime.seed, say)
     batches = lm_batches(lm, corpus, config.batch_size, config, runtime)
@@ -98,19 +113,23 @@ def pretrain_stage(
 
 def finetune_stage(
     lm: LanguageModel,
-    documents: Sequence[Document],
+    documents: Texts,
     config: FinetuneConfig,
     tokenizer: TokenizerConfig,
     runtime: Runtime,
 ) -> tuple[Stage, LanguageModel]:
-    """What `finetune_lm` will do, and the model it will do it to: `lm` over the vocabulary of the texts."""
+    """What `finetune_lm` will do, and the model it will do it to: `lm` over the vocabulary of the texts, or of a corpus."""
     check_lm(config)
     seed_everything(runtime.seed)
-    documents, valid = hold_out(documents, config.valid_fraction, runtime.seed, stratify=False)
-    tokenizer = settled(tokenizer, lm.tokenizer.config)
-    texts, keep = [d.text for d in documents], config.keep_words
-    lm = lm.with_vocab(lm.tokenizer.adapted(texts, tokenizer, keep_words=keep))
-    corpus = Corpus.build(documents, lm.tokenizer)
+    documents, valid = _held_out(documents, config.valid_fraction, runtime.seed)
+    if isinstance(documents, Corpus):
+        check_corpus(documents, lm.tokenizer)
+        corpus, lm = documents, lm.with_vocab(_tokenizer(documents, tokenizer))
+    else:
+        tokenizer = settled(tokenizer, lm.tokenizer.config)
+        texts, keep = [d.text for d in documents], config.keep_words
+        lm = lm.with_vocab(lm.tokenizer.adapted(texts, tokenizer, keep_words=keep))
+        corpus = Corpus.build(documents, lm.tokenizer)
     rows = corpus.n_tokens // config.bptt
     batch_size = few_documents(rows, config)
     batches = lm_batches(lm, corpus, batch_size, config, runtime)
@@ -185,7 +204,7 @@ def lm_stage(
     name: str,
     lm: LanguageModel,
     corpus: Corpus,
-    valid: Sequence[Document],
+    valid: Texts,
     batches: LMBatches,
     phases: list[Phase],
     config: PretrainConfig | FinetuneConfig,
@@ -195,10 +214,13 @@ def lm_stage(
     lm.net.encoder.dropout = LM_DROPOUT.scaled(config.dropout_scale)
     sampler = None
     if config.softmax == "sampled":
-        counts = torch.from_numpy(np.bincount(corpus.ids, minlength=len(lm.tokenizer)))
+        counts = torch.from_numpy(corpus.counts(len(lm.tokenizer)))
         sampler = NegativeSampler(counts, config.negatives).to(runtime.device)
     held = None
-    if valid:
+    if isinstance(valid, Corpus):
+        enough = int(np.searchsorted(valid.offsets, VALID_TOKENS))  # as `build` below stops
+        held = valid.subset(range(min(enough, len(valid))))
+    elif valid:
         held = Corpus.build(valid, lm.tokenizer, max_tokens=VALID_TOKENS, description="")
 
     def evaluate() -> dict[str, float]:
@@ -234,3 +256,18 @@ def lm_batches(
         backward=lm.config.direction == "backward",
         note=few_documents_note(config, batch_size, len(corpus)),
     )
+
+
+def _held_out(documents: Texts, fraction: float, seed: int) -> tuple[Texts, Texts]:
+    if isinstance(documents, Corpus):
+        return hold_out_encoded(documents, fraction, seed)
+    return hold_out(documents, fraction, seed, stratify=False)
+
+
+def _tokenizer(texts: Texts, config: TokenizerConfig, say: Say = silent) -> Tokenizer:
+    """That of a corpus, or one learnt from documents."""
+    if isinstance(texts, Corpus):
+        if texts.tokenizer is None:
+            raise ValueError("the corpus has no tokenizer; make it with `ulmfit tokenize`")
+        return texts.tokenizer
+    return Tokenizer.build([d.text for d in texts], config, say=say)

@@ -15,7 +15,7 @@ from typing import Any
 from ulmfit import lock
 from ulmfit.checkpoint import CheckpointError, load_json, save_json
 from ulmfit.runtime import Runtime
-from ulmfit.text.corpus import Document
+from ulmfit.text.corpus import Corpus, Document
 from ulmfit.text.files import Say
 from ulmfit.training.log import Log, summary_writer
 from ulmfit.training.resume import ResumePoint
@@ -167,11 +167,14 @@ class Run:
         self.close()
 
 
-def fingerprint(*parts: Iterable[Document]) -> str:
-    """One hash over the texts and labels of all parts, in order."""
+def fingerprint(*parts: Iterable[Document] | Corpus) -> str:
+    """One hash over the texts and labels of all parts, in order; of a corpus, its own."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(b"\x00part")
+        if isinstance(part, Corpus):
+            digest.update(part.fingerprint.encode())
+            continue
         for document in part:
             digest.update(
                 f"{document.label}\x00{document.text}\x01".encode("utf-8", "surrogatepass")

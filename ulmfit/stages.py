@@ -20,7 +20,7 @@ from ulmfit.config import (
     TokenizerConfig,
 )
 from ulmfit.language_model import LanguageModel
-from ulmfit.prepare import classifier_stage, finetune_stage, pretrain_stage, start_lm
+from ulmfit.prepare import Texts, classifier_stage, finetune_stage, pretrain_stage, start_lm
 from ulmfit.run import Run, Say, fingerprint, silent
 from ulmfit.runtime import Runtime
 from ulmfit.text.corpus import Document
@@ -129,7 +129,7 @@ def dry_run(
 
 
 def pretrain_lm(
-    documents: Sequence[Document],
+    documents: Texts,
     *,
     model: ModelConfig,
     tokenizer: Tokenizer | TokenizerConfig,
@@ -138,7 +138,8 @@ def pretrain_lm(
     runtime: Runtime,
     run: Run,
 ) -> LanguageModel:
-    """A language model of general text, from random weights (paper §3.1). A `Tokenizer` is used as it is."""
+    """A language model of general text, from random weights (paper §3.1). A `Tokenizer` is used as it is, and a corpus
+    with the one it was made with."""
     saved = run.path / model.direction / "language_model"
     if run.has(saved):
         return LanguageModel.load(saved)
@@ -151,7 +152,7 @@ def pretrain_lm(
 
 def finetune_lm(
     lm: LanguageModel,
-    documents: Sequence[Document],
+    documents: Texts,
     *,
     config: FinetuneConfig = FitConfig.lm,
     tokenizer: TokenizerConfig = TokenizerConfig(),

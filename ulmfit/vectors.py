@@ -47,7 +47,7 @@ def init_embeddings(
     say(
         f"{int(known.sum()):,} of {len(known):,} embeddings begin with those of {source}, the others at random"
     )
-    counts = torch.from_numpy(np.bincount(corpus.ids, minlength=len(lm.tokenizer)) + 1.0)
+    counts = torch.from_numpy(corpus.counts(len(lm.tokenizer)) + 1.0)
     with torch.no_grad():
         weight[known] = rows[known]
         lm.net.decoder_bias.copy_((counts / counts.sum()).log())

@@ -1,7 +1,7 @@
 """What the verbs have in common: kinds of argument, columns of a table, the machine, run directories, notes."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -49,12 +49,17 @@ class Sources:
         `use` decides which part a bare name means. A file or folder of that name wins, and that is said, unless
         `data_dir` tells that the data set is meant.
         """
+        if path is None:
+            return []
+        return list(self._open(path, labelled, use, on_bad or self.on_bad, say or note))
+
+    def _open(
+        self, path: str, labelled: bool, use: "Use", on_bad: OnBad, say: Callable[[str], None]
+    ) -> Iterable[Any]:
+        """`read`, as a stream where the file is one: plain text is, tables and data sets are in memory."""
         from ulmfit.datasets import documents_for, is_name
         from ulmfit.text.readers import files_of, read_documents
 
-        if path is None:
-            return []
-        say = say or note
         if is_name(path) and (self.data_dir is not None or not Path(path).exists()):
             return documents_for(path, use, labelled=labelled, data_dir=self.data_dir, say=say)
         if not Path(path).exists() and not files_of(path):
@@ -65,16 +70,14 @@ class Sources:
         if is_name(path):
             say(f"{path}: what lies here under that name is read, not the public data set")
         label = self.label_column if labelled else None
-        return list(
-            read_documents(
-                path,
-                text_column=self.text_column,
-                label_column=label,
-                labelled=labelled,
-                split_on=None if labelled else self.split_on,
-                on_bad=on_bad or self.on_bad,
-                say=say,
-            )
+        return read_documents(
+            path,
+            text_column=self.text_column,
+            label_column=label,
+            labelled=labelled,
+            split_on=None if labelled else self.split_on,
+            on_bad=on_bad,
+            say=say,
         )
 
     def check(self, *paths: str | None) -> None:
@@ -93,6 +96,31 @@ class Sources:
         if not paths:
             raise ValueError("give at least one file or folder of texts")
         return [d for path in paths for d in self.read(path, labelled=False, use="texts")]
+
+    def stream(self, paths: Sequence[str], say: Callable[[str], None]) -> Iterator[str]:
+        """As `read_all`, one text after the other. `TooLong`: a document is."""
+        from ulmfit.text.shards import limited
+
+        for path in paths:
+            yield from limited((d.text for d in self._open(path, False, "texts", self.on_bad, say)), path)
+
+    def encoded(self, paths: Sequence[str]) -> Any:
+        """The corpus that `ulmfit tokenize` wrote, where the one path is its directory; otherwise None."""
+        from ulmfit.text.corpus import Corpus, is_corpus
+
+        found = [path for path in paths if is_corpus(Path(path))]
+        if found and len(paths) > 1:
+            raise ValueError(
+                f"{found[0]} is a tokenized corpus; give it alone, without other texts"
+            )
+        if not found:
+            return None
+        if self != Sources():
+            raise ValueError(
+                f"{found[0]} is a tokenized corpus: there are no files to read; leave out --text-column,"
+                " --label-column, --split-on and --data-dir"
+            )
+        return Corpus.load(found[0])
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ class Demo:
 class PretrainLM:
     """A language model from general text, such as Wikipedia."""
 
-    # files or folders of plain text (also .gz .bz2 .xz), tables, or data sets' names
+    # files or folders of plain text (also .gz .bz2 .xz), tables, data sets' names, or what `ulmfit tokenize` wrote
     texts: Positional[Annotated[tuple[str, ...], FILES]]
     out: Annotated[str, DIR]  # run directory to write
     valid: Annotated[str | None, FILE] = None  # texts to measure the perplexity on
@@ -101,7 +101,7 @@ class PretrainLM:
 
     def run(self) -> None:
         from ulmfit import stages
-        from ulmfit.checks import check_embeddings, check_lm, check_tokenizer
+        from ulmfit.checks import check_embeddings, check_lm, check_tokenized, check_tokenizer
         from ulmfit.pretrained import find
         from ulmfit.text.tokenizer import Tokenizer
 
@@ -110,10 +110,14 @@ class PretrainLM:
             raise ValueError(
                 "--vocab-of takes the tokenizer of a model as it is; leave out --tokenizer.*, or --vocab-of"
             )
-        documents = self.columns.read_all(self.texts)
+        corpus = self.columns.encoded(self.texts)
+        documents = self.columns.read_all(self.texts) if corpus is None else corpus
         valid = self.columns.read(self.valid, labelled=False, use="valid")
         tokenizer, made = self.tokenizer, self.tokenizer
-        if self.vocab_of:
+        if corpus is not None:
+            check_tokenized(self.texts[0], self.tokenizer, self.vocab_of)
+            tokenizer, made = corpus.tokenizer, corpus.tokenizer.config
+        elif self.vocab_of:
             tokenizer = Tokenizer.load(find(self.vocab_of) / "tokenizer.json")
             made = tokenizer.config
             note(f"tokenizer of {self.vocab_of}: {made.kind}, lang {made.lang}, rules {made.rules}")
@@ -137,7 +141,7 @@ class PretrainLM:
 class FinetuneLM:
     """A pretrained language model to your own texts; no labels needed."""
 
-    # tables, plain text, folders, or data sets' names (then train and unlabelled texts)
+    # tables, plain text, folders, data sets' names (then train and unlabelled texts), or what `ulmfit tokenize` wrote
     texts: Positional[Annotated[tuple[str, ...], FILES]]
     out: Annotated[str, DIR]  # run directory to write
     # shipped model, or a language model's directory; "wt103": fastai's, downloaded once, larger: the numbers below are
@@ -154,16 +158,20 @@ class FinetuneLM:
     runtime: Annotated[RuntimeConfig, Flat] = RuntimeConfig()
 
     def run(self) -> None:
-        from ulmfit.checks import check_lm, check_start
+        from ulmfit.checks import check_lm, check_start, check_tokenized
         from ulmfit.prepare import start_lm
         from ulmfit.stages import finetune_lm
         from ulmfit.text.splits import distinct
 
         self.columns.check(*self.texts)
-        documents = distinct(self.columns.read_all(self.texts))
         name, direction, tokenizer = self.pretrained, self.direction, self.tokenizer
+        documents = self.columns.encoded(self.texts)
+        if documents is None:
+            documents = distinct(self.columns.read_all(self.texts))
+        else:
+            check_tokenized(self.texts[0], tokenizer)
         check_lm(self.config)
-        check_start(name, direction, tokenizer, Path(self.out))
+        check_start(name, direction, tokenizer, Path(self.out), documents)
         with open_run(self, documents) as (run, runtime):
             lm = start_lm(name, direction, documents, tokenizer, runtime.seed, run.say)
             config = self.config

@@ -90,7 +90,7 @@ class LMBatches:
         """All documents one after the other: a copy of the corpus unless it is read as it lies."""
         corpus = self.corpus
         if not self.shuffle and not self.backward:
-            return corpus.ids
+            return np.asarray(corpus.ids)
         order = range(len(corpus))
         if self.shuffle:
             order = np.random.default_rng((self.seed, epoch)).permutation(len(corpus))

@@ -1,4 +1,4 @@
-"""Encoded documents: all ids in one array, cut by offsets. Built once, memory-mapped afterwards."""
+"""Encoded documents: ids cut by offsets. Built once, memory-mapped afterwards; also from the shards of many machines."""
 
 import hashlib
 import json
@@ -11,14 +11,17 @@ from functools import cached_property
 from itertools import tee
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ulmfit.progress import track
+from ulmfit.text.joined import Joined
 from ulmfit.text.tokenizer import Ids, Tokenizer
 
 UNLABELLED = -1
+PIECE = 10_000_000  # ids looked at together
 
 # name of a class; a number; names of several classes. Classifiers know the first so far.
 Label = str | float | tuple[str, ...]
@@ -36,11 +39,12 @@ class Document:
 class Corpus:
     """Documents as ids. `corpus[i]` → ids of document i, xxbos first."""
 
-    ids: Ids  # (N,)
+    ids: Ids | Joined  # (N,)
     offsets: NDArray[np.int64]  # (D+1,) document i is ids[offsets[i]:offsets[i + 1]]
     labels: NDArray[np.int64] | None  # (D,) positions in label_names, -1 = unlabelled
     label_names: tuple[str, ...]
     fingerprint: str  # 16 hex digits of tokenizer and content
+    tokenizer: Tokenizer | None = None  # the one it was made with, where it was made by one
 
     @classmethod
     def build(
@@ -65,8 +69,8 @@ class Corpus:
             )
             ids = np.concatenate(parts)
             fingerprint = _fingerprint(tokenizer, names, ids, offsets, labels)
-            return cls(ids, offsets, labels, names, fingerprint)
-        with _whole_directory(path) as folder:
+            return cls(ids, offsets, labels, names, fingerprint, tokenizer)
+        with whole_directory(path) as folder:
             with open(folder / "ids.bin", "wb") as file:
                 offsets, labels, names = _encode(
                     documents,
@@ -76,39 +80,30 @@ class Corpus:
                     limit,
                     description,
                 )
-            np.save(folder / "offsets.npy", offsets)
-            if labels is not None:
-                np.save(folder / "labels.npy", labels)
             ids = np.memmap(folder / "ids.bin", tokenizer.dtype, "r")
             fingerprint = _fingerprint(tokenizer, names, ids, offsets, labels)
-            content = {
-                "dtype": np.dtype(tokenizer.dtype).name,
-                "label_names": names,
-                "fingerprint": fingerprint,
-            }
-            (folder / "corpus.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+            write_index(folder, tokenizer, offsets, labels, names, fingerprint)
             del ids  # Windows can't rename a folder with a mapped file
         return cls.load(path)
 
     @classmethod
     def load(cls, path: str | Path) -> "Corpus":
-        """The directory `build` wrote, ids memory-mapped. ValueError: not one, or damaged."""
+        """The directory `build` wrote, or a folder of all its shards; ids memory-mapped.
+
+        ValueError: not one, damaged, or not all of it there.
+        """
         path = Path(path)
-        try:
-            content = json.loads((path / "corpus.json").read_text(encoding="utf-8"))
-            ids = np.memmap(path / "ids.bin", content["dtype"], "r")
-            offsets = np.load(path / "offsets.npy")
-            labelled = (path / "labels.npy").exists()
-            labels = np.load(path / "labels.npy") if labelled else None
-            names, fingerprint = tuple(content["label_names"]), content["fingerprint"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path} is no encoded corpus: {error}. Encode it again.") from error
-        if offsets[-1] != len(ids):
+        if (path / "corpus.json").exists() or not (found := sorted(path.glob("shard-*"))):
+            return _load(path)[0]
+        _, content = _load(found[0])
+        of = content.get("shard", [0, 0])[1]
+        names = [f"shard-{number}" for number in range(1, of + 1)]
+        if missing := sorted({*names} - {p.name for p in found}):
             raise ValueError(
-                f"{path} is damaged: {offsets[-1]:,} ids expected, {len(ids):,} there. Delete it"
-                " and encode again."
+                f"{path} lacks {len(missing)} of {of} shards: {', '.join(missing[:5])}. Encode"
+                f" them: ulmfit tokenize FILES --shard {missing[0][6:]}/{of} --out {path}"
             )
-        return cls(ids, offsets, labels, names, fingerprint)
+        return _in_turn(path, [_load(path / name) for name in names])
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -130,15 +125,26 @@ class Corpus:
         """Tokens of each document (D,)."""
         return np.diff(self.offsets)
 
+    def counts(self, size: int) -> NDArray[np.int64]:
+        """How often each id below `size` occurs (size,); read piece by piece."""
+        total = np.zeros(size, np.int64)
+        for start in range(0, self.n_tokens, PIECE):
+            total += np.bincount(self.ids[start : start + PIECE], minlength=size)
+        return total
+
     def subset(self, indices: ArrayLike) -> "Corpus":
-        """Some of the documents, in the order given, copied into memory; `label_names` stay."""
-        order = np.asarray(indices, dtype=np.int64)
+        """Some of the documents, in the order given, without copying ids; `label_names` stay."""
+        order = np.asarray(indices, dtype=np.int64) % max(len(self), 1)
+        runs = np.split(order, np.flatnonzero(np.diff(order) != 1) + 1) if len(order) else []
+        whole = self.ids if isinstance(self.ids, Joined) else Joined([self.ids], self.ids.dtype)
+        spans = ((int(self.offsets[run[0]]), int(self.offsets[run[-1] + 1])) for run in runs)
         return Corpus(
-            join([self[int(i)] for i in order], self.ids.dtype),
+            Joined([view for a, b in spans for view in whole.between(a, b)], self.ids.dtype),
             np.concatenate([[0], np.cumsum(self.lengths[order])]).astype(np.int64),
             None if self.labels is None else self.labels[order],
             self.label_names,
             _digest(self.fingerprint, order),
+            self.tokenizer,
         )
 
 
@@ -156,6 +162,81 @@ def class_name(label: Label) -> str:
         f"the label {label!r} is {what}; classifiers learn one class per text so far:"
         " give its name as a string, or choose another label column"
     )
+
+
+def is_corpus(path: Path) -> bool:
+    """Whether a directory was written as a corpus, or as a part of one."""
+    return (
+        any(path.glob("corpus.json"))
+        or any(path.glob("shard-*/corpus.json"))
+        or any(path.glob("counts-*.json"))
+    )
+
+
+def write_index(
+    folder: Path,
+    tokenizer: Tokenizer,
+    offsets: NDArray[np.int64],
+    labels: NDArray[np.int64] | None,
+    names: Sequence[str],
+    fingerprint: str,
+    more: dict[str, Any] | None = None,
+) -> None:
+    """All of a corpus but its ids.bin; corpus.json comes last and holds `more`."""
+    np.save(folder / "offsets.npy", offsets)
+    if labels is not None:
+        np.save(folder / "labels.npy", labels)
+    tokenizer.save(folder / "tokenizer.json")
+    content = {
+        "dtype": np.dtype(tokenizer.dtype).name,
+        "label_names": names,
+        "fingerprint": fingerprint,
+    }
+    text = json.dumps(content | (more or {}), indent=1)
+    (folder / "corpus.json").write_text(text, encoding="utf-8")
+
+
+def _load(path: Path) -> tuple[Corpus, dict[str, Any]]:
+    """One directory with ids, and its corpus.json."""
+    try:
+        content = json.loads((path / "corpus.json").read_text(encoding="utf-8"))
+        dtype = np.dtype(content["dtype"])
+        file = path / "ids.bin"  # an empty file can't be mapped: a shard without documents
+        ids = np.memmap(file, dtype, "r") if file.stat().st_size else np.empty(0, dtype)
+        offsets = np.load(path / "offsets.npy")
+        labels = np.load(path / "labels.npy") if (path / "labels.npy").exists() else None
+        names, fingerprint = tuple(content["label_names"]), content["fingerprint"]
+        tokenizer = Tokenizer.load(path / "tokenizer.json")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is no encoded corpus: {error}. Encode it again.") from error
+    if offsets[-1] != len(ids):
+        raise ValueError(
+            f"{path} is damaged: {offsets[-1]:,} ids expected, {len(ids):,} there. Delete it"
+            " and encode again."
+        )
+    return Corpus(ids, offsets, labels, names, fingerprint, tokenizer), content
+
+
+def _in_turn(path: Path, shards: list[tuple[Corpus, dict[str, Any]]]) -> Corpus:
+    """The documents of all shards in the order of the stream: block by block, a block of each shard in turn."""
+    first, its = shards[0]
+    for number, (shard, content) in enumerate(shards, 1):
+        if content["seen"] != its["seen"] or shard.tokenizer != first.tokenizer:
+            raise ValueError(
+                f"{path}/shard-{number} was made from other texts or with another vocabulary than"
+                " shard-1. Delete it and encode it again with the same files."
+            )
+    blocks = [np.append(0, np.cumsum(content["blocks"], dtype=np.int64)) for _, content in shards]
+    parts, lengths = list[Ids](), list[NDArray[np.int64]]()
+    for number in range(sum(len(ends) - 1 for ends in blocks)):
+        which, k = number % len(shards), number // len(shards)
+        shard, (a, b) = shards[which][0], blocks[which][k : k + 2]
+        parts.append(np.asarray(shard.ids)[shard.offsets[a] : shard.offsets[b]])
+        lengths.append(shard.lengths[a:b])
+    offsets = np.concatenate([[0], *lengths]).cumsum()
+    fingerprint = _digest(json.dumps([shard.fingerprint for shard, _ in shards]))
+    ids = Joined(parts, first.ids.dtype)
+    return Corpus(ids, offsets, None, (), fingerprint, first.tokenizer)
 
 
 def _encode(
@@ -194,19 +275,27 @@ def _encode(
     return np.array(offsets), final[np.array(labels)] if labelled else None, names
 
 
-def _fingerprint(tokenizer: Tokenizer, names: tuple[str, ...], *arrays: NDArray | None) -> str:
-    return _digest(json.dumps([tokenizer.fingerprint, names]), *arrays)
+def digest_of(tokenizer: Tokenizer, names: Sequence[str]) -> "hashlib._Hash":
+    """The beginning of a corpus's fingerprint; ids, offsets and labels follow (b"-": none)."""
+    return hashlib.sha256(json.dumps([tokenizer.fingerprint, names]).encode())
 
 
-def _digest(base: str, *arrays: NDArray | None) -> str:
-    digest = hashlib.sha256(base.encode())
+def _fingerprint(tokenizer: Tokenizer, names: Sequence[str], *arrays: NDArray | None) -> str:
+    digest = digest_of(tokenizer, names)
     for array in arrays:
         digest.update(b"-" if array is None else np.ascontiguousarray(array).data)
     return digest.hexdigest()[:16]
 
 
+def _digest(base: str, *arrays: NDArray) -> str:
+    digest = hashlib.sha256(base.encode())
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()[:16]
+
+
 @contextmanager
-def _whole_directory(path: Path) -> Iterator[Path]:
+def whole_directory(path: Path) -> Iterator[Path]:
     """A folder to fill; it becomes `path` when all went well and vanishes otherwise."""
     if path.exists() and not (path / "corpus.json").exists():
         raise ValueError(f"{path} exists and is no encoded corpus; choose another name.")

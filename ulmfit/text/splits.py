@@ -3,13 +3,14 @@
 Texts are equal where they differ in white space only.
 """
 
+import hashlib
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 from ulmfit.config import FitConfig
-from ulmfit.text.corpus import Document, class_name
+from ulmfit.text.corpus import Corpus, Document, class_name
 
 
 def same(text: str) -> str:
@@ -25,15 +26,32 @@ def hold_out(
     `stratify`: of every label about as much, but never all of it; a label with few documents may give none.
     Documents with equal text move together, so a held text is never trained on. Order within the parts is kept.
     """
+    labels = [str(d.label) if stratify else "" for d in documents]
+    held = _rows_held((same(d.text) for d in documents), labels, fraction, seed)
+    rest = [d for row, d in enumerate(documents) if row not in held]
+    return rest, [documents[row] for row in sorted(held)]
+
+
+def hold_out_encoded(corpus: Corpus, fraction: float, seed: int) -> tuple[Corpus, Corpus]:
+    """As `hold_out` without labels, of a corpus: documents of equal ids move together, and no ids are copied."""
+    keys = (hashlib.blake2b(ids.tobytes(), digest_size=8).digest() for ids in corpus)
+    held = _rows_held(keys, [""] * len(corpus), fraction, seed)
+    rest = [row for row in range(len(corpus)) if row not in held]
+    return corpus.subset(rest), corpus.subset(sorted(held))
+
+
+def _rows_held(
+    keys: Iterable[Hashable], labels: Sequence[str], fraction: float, seed: int
+) -> set[int]:
+    """The rows to hold; those of one key move together."""
     if not 0 <= fraction < 1:
         raise ValueError(f"a fraction to hold out lies in [0, 1), not {fraction}")
-    labels = [str(d.label) if stratify else "" for d in documents]
-    groups: dict[str, list[int]] = defaultdict(list)  # text → its rows
-    for row, document in enumerate(documents):
-        groups[same(document.text)].append(row)
+    groups: dict[Hashable, list[int]] = defaultdict(list)  # key → its rows
+    for row, key in enumerate(keys):
+        groups[key].append(row)
     if fraction == 0 or len(groups) < 3:
-        return list(documents), []
-    wanted = max(1, round(fraction * len(documents)))
+        return set()
+    wanted = max(1, round(fraction * len(labels)))
     left, held = Counter(labels), set[int]()
     for rows in _in_turn(list(groups.values()), labels, random.Random(seed)):
         gone = Counter(labels[row] for row in rows)
@@ -41,8 +59,7 @@ def hold_out(
         if stays and len(held) + len(rows) / 2 <= wanted:
             held.update(rows)
             left.subtract(gone)
-    rest = [d for row, d in enumerate(documents) if row not in held]
-    return rest, [documents[row] for row in sorted(held)]
+    return held
 
 
 def _in_turn(

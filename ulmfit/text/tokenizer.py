@@ -157,6 +157,15 @@ class Tokenizer:
         splitter = self.model or (patterns.digest.encode() if patterns else b"")
         return hashlib.sha256(content + splitter).hexdigest()[:16]
 
+    def splits_as(self, other: "Tokenizer") -> bool:
+        """Whether both make the same tokens of every text; the vocabularies may differ."""
+
+        def deciding(tokenizer: Tokenizer) -> tuple[object, ...]:
+            made = tokenizer.config
+            return made.kind, made.lang, made.rules, tokenizer.model, tokenizer._saved_patterns
+
+        return deciding(self) == deciding(other)
+
     def __len__(self) -> int:
         return len(self.vocab)
 

@@ -1,0 +1,157 @@
+"""The verb that makes a corpus once, for many trainings: a dataclass; its fields are the flags, its docstring is the help."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import Positional, arg
+
+from ulmfit.commands.flags import DIR, FILES, MODEL, Flat, Sources, note
+from ulmfit.config import TokenizerConfig
+
+if TYPE_CHECKING:
+    from ulmfit.text.parallel import Workers
+    from ulmfit.text.shards import Shard
+    from ulmfit.text.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class Tokenize:
+    """Texts to a directory of ids, which pretrain-lm and finetune-lm read in place of files.
+
+    On many machines: the same command with --shard 1/N … N/N counts words; --merge DIR makes the vocabulary of all counts;
+    the same commands once more write the shards. DIR is then a corpus, equal to that of one machine.
+    """
+
+    # files or folders of plain text (also .gz .bz2 .xz), tables, or data sets' names
+    texts: Positional[Annotated[tuple[str, ...], FILES]] = ()
+    out: Annotated[str | None, DIR] = None  # directory to write
+    # take tokenizer and vocabulary from this language model
+    vocab_of: Annotated[str | None, MODEL] = None
+    # the part of the texts that this machine is to do
+    shard: Annotated[str | None, arg(metavar="NUMBER/OF")] = None
+    # make the vocabulary of the counts in this directory; no files are read
+    merge: Annotated[str | None, DIR] = None
+    workers: int = 1  # processes; the result does not depend on it
+    overwrite: bool = False  # replace what is there
+    columns: Annotated[Sources, Flat] = Sources()
+    tokenizer: TokenizerConfig = TokenizerConfig()  # how text becomes tokens
+
+    def run(self) -> None:
+        from ulmfit.checks import check_tokenizer
+        from ulmfit.text.parallel import Workers
+        from ulmfit.text.shards import Shard
+
+        if self.merge is not None:
+            self._merge(Path(self.merge))
+            return
+        if not self.texts or self.out is None:
+            raise ValueError("give texts and --out DIR, or --merge DIR")
+        if self.vocab_of and self.tokenizer != TokenizerConfig():
+            raise ValueError(
+                "--vocab-of takes the tokenizer of a model as it is; leave out --tokenizer.*, or --vocab-of"
+            )
+        check_tokenizer(self.tokenizer)
+        self.columns.check(*self.texts)
+        with Workers(self.workers) as workers:
+            if self.shard is None:
+                self._whole(Path(self.out), workers)
+            else:
+                self._part(Path(self.out), Shard.parse(self.shard), workers)
+
+    def _stream(self, say: Callable[[str], None] = note) -> Iterator[str]:
+        return self.columns.stream(self.texts, say)
+
+    def _whole(self, out: Path, workers: "Workers") -> None:
+        """Everything on this machine."""
+        from ulmfit.text.counts import count
+        from ulmfit.text.encoding import encode
+        from ulmfit.text.tables import quiet
+        from ulmfit.text.tokenizer import Tokenizer
+
+        if out.exists() and not self.overwrite:
+            raise ValueError(f"{out} is there already; give another --out, or --overwrite")
+        seen, tokenizer = None, self._given()
+        if tokenizer is None and self.tokenizer.kind == "sentencepiece":
+            note("SentencePiece learns from all texts at once: they are held in memory")
+            tokenizer = Tokenizer.build(list(self._stream()), self.tokenizer, say=note)
+        elif tokenizer is None:
+            counts = count(self._stream(), self.tokenizer, workers)
+            note(f"{counts.seen}, {len(counts.words):,} different words")
+            tokenizer, seen = counts.tokenizer(), counts.seen
+            del counts  # many words fill much memory
+        again = self._stream(quiet)  # what there is to say was said
+        encode(again, tokenizer, out, workers, expected=seen)
+        self._describe(out)
+
+    def _part(self, out: Path, shard: "Shard", workers: "Workers") -> None:
+        """Before the vocabulary is there, the counts of a shard; afterwards its ids."""
+        from ulmfit.text.counts import Counts, count, path_of
+        from ulmfit.text.encoding import encode
+        from ulmfit.text.tokenizer import Tokenizer
+
+        if (out / "corpus.json").exists():
+            raise ValueError(f"{out} holds a corpus of one machine; give another --out")
+        file, given, seen = out / "tokenizer.json", self._given(), None
+        if given is None and not file.exists():
+            count(self._stream(), self.tokenizer, workers, shard).save(out)
+            note(f"counted shard {shard}; when all are: ulmfit tokenize --merge {out}")
+            return
+        if given is None:
+            counts = Counts.load(path_of(out, shard))
+            tokenizer, seen = Tokenizer.load(file), counts.seen
+            self._check(tokenizer, file)
+        elif file.exists() and Tokenizer.load(file) != given:
+            raise ValueError(f"{file} is not that of {self.vocab_of}; give another --out")
+        else:
+            given.save(file)
+            tokenizer = given
+        path = out / f"shard-{shard.number}"
+        if path.exists() and not self.overwrite:
+            raise ValueError(f"{path} is there already; --overwrite writes it again")
+        encode(self._stream(), tokenizer, path, workers, shard, expected=seen)
+        note(f"saved shard {shard} in {path}; when all are there, {out} is a corpus")
+
+    def _merge(self, folder: Path) -> None:
+        from ulmfit.text.counts import merge
+
+        if self.texts or self.out or self.shard or self.vocab_of:
+            raise ValueError("--merge DIR stands alone: it takes files and flags from the counts")
+        if (folder / "tokenizer.json").exists() and not self.overwrite:
+            raise ValueError(
+                f"{folder / 'tokenizer.json'} is there already: go on with the shards, or merge again"
+                " with --overwrite, and write all shards again"
+            )
+        tokenizer = merge(folder)
+        tokenizer.save(folder / "tokenizer.json")
+        note(
+            f"{len(tokenizer):,} words in {folder / 'tokenizer.json'}; now the same commands once more,"
+            " which write the shards"
+        )
+
+    def _given(self) -> "Tokenizer | None":
+        """That of the model named."""
+        from ulmfit.pretrained import find
+        from ulmfit.text.tokenizer import Tokenizer
+
+        if self.vocab_of is None:
+            return None
+        return Tokenizer.load(find(self.vocab_of) / "tokenizer.json")
+
+    def _check(self, tokenizer: "Tokenizer", file: Path) -> None:
+        if tokenizer.config != self.tokenizer:
+            raise ValueError(
+                f"{file} was made with {tokenizer.config}, this command asks for {self.tokenizer}; repeat"
+                " the command that counted"
+            )
+
+    def _describe(self, out: Path) -> None:
+        from ulmfit.text.corpus import Corpus
+
+        corpus = Corpus.load(out)
+        assert corpus.tokenizer is not None
+        note(
+            f"saved in {out}: {len(corpus):,} documents, {corpus.n_tokens:,} tokens,"
+            f" {len(corpus.tokenizer):,} words; ulmfit pretrain-lm {out} reads it"
+        )

@@ -1,0 +1,83 @@
+"""Texts → a corpus on disk, in bounded memory, by several processes, or a shard of it."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ulmfit.text.corpus import digest_of, join, whole_directory, write_index
+from ulmfit.text.counts import speed
+from ulmfit.text.parallel import Workers
+from ulmfit.text.shards import Seen, Shard, blocks
+from ulmfit.text.tokenizer import Ids, Tokenizer
+
+Task = tuple[str, str, list[str]]  # tokenizer.json, its fingerprint, texts
+
+
+def encode(
+    texts: Iterable[str],
+    tokenizer: Tokenizer,
+    path: Path,
+    workers: Workers,
+    shard: Shard = Shard(),
+    *,
+    expected: Seen | None = None,
+) -> None:
+    """Writes the ids of a shard of the texts to the directory `path`, whole or not at all.
+
+    The same bytes whatever `workers`; of the whole (shard 1/1), those of `Corpus.build`.
+    `expected`: what was seen in counting. ValueError: it is not what is seen now, there are no
+    documents, or `path` is there and no corpus.
+    """
+    seen, sizes, lengths = Seen(), list[int](), list[NDArray[np.int64]]()
+    digest = digest_of(tokenizer, ())
+    total = expected.documents // shard.of if expected else None
+    with whole_directory(path) as folder, open(folder / "ids.bin", "wb") as file:
+        tokenizer.save(folder / "tokenizer.json")
+        told = str(folder / "tokenizer.json"), tokenizer.fingerprint
+
+        def tasks() -> Iterator[Task]:
+            yield from ((*told, block) for _, block in blocks(texts, shard, seen))
+
+        with speed("encoding", total) as advance:
+            for ids, its_lengths, characters in workers.map(_encode, tasks()):
+                ids.tofile(file)
+                digest.update(ids.data)
+                sizes.append(len(its_lengths))
+                lengths.append(its_lengths)
+                advance(len(its_lengths), characters)
+        _check(seen, expected)
+        file.close()  # before the folder is renamed
+        offsets = np.concatenate([[0], *lengths]).cumsum(dtype=np.int64)
+        digest.update(offsets.data)
+        digest.update(b"-")  # no labels
+        whole = {"shard": [shard.number, shard.of], "seen": asdict(seen), "blocks": sizes}
+        fingerprint, more = digest.hexdigest()[:16], whole if shard.of > 1 else {}
+        write_index(folder, tokenizer, offsets, None, (), fingerprint, more)
+
+
+def _check(seen: Seen, expected: Seen | None) -> None:
+    if not seen.documents:
+        raise ValueError("There are no documents to encode.")
+    if expected is not None and seen != expected:
+        raise ValueError(
+            f"These are other texts than were counted: {seen}, not {expected}. Give the same files,"
+            " or count again."
+        )
+
+
+def _encode(task: Task) -> tuple[Ids, NDArray[np.int64], int]:
+    """In a worker: (ids of a block, its documents' lengths, its characters)."""
+    path, fingerprint, texts = task
+    tokenizer = _tokenizer(path, fingerprint)
+    documents = list(tokenizer.encode_all(texts))
+    lengths = np.array([len(ids) for ids in documents], np.int64)
+    return join(documents, np.dtype(tokenizer.dtype)), lengths, sum(map(len, texts))
+
+
+@lru_cache(maxsize=1)
+def _tokenizer(path: str, fingerprint: str) -> Tokenizer:
+    return Tokenizer.load(path)
