@@ -91,8 +91,7 @@ def measure(command: list[str]) -> tuple[int, int, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description=f"benchmarks/{Path(__file__).name}: {__doc__}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--gigabytes", type=float, default=2.0)

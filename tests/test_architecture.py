@@ -15,12 +15,13 @@ PACKAGE = Path(__file__).parents[1] / "ulmfit"
 BELOW = ["config shapes", "runtime progress lock", "checkpoint download"]
 COLUMNS = {
     "text": [
-        "rules prefilter",
+        "rules prefilter parallel joined",
         "splitter sentencepiece chunk_table",
         "chunks",
         "words",
-        "tokenizer",
-        "corpus",
+        "tokenizer shards",
+        "corpus counts",
+        "encoding",
         "files",
         "bad_rows separated",
         "tables",
@@ -49,7 +50,7 @@ ABOVE = [
     "demo",
     "__init__",
     "commands.flags",
-    "commands.train commands.find_lr commands.use commands.models commands.data commands.doctor",
+    "commands.train commands.find_lr commands.use commands.models commands.data commands.doctor commands.tokenize",
     "cli",
     "__main__",
 ]
@@ -64,6 +65,7 @@ COMMAND_LINE = {
     "commands.use",
     "commands.models",
     "commands.data",
+    "commands.tokenize",
 }
 PRINTERS = {*COMMAND_LINE, "demo", "pretrained", "progress", "training.log"}
 EVERYWHERE = {"torch", "numpy", "safetensors"}  # other packages are imported where they are used

@@ -14,6 +14,7 @@ from ulmfit.checkpoint import save_json
 from ulmfit.config import ModelConfig, TokenizerConfig
 from ulmfit.language_model import LanguageModel
 from ulmfit.text.corpus import Document
+from ulmfit.text.tokenizer import Tokenizer
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 
@@ -35,6 +36,20 @@ def test_help(
         recipe(name).main()
     assert ended.value.code == 0
     assert f"recipes/{name}.py" in capsys.readouterr().out
+
+
+def test_ray_makes_the_corpus_of_one_machine(reviews: list[Document], tmp_path: Path) -> None:
+    ray = pytest.importorskip("ray")
+    (tmp_path / "a.txt").write_text("\n".join(d.text for d in reviews))
+    given = [tmp_path / "a.txt"], tmp_path / "c", 3, TokenizerConfig(min_freq=2), "line"
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        corpus = recipe("tokenize_on_ray").tokenize(*given)
+    finally:
+        ray.shutdown()
+    tokenizer = Tokenizer.build((d.text for d in reviews), TokenizerConfig(min_freq=2))
+    assert corpus.tokenizer == tokenizer
+    assert [i.tolist() for i in corpus] == [tokenizer.encode(d.text).tolist() for d in reviews]
 
 
 def test_few_labels_are_drawn_in_proportion() -> None:

@@ -3,11 +3,21 @@
 from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 
-from ulmfit.config import ClassifierConfig, FitConfig
-from ulmfit.text.corpus import Document
-from ulmfit.text.splits import Parts, check_labels, distinct, divide, hold_out, without
+from ulmfit.config import ClassifierConfig, FitConfig, TokenizerConfig
+from ulmfit.text.corpus import Corpus, Document
+from ulmfit.text.splits import (
+    Parts,
+    check_labels,
+    distinct,
+    divide,
+    hold_out,
+    hold_out_encoded,
+    without,
+)
+from ulmfit.text.tokenizer import Tokenizer
 
 
 def documents(n: int, label: str = "a", start: int = 0) -> list[Document]:
@@ -88,6 +98,21 @@ def test_a_copy_with_other_white_space_is_a_copy() -> None:
         assert (a in rest) == (copy in rest) and held
     made, _ = parts(MANY, test=[Document(MANY[0].text + "\n", "a")])
     assert not {MANY[0].text} & (texts(made.train) | texts(made.texts) | texts(made.valid))
+
+
+def test_a_corpus_is_held_out_as_its_documents_are() -> None:
+    nameless = [Document(f"text number {i // 3}") for i in range(90)]  # each three times
+    tokenizer = Tokenizer.build((d.text for d in nameless), TokenizerConfig(min_freq=1))
+    corpus = Corpus.build(nameless, tokenizer)
+    for fraction in (0.0, 0.2):
+        made = hold_out_encoded(corpus, fraction, 0)
+        expected = hold_out(nameless, fraction, 0, stratify=False)
+        for part, documents_ in zip(made, expected, strict=True):
+            encoded = [tokenizer.encode(d.text).tolist() for d in documents_]
+            assert [ids.tolist() for ids in part] == encoded
+        assert np.shares_memory(made[0][0], corpus.ids)  # no copy
+    assert len(made[1]) == 18
+    assert not {i.tobytes() for i in made[0]} & {i.tobytes() for i in made[1]}
 
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.0, 7.0])

@@ -67,7 +67,7 @@ class Tokenize:
         """Everything on this machine."""
         from ulmfit.text.counts import count
         from ulmfit.text.encoding import encode
-        from ulmfit.text.tables import quiet
+        from ulmfit.text.files import quiet
         from ulmfit.text.tokenizer import Tokenizer
 
         if out.exists() and not self.overwrite:

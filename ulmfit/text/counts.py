@@ -146,15 +146,15 @@ def _again(folder: Path, shard: Shard) -> str:
 
 def _check_fit(path: Path, counts: Counts, first: Counts) -> None:
     for what, found, expected in (
-        ("a number of shards", counts.shard.of, first.shard.of),
-        ("settings", counts.config, first.config),
-        ("patterns of spaCy", counts.patterns, first.patterns),
-        ("texts", counts.seen, first.seen),
+        ("another number of shards", counts.shard.of, first.shard.of),
+        ("other settings", counts.config, first.config),
+        ("other patterns of spaCy", counts.patterns, first.patterns),
+        ("other texts", counts.seen, first.seen),
     ):
         if found != expected:
             shown = "" if isinstance(found, Patterns) else f" ({found}, not {expected})"
             raise ValueError(
-                f"{path} was counted with other {what} than shard {first.shard.number}{shown}. All"
+                f"{path} was counted with {what} than shard {first.shard.number}{shown}. All"
                 " shards need the same files, flags and version of spaCy; count it again, or delete"
                 " what is left from earlier."
             )
