@@ -2,8 +2,8 @@
 
     python benchmarks/tokenization_memory.py wiki.txt.bz2 --gigabytes 2 --workers 1
 
-The files are repeated until there is enough; from the second time on every 20th word is a new one, so that memories
-of what was seen before fill up as they would with more text. With `--longest` megabytes, the last document is as long.
+The files are repeated until there is enough; from the second time on the words before "the" are new ones, so that
+memories of what was seen before fill up as they would with more text. With `--longest` megabytes, the last document is as long.
 Memory is that of the processes while they run (Linux only), each by itself and together, read ten times a second.
 The bound: 1 GB for one process, the distinct words (about 0.2 kB each), four times the longest document. Appends a
 line to benchmarks/results/tokenization_memory.jsonl.
@@ -15,46 +15,36 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ulmfit.text.tables import decode, open_bytes
+from ulmfit.text.tables import open_bytes
 
 RESULTS = Path(__file__).parent / "results" / "tokenization_memory.jsonl"
-SALTED = 20  # every so many words
-
-
-def lines(files: list[Path]) -> Iterator[str]:
-    """All lines, again and again, with new words in the repetitions."""
-    for repetition in count():
-        for file in files:
-            with open_bytes(file) as stream:
-                for line in stream:
-                    text = decode(line, file)
-                    if repetition:
-                        words = text.split(" ")
-                        words[7::SALTED] = [f"{w}x{repetition}" for w in words[7::SALTED]]
-                        text = " ".join(words).replace("\n", "") + "\n"
-                    yield text
+BLOCK = 1_000_000  # bytes read at once
+SALTED = re.compile(rb" ([a-z]+) the ")  # these words become new ones
 
 
 def write(path: Path, files: list[Path], size: int, longest: int) -> None:
     """`size` bytes of text, of which one document at the end has `longest`."""
-    with open(path, "w", encoding="utf-8") as out:
-        left = size - longest
-        for text in lines(files):
-            if left <= 0:
-                break
-            left -= out.write(text)
+    with open(path, "wb") as out:
+        for file in files:
+            with open_bytes(file) as stream:
+                while out.tell() < size - longest and (block := stream.read(BLOCK)):
+                    out.write(block)
+        end, repetition = out.tell(), 0
+        while out.tell() < size - longest:
+            repetition += 1
+            out.flush()
+            with open(path, "rb") as stream:
+                while stream.tell() < end and out.tell() < size - longest:
+                    block = stream.read(min(BLOCK, end - stream.tell()))
+                    out.write(SALTED.sub(rb" \1x%d the " % repetition, block))
         if longest:
-            out.write("\n = The longest = \n")
-            for text in lines(files):
-                if longest <= 0:
-                    break
-                longest -= len(text.encode())
-                out.write(text.replace(" = ", " "))
+            out.write(b"\n\n = The longest = \n")
+            out.flush()
+            with open(path, "rb") as stream:
+                out.write(stream.read(longest).replace(b" = ", b" "))
 
 
 def resident(pid: int) -> dict[int, int]:

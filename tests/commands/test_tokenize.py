@@ -16,17 +16,22 @@ from ulmfit.text.tokenizer import Tokenizer
 
 Captured = pytest.CaptureFixture[str]
 FLAGS = "--split-on line --tokenizer.min-freq 2"
+BOTH = "texts b.csv --tokenizer.min-freq 2"  # a folder with a file a text, and a table
 
 
 @pytest.fixture(autouse=True)
 def here(
     reviews: list[Document], lm_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A folder with a.txt and b.csv, and language models in `pretrained`; blocks are small."""
+    """A folder with 40 texts, as a.txt and as a folder, 20 more in b.csv, and language models in `pretrained`; blocks are small."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(shards, "BATCH_CHARACTERS", 300)
     texts = [d.text for d in reviews]
     Path("a.txt").write_text("\n".join(texts[:40]) + "\n")
+    Path("few.txt").write_text("\n".join(texts[:9]) + "\n")
+    for number, text in enumerate(texts[:40]):
+        Path("texts").mkdir(exist_ok=True)
+        Path(f"texts/{number:02}.txt").write_text(text)
     polars.DataFrame({"text": texts[40:]}).write_csv("b.csv")
 
 
@@ -45,7 +50,7 @@ def same(*paths: str) -> bool:
 
 
 def test_files_become_a_corpus(reviews: list[Document], capsys: Captured) -> None:
-    run(f"tokenize a.txt b.csv --out c {FLAGS}")
+    run(f"tokenize {BOTH} --out c")
     corpus, said = Corpus.load("c"), capsys.readouterr().err
     assert [corpus.tokenizer.encode(d.text).tolist() for d in reviews] == [
         i.tolist() for i in corpus
@@ -59,14 +64,14 @@ def test_files_become_a_corpus(reviews: list[Document], capsys: Captured) -> Non
 
 
 def test_shards_make_the_corpus_of_one_machine(capsys: Captured) -> None:
-    run(f"tokenize a.txt b.csv --out whole {FLAGS}")
+    run(f"tokenize {BOTH} --out whole")
     for number in (2, 3, 1):
-        run(f"tokenize a.txt b.csv --out c --shard {number}/3 {FLAGS}")
+        run(f"tokenize {BOTH} --out c --shard {number}/3")
     assert "when all are: ulmfit tokenize --merge c" in capsys.readouterr().err
     assert "no encoded corpus" in error("pretrain-lm c --out run")
     run("tokenize --merge c")
     for number in (3, 1, 2):
-        run(f"tokenize a.txt b.csv --out c --shard {number}/3 {FLAGS}")
+        run(f"tokenize {BOTH} --out c --shard {number}/3")
     assert same("whole/tokenizer.json", "c/tokenizer.json", "c/shard-2/tokenizer.json")
     whole, corpus = Corpus.load("whole"), Corpus.load("c")
     np.testing.assert_array_equal(np.asarray(corpus.ids), whole.ids)
@@ -81,7 +86,7 @@ def test_shards_that_went_wrong_are_refused() -> None:
     run("tokenize --merge c")
     assert "is there already: go on" in error("tokenize --merge c")
     assert "repeat the command that counted" in error(again.replace("min-freq 2", "min-freq 3"))
-    assert "other texts than were counted" in error(again.replace("a.txt", "b.csv"))
+    assert "other texts than were counted" in error(again.replace("a.txt", "few.txt"))
     run(again)
     assert "--overwrite writes it again" in error(again)
     assert "lacks 1 of 2 shards" in error("pretrain-lm c --out run")

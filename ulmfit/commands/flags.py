@@ -140,7 +140,7 @@ class Machine:
 
 
 @contextmanager
-def open_run(command: Any, *documents: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+def open_run(command: Any, *documents: Any) -> Iterator[tuple[Any, Any]]:
     """Run directory and `Runtime` of a verb whose stage function takes them as given; the run is finished behind it."""
     from ulmfit.run import Run, fingerprint
     from ulmfit.runtime import Runtime
