@@ -19,7 +19,8 @@ from typing import Any
 
 from ulmfit.config import TokenizerConfig
 from ulmfit.text.chunks import Chunks
-from ulmfit.text.corpus import Corpus, Document
+from ulmfit.text.corpus import Corpus
+from ulmfit.text.document import Document
 from ulmfit.text.readers import read_documents
 from ulmfit.text.splitter import Splitter
 from ulmfit.text.tokenizer import Tokenizer

@@ -22,7 +22,7 @@ from ulmfit.pretrained import find
 from ulmfit.run import Run
 from ulmfit.runtime import Runtime
 from ulmfit.stages import finetune_lm, train_classifier
-from ulmfit.text.corpus import Document
+from ulmfit.text.document import Document
 from ulmfit.text.readers import read_documents
 from ulmfit.text.splits import without
 

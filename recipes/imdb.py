@@ -35,7 +35,7 @@ from ulmfit.language_model import LanguageModel
 from ulmfit.run import fingerprint
 from ulmfit.runtime import seed_everything
 from ulmfit.stages import fit
-from ulmfit.text.corpus import Document
+from ulmfit.text.document import Document
 from ulmfit.text.splits import distinct
 from ulmfit.text.tokenizer import Tokenizer
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from ulmfit.config import RuntimeConfig
 from ulmfit.language_model import LanguageModel
 from ulmfit.runtime import Runtime
-from ulmfit.text.corpus import Corpus, Document
+from ulmfit.text.corpus import Corpus
+from ulmfit.text.document import Document
 
 
 def main() -> None:

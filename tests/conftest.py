@@ -14,7 +14,7 @@ from tiny import TINY
 from ulmfit.config import RuntimeConfig, TokenizerConfig
 from ulmfit.language_model import LanguageModel
 from ulmfit.runtime import Runtime
-from ulmfit.text.corpus import Document
+from ulmfit.text.document import Document
 from ulmfit.text.tokenizer import Tokenizer
 
 torch.set_num_threads(1)  # tiny nets: two threads only wait for each other

@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[1] / "ulmfit"
 BELOW = ["config shapes", "runtime progress lock", "checkpoint download"]
 COLUMNS = {
     "text": [
-        "rules prefilter parallel joined",
+        "document rules prefilter parallel joined",
         "splitter sentencepiece chunk_table",
         "chunks",
         "words",

@@ -16,7 +16,7 @@ from ulmfit.classifier import Ensemble, Prediction, TextClassifier
 from ulmfit.config import ClassifierConfig, SamplingConfig
 from ulmfit.language_model import LanguageModel
 from ulmfit.runtime import Runtime
-from ulmfit.text.corpus import Document
+from ulmfit.text.document import Document
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from ulmfit.classifier import TextClassifier
 from ulmfit.cli import COMMANDS, GO_ON, main
 from ulmfit.config import ClassifierConfig
 from ulmfit.language_model import LanguageModel
-from ulmfit.text.corpus import Document
+from ulmfit.text.document import Document
 
 Captured = pytest.CaptureFixture[str]
 

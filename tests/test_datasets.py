@@ -13,7 +13,7 @@ from ulmfit import datasets
 from ulmfit.catalogue import DATASETS, Share
 from ulmfit.datasets import Use, cards, documents_for, load
 from ulmfit.download import DownloadError, Remote
-from ulmfit.text.corpus import Document
+from ulmfit.text.document import Document
 from ulmfit.text.files import DataError, quiet
 from ulmfit.text.layouts import Part
 

@@ -9,7 +9,7 @@ import pytest
 
 from ulmfit import demo
 from ulmfit.classifier import Prediction
-from ulmfit.text.corpus import Document
+from ulmfit.text.document import Document
 
 
 @pytest.fixture

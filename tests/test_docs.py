@@ -20,7 +20,7 @@ from ulmfit import stages
 from ulmfit.checkpoint import save_json
 from ulmfit.cli import COMMANDS, parse
 from ulmfit.config import ClassifierConfig, FinetuneConfig, FitConfig, RuntimeConfig
-from ulmfit.text.corpus import Document
+from ulmfit.text.document import Document
 from ulmfit.training.phases import classifier_phases
 
 ROOT = Path(__file__).parents[1]

@@ -11,7 +11,7 @@ from tiny import TINY_FIT
 
 import ulmfit
 from ulmfit.language_model import LanguageModel
-from ulmfit.text.corpus import Document
+from ulmfit.text.document import Document
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

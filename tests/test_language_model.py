@@ -14,7 +14,7 @@ from ulmfit.checkpoint import CheckpointError, load_json, save_json
 from ulmfit.config import BOS_ID, PAD_ID, UNKNOWN_ID, ModelConfig, SamplingConfig, TokenizerConfig
 from ulmfit.language_model import LanguageModel, draw, stop_ids
 from ulmfit.runtime import Runtime
-from ulmfit.text.corpus import Document
+from ulmfit.text.document import Document
 from ulmfit.text.tokenizer import Tokenizer
 
 PROMPT = "the film and the plot"

@@ -17,7 +17,8 @@ from ulmfit.prepare import (
     start_lm,
 )
 from ulmfit.runtime import Runtime
-from ulmfit.text.corpus import Corpus, Document
+from ulmfit.text.corpus import Corpus
+from ulmfit.text.document import Document
 from ulmfit.training.metrics import log_loss
 
 ENGLISH = TokenizerConfig()

@@ -20,7 +20,7 @@ from ulmfit.classifier import TextClassifier
 from ulmfit.config import SMALL, ClassifierConfig, FitConfig
 from ulmfit.download import DownloadError, Remote
 from ulmfit.language_model import LanguageModel
-from ulmfit.text.corpus import Document
+from ulmfit.text.document import Document
 from ulmfit.text.rules import SPECIAL_TOKENS
 from ulmfit.text.tokenizer import Tokenizer
 

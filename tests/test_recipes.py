@@ -13,7 +13,7 @@ from tiny import TINY
 from ulmfit.checkpoint import save_json
 from ulmfit.config import ModelConfig, TokenizerConfig
 from ulmfit.language_model import LanguageModel
-from ulmfit.text.corpus import Document
+from ulmfit.text.document import Document
 from ulmfit.text.tokenizer import Tokenizer
 
 RECIPES = Path(__file__).parents[1] / "recipes"

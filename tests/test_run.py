@@ -18,7 +18,7 @@ from ulmfit.language_model import LanguageModel
 from ulmfit.prepare import classifier_stage
 from ulmfit.run import Run, fingerprint
 from ulmfit.runtime import Runtime
-from ulmfit.text.corpus import Document
+from ulmfit.text.document import Document
 from ulmfit.training.phases import Phase, layer_rates
 
 CONFIG = {"lr": 0.1, "sizes": (1, 2)}

@@ -18,7 +18,7 @@ from ulmfit.config import FitConfig, PretrainConfig, RuntimeConfig, TokenizerCon
 from ulmfit.language_model import LanguageModel
 from ulmfit.run import Run
 from ulmfit.runtime import Runtime
-from ulmfit.text.corpus import Document
+from ulmfit.text.document import Document
 
 Fit = Callable[..., Classifier]
 

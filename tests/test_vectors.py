@@ -8,7 +8,8 @@ import torch
 from tiny import TINY
 
 from ulmfit.language_model import LanguageModel
-from ulmfit.text.corpus import Corpus, Document
+from ulmfit.text.corpus import Corpus
+from ulmfit.text.document import Document
 from ulmfit.text.tokenizer import Tokenizer
 from ulmfit.vectors import SPREAD, continue_skipgram, init_embeddings, skipgram
 

@@ -8,7 +8,7 @@ from typing import Any
 
 _HOME = {
     # data
-    "Document": "ulmfit.text.corpus",
+    "Document": "ulmfit.text.document",
     "read_documents": "ulmfit.text.readers",
     "datasets": "ulmfit.datasets",  # a module as a whole: ulmfit.datasets.load("imdb", "test")
     "tokenize": "ulmfit.text.words",

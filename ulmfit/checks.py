@@ -17,7 +17,8 @@ from ulmfit.config import (
     TokenizerConfig,
 )
 from ulmfit.text import sentencepiece
-from ulmfit.text.corpus import Corpus, Document
+from ulmfit.text.corpus import Corpus
+from ulmfit.text.document import Document
 from ulmfit.text.rules import SPECIAL_TOKENS
 from ulmfit.text.splits import Parts
 from ulmfit.text.tokenizer import Tokenizer

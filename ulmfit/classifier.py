@@ -24,7 +24,8 @@ from ulmfit.nn.heads import ClassifierNet
 from ulmfit.progress import bar
 from ulmfit.runtime import Runtime
 from ulmfit.text.batches import DocumentBatches
-from ulmfit.text.corpus import Corpus, Document, class_name
+from ulmfit.text.corpus import Corpus
+from ulmfit.text.document import Document, class_name
 from ulmfit.text.tokenizer import Tokenizer
 from ulmfit.training.metrics import classification_metrics
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from ulmfit.catalogue import DATASETS, DataSet
 from ulmfit.download import DownloadError, Remote, cache_dir, fetch, unpack
-from ulmfit.text.corpus import Document
+from ulmfit.text.document import Document
 from ulmfit.text.files import DataError, Say, quiet
 from ulmfit.text.layouts import Part
 

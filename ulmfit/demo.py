@@ -15,7 +15,7 @@ from ulmfit.insight.baseline import baseline_accuracy
 from ulmfit.language_model import LanguageModel
 from ulmfit.run import Say
 from ulmfit.stages import fit
-from ulmfit.text.corpus import Document
+from ulmfit.text.document import Document
 from ulmfit.text.splits import distinct
 
 LABELLED, HELD_OUT = 1_000, 5_000  # documents, half of them positive

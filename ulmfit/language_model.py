@@ -24,7 +24,8 @@ from ulmfit.nn.heads import LMNet
 from ulmfit.nn.losses import lm_loss
 from ulmfit.runtime import Runtime
 from ulmfit.text.batches import LMBatches
-from ulmfit.text.corpus import Corpus, Document
+from ulmfit.text.corpus import Corpus
+from ulmfit.text.document import Document
 from ulmfit.text.rules import SPACE_IN_TOKEN
 from ulmfit.text.tokenizer import Tokenizer
 from ulmfit.training.loop import evaluate_loss

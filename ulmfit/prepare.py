@@ -34,7 +34,8 @@ from ulmfit.nn.losses import classifier_loss, lm_loss
 from ulmfit.run import Say, silent
 from ulmfit.runtime import Runtime, seed_everything
 from ulmfit.text.batches import DocumentBatches, LMBatches
-from ulmfit.text.corpus import Corpus, Document
+from ulmfit.text.corpus import Corpus
+from ulmfit.text.document import Document
 from ulmfit.text.splits import hold_out, hold_out_encoded
 from ulmfit.text.tokenizer import Tokenizer
 from ulmfit.training.loop import Optim

@@ -15,7 +15,8 @@ from typing import Any
 from ulmfit import lock
 from ulmfit.checkpoint import CheckpointError, load_json, save_json
 from ulmfit.runtime import Runtime
-from ulmfit.text.corpus import Corpus, Document
+from ulmfit.text.corpus import Corpus
+from ulmfit.text.document import Document
 from ulmfit.text.files import Say
 from ulmfit.training.log import Log, summary_writer
 from ulmfit.training.resume import ResumePoint

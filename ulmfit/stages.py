@@ -23,7 +23,7 @@ from ulmfit.language_model import LanguageModel
 from ulmfit.prepare import Texts, classifier_stage, finetune_stage, pretrain_stage, start_lm
 from ulmfit.run import Run, Say, fingerprint, silent
 from ulmfit.runtime import Runtime
-from ulmfit.text.corpus import Document
+from ulmfit.text.document import Document
 from ulmfit.text.splits import divide
 from ulmfit.text.tokenizer import Tokenizer
 from ulmfit.training.stage import KeepBest

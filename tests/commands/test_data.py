@@ -8,7 +8,7 @@ import pytest
 
 from ulmfit import cli, stages
 from ulmfit.commands.data import Datasets
-from ulmfit.text.corpus import Document
+from ulmfit.text.document import Document
 
 Captured = pytest.CaptureFixture[str]
 

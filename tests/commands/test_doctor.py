@@ -7,7 +7,7 @@ import polars
 import pytest
 
 from ulmfit import cli
-from ulmfit.text.corpus import Document
+from ulmfit.text.document import Document
 
 Captured = pytest.CaptureFixture[str]
 

@@ -10,7 +10,7 @@ import pytest
 
 from ulmfit.cli import main
 from ulmfit.config import ClassifierConfig
-from ulmfit.text.corpus import Document
+from ulmfit.text.document import Document
 from ulmfit.training.lr_finder import LRCurve
 
 

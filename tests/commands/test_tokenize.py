@@ -11,7 +11,8 @@ import pytest
 from ulmfit.cli import main
 from ulmfit.language_model import LanguageModel
 from ulmfit.text import shards
-from ulmfit.text.corpus import Corpus, Document
+from ulmfit.text.corpus import Corpus
+from ulmfit.text.document import Document
 from ulmfit.text.tokenizer import Tokenizer
 
 Captured = pytest.CaptureFixture[str]

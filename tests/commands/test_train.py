@@ -10,7 +10,7 @@ import pytest
 from ulmfit.cli import COMMANDS, main
 from ulmfit.commands.train import Fit
 from ulmfit.config import ClassifierConfig, FinetuneConfig, FitConfig, PretrainConfig
-from ulmfit.text.corpus import Document
+from ulmfit.text.document import Document
 
 CONFIGS = {
     "fit": FitConfig,

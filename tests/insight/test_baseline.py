@@ -1,7 +1,7 @@
 """The yardstick learns what one word decides."""
 
 from ulmfit.insight.baseline import baseline_accuracy, train_baseline
-from ulmfit.text.corpus import Document
+from ulmfit.text.document import Document
 
 
 def test_one_word_is_enough(reviews: list[Document]) -> None:

@@ -10,7 +10,7 @@ from ulmfit.config import NO_DROPOUT, FitConfig
 from ulmfit.insight.doctor import examine
 from ulmfit.insight.report import Place, Report
 from ulmfit.nn.heads import ClassifierNet
-from ulmfit.text.corpus import Document
+from ulmfit.text.document import Document
 from ulmfit.text.tokenizer import Tokenizer
 from ulmfit.text.words import tokenize
 

@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 from ulmfit.insight.doctor import examine
 from ulmfit.insight.report import Found
-from ulmfit.text.corpus import Document
+from ulmfit.text.document import Document
 
 
 def test_a_report_goes_through_json() -> None:

@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 
 from ulmfit.text.columns import documents_of
-from ulmfit.text.corpus import Corpus, Document
+from ulmfit.text.corpus import Corpus
+from ulmfit.text.document import Document
 from ulmfit.text.files import DataError
 from ulmfit.text.tokenizer import Tokenizer
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from ulmfit.config import TokenizerConfig
-from ulmfit.text.corpus import Corpus, Document
+from ulmfit.text.corpus import Corpus
+from ulmfit.text.document import Document
 from ulmfit.text.tokenizer import Tokenizer
 
 DOCUMENTS = [

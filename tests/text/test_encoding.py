@@ -12,8 +12,9 @@ import pytest
 
 from ulmfit.config import TokenizerConfig
 from ulmfit.text import shards
-from ulmfit.text.corpus import Corpus, Document
+from ulmfit.text.corpus import Corpus
 from ulmfit.text.counts import count
+from ulmfit.text.document import Document
 from ulmfit.text.encoding import encode
 from ulmfit.text.parallel import WorkerDied, Workers
 from ulmfit.text.shards import Seen, Shard

@@ -8,7 +8,7 @@ import published
 import pytest
 
 from ulmfit.text import layouts
-from ulmfit.text.corpus import Document
+from ulmfit.text.document import Document
 from ulmfit.text.files import DataError, quiet
 
 AG = ("World", "Sports", "Business", "Sci/Tech")

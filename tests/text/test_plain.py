@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from ulmfit.text.corpus import Document
+from ulmfit.text.document import Document
 from ulmfit.text.files import DataError
 from ulmfit.text.readers import read_documents
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from ulmfit.text.corpus import Document
+from ulmfit.text.document import Document
 from ulmfit.text.readers import DataError, SplitOn, read_documents
 
 WIKITEXT = """ \n = First = \n \n It is 5 = 5 . \n = 3 = \n \n = = Section = = \n \n More . \n \n \

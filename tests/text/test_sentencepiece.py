@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from ulmfit.config import BOS_ID, PAD_ID, UNKNOWN_ID, TokenizerConfig
-from ulmfit.text.corpus import Corpus, Document
+from ulmfit.text.corpus import Corpus
+from ulmfit.text.document import Document
 from ulmfit.text.rules import SPECIAL_TOKENS, apply_rules
 from ulmfit.text.sentencepiece import (
     EUROPEAN,

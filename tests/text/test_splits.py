@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from ulmfit.config import ClassifierConfig, FitConfig, TokenizerConfig
-from ulmfit.text.corpus import Corpus, Document
+from ulmfit.text.corpus import Corpus
+from ulmfit.text.document import Document
 from ulmfit.text.splits import (
     Parts,
     check_labels,

@@ -20,7 +20,8 @@ from ulmfit.nn.kernels.sampled_cross_entropy import NegativeSampler
 from ulmfit.nn.losses import classifier_loss, lm_loss
 from ulmfit.runtime import Runtime
 from ulmfit.text.batches import DocumentBatches, LMBatches
-from ulmfit.text.corpus import Corpus, Document
+from ulmfit.text.corpus import Corpus
+from ulmfit.text.document import Document
 from ulmfit.text.tokenizer import Tokenizer
 from ulmfit.training.log import Log
 from ulmfit.training.loop import (

@@ -17,7 +17,7 @@ from ulmfit.config import FinetuneConfig, TokenizerConfig
 from ulmfit.language_model import LanguageModel
 from ulmfit.prepare import classifier_stage, finetune_stage
 from ulmfit.runtime import Runtime
-from ulmfit.text.corpus import Document
+from ulmfit.text.document import Document
 from ulmfit.training import loop
 from ulmfit.training.log import Log
 from ulmfit.training.loop import DivergedError, Smooth

@@ -13,7 +13,8 @@ from ulmfit.nn.heads import LMNet
 from ulmfit.nn.losses import lm_loss
 from ulmfit.runtime import Runtime
 from ulmfit.text.batches import LMBatches
-from ulmfit.text.corpus import Corpus, Document
+from ulmfit.text.corpus import Corpus
+from ulmfit.text.document import Document
 from ulmfit.text.tokenizer import Tokenizer
 from ulmfit.training.log import Log
 from ulmfit.training.loop import Optim

@@ -102,7 +102,9 @@ class Sources:
         from ulmfit.text.shards import limited
 
         for path in paths:
-            yield from limited((d.text for d in self._open(path, False, "texts", self.on_bad, say)), path)
+            yield from limited(
+                (d.text for d in self._open(path, False, "texts", self.on_bad, say)), path
+            )
 
     def encoded(self, paths: Sequence[str]) -> Any:
         """The corpus that `ulmfit tokenize` wrote, where the one path is its directory; otherwise None."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ulmfit.text.corpus import Document
+from ulmfit.text.document import Document
 
 FEATURES = 300_000  # at most so many words and word pairs
 C = 10.0  # inverse regularisation strength

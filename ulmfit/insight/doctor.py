@@ -14,7 +14,7 @@ from ulmfit.insight.duplicates import number, similarity
 from ulmfit.insight.report import Coverage, Example, Found, Overlap, Part, Place, Report
 from ulmfit.pretrained import NONE, find
 from ulmfit.progress import track
-from ulmfit.text.corpus import Document
+from ulmfit.text.document import Document
 from ulmfit.text.splits import same
 from ulmfit.text.tokenizer import Tokenizer, make_vocab
 from ulmfit.text.words import Words

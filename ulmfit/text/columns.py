@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from ulmfit.text.bad_rows import Bad, OnBad, settle
-from ulmfit.text.corpus import Document, Label
+from ulmfit.text.document import Document, Label
 from ulmfit.text.files import DataError, Say, quiet
 from ulmfit.text.rules import FIELD
 from ulmfit.text.tables import Table, named, table_of

@@ -17,22 +17,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ulmfit.progress import track
+from ulmfit.text.document import Document, class_name
 from ulmfit.text.joined import Joined
 from ulmfit.text.tokenizer import Ids, Tokenizer
 
 UNLABELLED = -1
 PIECE = 10_000_000  # ids looked at together
-
-# name of a class; a number; names of several classes. Classifiers know the first so far.
-Label = str | float | tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """One text and, where known, its label."""
-
-    text: str
-    label: Label | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,17 +141,6 @@ class Corpus:
 def join(documents: Sequence[Ids], dtype: np.dtype) -> Ids:
     """The documents' ids one after the other; an empty array where there are none."""
     return np.concatenate(documents) if documents else np.empty(0, dtype)
-
-
-def class_name(label: Label) -> str:
-    """The name of a single class. ValueError: a number with a fraction or several labels, which nothing here learns."""
-    if isinstance(label, str | int | np.integer | np.bool_):  # people write Document(text, 1)
-        return str(label)
-    what = "a number" if isinstance(label, float | np.floating) else "several labels"
-    raise ValueError(
-        f"the label {label!r} is {what}; classifiers learn one class per text so far:"
-        " give its name as a string, or choose another label column"
-    )
 
 
 def is_corpus(path: Path) -> bool:

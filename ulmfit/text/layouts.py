@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ulmfit.text.columns import documents_of
-from ulmfit.text.corpus import Document, class_name
+from ulmfit.text.document import Document, class_name
 from ulmfit.text.files import DataError, Say, read_text
 from ulmfit.text.tables import read_table
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from ulmfit.text.bad_rows import Bad, OnBad, settle
-from ulmfit.text.corpus import Document
+from ulmfit.text.document import Document
 from ulmfit.text.files import (
     FAILURES,
     HEAD,

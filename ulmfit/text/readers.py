@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ulmfit.text.bad_rows import Bad, OnBad, settle
 from ulmfit.text.columns import Reading, documents, documents_of, wrong_with
-from ulmfit.text.corpus import Document
+from ulmfit.text.document import Document
 from ulmfit.text.files import (
     DAMAGED,
     NOT_UTF8,

@@ -10,7 +10,8 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 from ulmfit.config import FitConfig
-from ulmfit.text.corpus import Corpus, Document, class_name
+from ulmfit.text.corpus import Corpus
+from ulmfit.text.document import Document, class_name
 
 
 def same(text: str) -> str:

@@ -1,0 +1,27 @@
+"""What readers give and everything else takes: a text and, where known, its label."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+# name of a class; a number; names of several classes. Classifiers know the first so far.
+Label = str | float | tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One text and, where known, its label."""
+
+    text: str
+    label: Label | None = None
+
+
+def class_name(label: Label) -> str:
+    """The name of a single class. ValueError: a number with a fraction or several labels, which nothing here learns."""
+    if isinstance(label, str | int | np.integer | np.bool_):  # people write Document(text, 1)
+        return str(label)
+    what = "a number" if isinstance(label, float | np.floating) else "several labels"
+    raise ValueError(
+        f"the label {label!r} is {what}; classifiers learn one class per text so far:"
+        " give its name as a string, or choose another label column"
+    )
