@@ -97,6 +97,8 @@ def test_without_labels(tokenizer: Tokenizer) -> None:
 
 def test_subset_keeps_order_and_names(tokenizer: Tokenizer) -> None:
     corpus = Corpus.build(DOCUMENTS, tokenizer)
+    with pytest.raises(IndexError):
+        corpus.subset([0, 4])
     part = corpus.subset([3, 0])
     np.testing.assert_array_equal(part[0], corpus[3])
     np.testing.assert_array_equal(part[1], corpus[0])

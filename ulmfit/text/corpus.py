@@ -124,12 +124,13 @@ class Corpus:
 
     def subset(self, indices: ArrayLike) -> "Corpus":
         """Some of the documents, in the order given, without copying ids; `label_names` stay."""
-        order = np.asarray(indices, dtype=np.int64) % max(len(self), 1)
+        order = np.arange(len(self))[np.asarray(indices, dtype=np.int64)]
         runs = np.split(order, np.flatnonzero(np.diff(order) != 1) + 1) if len(order) else []
         whole = self.ids if isinstance(self.ids, Joined) else Joined([self.ids], self.ids.dtype)
         spans = ((int(self.offsets[run[0]]), int(self.offsets[run[-1] + 1])) for run in runs)
+        ids = Joined([view for a, b in spans for view in whole.between(a, b)], self.ids.dtype)
         return Corpus(
-            Joined([view for a, b in spans for view in whole.between(a, b)], self.ids.dtype),
+            ids.parts[0] if len(ids.parts) == 1 else ids,
             np.concatenate([[0], np.cumsum(self.lengths[order])]).astype(np.int64),
             None if self.labels is None else self.labels[order],
             self.label_names,
