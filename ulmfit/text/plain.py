@@ -39,7 +39,7 @@ def plain_documents(
     """The documents of a file of plain text, cut by `split_on` (None: at titles where it begins with one).
 
     Looks at the beginning now, so that mistakes show at once, and reads the rest when asked. DataError: no text in it,
-    lines that are not text (unless on_bad="skip", which leaves them out and says so).
+    or lines that are not text (unless on_bad="skip", which leaves them out and says so).
     """
     if suffix_of(path) in NOT_TEXT.split():
         raise DataError(
@@ -47,6 +47,9 @@ def plain_documents(
             f" {', '.join(TABLES)}."
         )
     first = next((line for line in _lines(path, on_bad, quiet) if line.strip()), None)
+    if first is None and on_bad == "skip":
+        say(f"{path} is empty: skipped")
+        return iter(())
     if first is None:
         raise DataError(f"{path} is empty.")
     if split_on is None:
