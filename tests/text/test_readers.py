@@ -131,7 +131,7 @@ def test_plain_texts_of_a_pattern(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="There is no file or folder"):
         read_documents(f"{tmp_path}/*.csv")
     (tmp_path / "c.txt").write_text(" ")
-    with pytest.raises(DataError, match="c.txt is empty"):
+    with pytest.raises(DataError, match=r"c\.txt is empty"):
         list(read_documents(f"{tmp_path}/*.txt", labelled=False))
     said: list[str] = []
     made = read_documents(tmp_path, labelled=False, on_bad="skip", say=said.append)
