@@ -55,11 +55,15 @@ class _LinearCrossEntropy(torch.autograd.Function):
         # Under autocast the features may come in half precision while the weights never do:
         # multiply in the features' precision, take the softmax and sum up in full precision.
         decoder, shift = weight.to(features.dtype), bias.to(features.dtype)
+        # The same memory for every piece: fresh pages cost a CPU more than the softmax they hold.
+        logits = features.new_empty(min(ROWS, len(features)), len(weight))
+        log_p = torch.empty_like(logits, dtype=torch.float32)
         with torch.autocast(features.device.type, enabled=False):
             for start in range(0, len(features), ROWS):
                 x, y = features[start : start + ROWS], targets[start : start + ROWS, None]
-                logits = torch.addmm(shift, x, decoder.t())
-                log_p = torch.log_softmax(logits, 1, dtype=torch.float32)
+                logits, log_p = logits[: len(x)], log_p[: len(x)]
+                torch.addmm(shift, x, decoder.t(), out=logits)
+                torch.log_softmax(logits, 1, dtype=torch.float32, out=log_p)
                 loss -= log_p.gather(1, y).sum()
                 if d_features is None and d_weight is None and d_bias is None:
                     continue
@@ -84,5 +88,5 @@ class _LinearCrossEntropy(torch.autograd.Function):
         ctx: Any, grad: Tensor
     ) -> tuple[Tensor | None, ...]:
         scale = grad / ctx.count
-        d_inputs = (d if d is None else d * scale.to(d.dtype) for d in ctx.saved_tensors)
+        d_inputs = (d if d is None else d.mul_(scale.to(d.dtype)) for d in ctx.saved_tensors)
         return (*d_inputs, None, None)
