@@ -13,10 +13,27 @@ from ulmfit.nn.dropout import (
 )
 
 
-def test_mask_keeps_the_expected_value() -> None:
-    mask = dropout_mask((200, 500), 0.3, torch.ones(()))
-    assert mask.unique().tolist() == pytest.approx([0.0, 1 / 0.7])
-    assert mask.mean().item() == pytest.approx(1.0, abs=0.02)
+@pytest.mark.parametrize("p", [0.0, 0.02, 0.3, 0.5, 0.9])
+def test_mask_keeps_the_expected_value(p: float) -> None:
+    mask = dropout_mask((2000, 501), p, torch.ones(()))  # no multiple of four
+    share, scale = (mask > 0).double().mean().item(), mask.max().item()
+    assert mask.unique().tolist() == ([0.0, scale] if p else [1.0])
+    assert scale == pytest.approx(1 / (1 - p), rel=1e-4)  # p is a multiple of 1/65,536
+    assert share == pytest.approx(1 - p, abs=5 * (p * (1 - p) / mask.numel()) ** 0.5 + 1e-9)
+
+
+def test_neighbours_in_a_mask_are_independent() -> None:
+    """Four elements come out of one random number."""
+    kept = (dropout_mask((1_000_000,), 0.5, torch.ones(())) > 0).double() - 0.5
+    for step in (1, 2, 3, 4):
+        assert abs(float((kept[step:] * kept[:-step]).mean())) < 5 * 0.25 / 1000
+
+
+def test_masks_repeat_with_the_random_state() -> None:
+    state = torch.get_rng_state()
+    mask = dropout_mask((33, 7), 0.3, torch.ones(()))
+    torch.set_rng_state(state)
+    assert torch.equal(mask, dropout_mask((33, 7), 0.3, torch.ones(())))
 
 
 @pytest.mark.parametrize("p", [1.0, -0.1, 1.5])

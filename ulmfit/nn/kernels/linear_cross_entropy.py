@@ -88,5 +88,5 @@ class _LinearCrossEntropy(torch.autograd.Function):
         ctx: Any, grad: Tensor
     ) -> tuple[Tensor | None, ...]:
         scale = grad / ctx.count
-        d_inputs = (d if d is None else d.mul_(scale.to(d.dtype)) for d in ctx.saved_tensors)
+        d_inputs = (d if d is None else d * scale.to(d.dtype) for d in ctx.saved_tensors)
         return (*d_inputs, None, None)
