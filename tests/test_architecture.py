@@ -33,7 +33,7 @@ COLUMNS = {
         "dropout kernels.linear_cross_entropy kernels.sampled_cross_entropy",
         "awd_lstm",
         "heads",
-        "losses",
+        "features losses",
     ],
     "training": ["schedule metrics log", "phases", "resume", "loop", "stage", "lr_finder"],
 }

@@ -89,6 +89,29 @@ def test_the_validation_set_is_encoded_once(
     assert found["valid_loss"] == pytest.approx(log_loss(truth, rows))
 
 
+@pytest.mark.parametrize("cached", [True, False])
+def test_cached_features_are_read_while_only_the_head_is_trained(
+    lm: LanguageModel,
+    reviews: list[Document],
+    runtime: Runtime,
+    cached: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The phase of the head reads every document once, however many epochs it has."""
+    config = replace(TINY_FIT.classifier, epochs=(3, 1, 1, 1), cache_features=cached, min_steps=1)
+    stage, made = classifier_stage(lm, reviews[:32], [], config, runtime)
+    read: list[int] = []
+    whole = type(made.net).read
+    monkeypatch.setattr(
+        type(made.net),
+        "read",
+        lambda net, t, lengths: (read.append(len(t)), whole(net, t, lengths))[1],
+    )
+    stage.phases = stage.phases[:1]
+    stage.train(runtime)
+    assert sum(read) == (32 if cached else 96)
+
+
 def test_the_plan_says_what_few_documents_changed(
     lm: LanguageModel, reviews: list[Document], runtime: Runtime
 ) -> None:

@@ -154,6 +154,8 @@ class ClassifierConfig:
     schedule: Literal["one_cycle", "slanted_triangular"] = "one_cycle"
     min_steps: int = 30  # a phase is given at least so many: the batch shrinks, then epochs grow
     min_batch_size: int = 32  # the batch shrinks no further: BatchNorm needs company
+    # read each document once, without dropout, while only the head is trained (fastai: in every epoch, with it)
+    cache_features: bool = False
     head_only_below: int = 0  # labelled documents; with fewer, no more than the head is trained
     keep: Literal["last", "best"] = "last"  # epoch kept; "best" needs ≥ 200 validation documents
     valid_fraction: float = 0.1  # labelled documents held out, where no file is given

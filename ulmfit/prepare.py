@@ -29,6 +29,7 @@ from ulmfit.config import (
     few_documents,
 )
 from ulmfit.language_model import LanguageModel
+from ulmfit.nn.features import FrozenFeatures
 from ulmfit.nn.kernels.sampled_cross_entropy import NegativeSampler
 from ulmfit.nn.losses import classifier_loss, lm_loss
 from ulmfit.run import Say, silent
@@ -172,6 +173,10 @@ def classifier_stage(
         backward=lm.config.direction == "backward",
         note=few_documents_note(config, batch_size, len(corpus)),
     )
+    frozen = None
+    if config.cache_features:
+        reading = DocumentBatches(corpus, batch_size, shuffle=False, backward=batches.backward)
+        frozen = FrozenFeatures(partial(reading.epoch, 0), len(corpus))
     held = None
     if valid:  # encoded once, scored after every epoch
         held = Corpus.build(valid, lm.tokenizer, label_names=classifier.labels, description="")
@@ -186,7 +191,7 @@ def classifier_stage(
     stage = Stage(
         name=f"classifier, {lm.config.direction}",
         net=classifier.net,
-        loss_fn=partial(classifier_loss, ar=config.ar, tar=config.tar),
+        loss_fn=partial(classifier_loss, ar=config.ar, tar=config.tar, frozen=frozen),
         batches=batches,
         phases=classifier_phases(
             config,

@@ -32,7 +32,7 @@ def _mask_of_bits(shape: tuple[int, ...], p: float) -> Tensor:
     size, kept = math.prod(shape), max(1, round((1.0 - p) * 65536))
     draws = torch.empty((size + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
     bits = draws.view(torch.int16)[:size]
-    return (bits < kept - 32768).view(shape).float().mul_(65536 / kept)
+    return (bits <= kept - 32769).view(shape).float().mul_(65536 / kept)
 
 
 def variational_dropout(

@@ -6,7 +6,7 @@ loop serves both tasks. `carry` is the LSTM state of the token streams; document
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch.nn.functional as F
 
@@ -77,8 +77,16 @@ def classifier_loss(
     *,
     ar: float = 2.0,
     tar: float = 1.0,
+    frozen: Callable[[ClassifierNet, Any], Tensor | None] | None = None,
 ) -> tuple[Loss, None]:
-    """Mean cross-entropy of the labels; the penalties run over pooled tokens, not over padding."""
+    """Mean cross-entropy of the labels; the penalties run over pooled tokens, not over padding.
+
+    `frozen` gives pooled features where they are known without reading (`FrozenFeatures`), else `None`.
+    """
+    pooled = frozen(net, batch) if frozen and net.training else None
+    if pooled is not None:
+        main = F.cross_entropy(net.head(pooled), batch.labels)
+        return Loss(main, main.detach(), batch.labels.numel()), None
     out = net(batch.tokens, batch.lengths)
     main = F.cross_entropy(out.logits, batch.labels)
     total = main

@@ -1,0 +1,56 @@
+"""What a frozen encoder says of each document: read once, used in every epoch of the head."""
+
+from collections.abc import Callable, Iterable
+from typing import Protocol, runtime_checkable
+
+import torch
+
+from ulmfit.nn.heads import ClassifierNet, concat_pool
+from ulmfit.progress import bar
+from ulmfit.shapes import Float, Int, Tensor
+
+
+@runtime_checkable
+class IndexedDocuments(Protocol):
+    @property
+    def tokens(self) -> Int[Tensor, "B T"]: ...
+    @property
+    def lengths(self) -> Int[Tensor, " B"]: ...
+    @property
+    def index(self) -> Int[Tensor, " B"]: ...
+
+
+class FrozenFeatures:
+    """Pooled features of all documents, as the encoder gives them in evaluation.
+
+    Not what fastai does: its frozen encoder keeps its dropout on, so each epoch sees other features.
+    All are read at first use, always in the same batches, so that a resumed training has the same bits.
+    """
+
+    def __init__(self, documents: Callable[[], Iterable[IndexedDocuments]], count: int) -> None:
+        """`documents()` gives every one once; `index` runs from 0 to `count` − 1."""
+        self.documents, self.count = documents, count
+        self._rows: Tensor | None = None
+
+    def __call__(self, net: ClassifierNet, batch: IndexedDocuments) -> Float[Tensor, "B P"] | None:
+        """The features of a batch; `None` where the encoder is trained, which also forgets them."""
+        if any(parameter.requires_grad for parameter in net.encoder.parameters()):
+            self._rows = None
+            return None
+        if self._rows is None:
+            self._rows = self._read(net)
+        return self._rows[batch.index]
+
+    def _read(self, net: ClassifierNet) -> Float[Tensor, "D P"]:
+        parameter = net.encoder.embedding.weight
+        rows = parameter.new_zeros(self.count, 3 * parameter.shape[1])
+        training = net.training
+        net.eval()
+        with torch.no_grad(), bar("reading", total=self.count, unit="texts") as advance:
+            for batch in self.documents():
+                tokens = batch.tokens.to(parameter.device)
+                pooled = concat_pool(*net.read(tokens, batch.lengths))
+                rows[batch.index.to(parameter.device)] = pooled.float()
+                advance(len(tokens), "")
+        net.train(training)
+        return rows
