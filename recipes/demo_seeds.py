@@ -19,7 +19,7 @@ import torch
 from ulmfit.checkpoint import load_json, save_json
 from ulmfit.config import RuntimeConfig
 from ulmfit.demo import CONFIG, RECORDED, Reviews, load_reviews
-from ulmfit.insight.baseline import baseline_accuracy
+from ulmfit.baseline import baseline_accuracy
 from ulmfit.stages import fit
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results" / "demo_seeds.jsonl"

@@ -16,7 +16,7 @@ from statistics import mean
 
 from ulmfit.config import SMALL_CLASSIFIER, SMALL_FINETUNE, FitConfig, RuntimeConfig
 from ulmfit.demo import load_reviews
-from ulmfit.insight.baseline import baseline_accuracy
+from ulmfit.baseline import baseline_accuracy
 from ulmfit.language_model import LanguageModel
 from ulmfit.pretrained import find
 from ulmfit.run import Run

@@ -70,7 +70,7 @@ def test_saved_and_loaded_it_predicts_the_same(
         for kind in ("language_model", "classifier"):
             assert (tmp_path / "run" / direction / kind / "model.safetensors").exists()
     files = {p.name for p in (tmp_path / "run").iterdir()}
-    assert files == {"config.json", "metrics.jsonl", *parts}
+    assert files == {"config.json", "metrics.jsonl", "predictions", *parts}
     record = load_json(tmp_path / "run" / "config.json")
     assert record["finished"] and record["results"].keys() == {"validation", "test"}
     assert record["results"]["test"]["documents"] == 12

@@ -75,17 +75,24 @@ class Classifier(ABC):
         self, documents: Sequence[Document], runtime: Runtime | None = None, *, progress: str = ""
     ) -> dict[str, float]:
         """`accuracy`, `macro_f1` and `documents` on labelled documents; a label never seen in training is an error."""
+        truth = self.truth(documents)  # before the work
+        rows = self.probabilities([d.text for d in documents], runtime, progress=progress)
+        return self.scores(truth, rows)
+
+    def truth(self, documents: Sequence[Document]) -> list[int]:
+        """The columns of the documents' labels; one that is missing or was never seen in training is an error."""
         names = ["None" if d.label is None else class_name(d.label) for d in documents]
         unknown = sorted(set(names) - set(self.labels))
         if unknown:
             raise ValueError(
                 f"labels {unknown} are unknown to this classifier; it knows {list(self.labels)}"
             )
-        truth = [self.labels.index(name) for name in names]
-        rows = self.probabilities([d.text for d in documents], runtime, progress=progress)
-        return classification_metrics(truth, rows.argmax(axis=1).tolist()) | {
-            "documents": len(documents)
-        }
+        return [self.labels.index(name) for name in names]
+
+    def scores(self, truth: Sequence[int], probabilities: np.ndarray) -> dict[str, float]:
+        """What `evaluate` gives, of `probabilities` that are there already."""
+        metrics = classification_metrics(truth, probabilities.argmax(axis=1).tolist())
+        return metrics | {"documents": len(truth)}
 
 
 class TextClassifier(Classifier):

@@ -11,7 +11,7 @@ from pathlib import Path
 from ulmfit.checkpoint import load_json
 from ulmfit.classifier import Prediction
 from ulmfit.config import FitConfig, RuntimeConfig, SamplingConfig
-from ulmfit.insight.baseline import baseline_accuracy
+from ulmfit.baseline import baseline_accuracy
 from ulmfit.language_model import LanguageModel
 from ulmfit.run import Say
 from ulmfit.stages import fit

@@ -6,8 +6,10 @@ import platform
 import shlex
 import shutil
 import sys
+import time
 from collections.abc import Iterable
 from dataclasses import asdict
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,9 @@ WRITTEN = (
     "resume",
     "metrics.jsonl",
     "tensorboard",
+    "predictions",
+    "doctor.json",
+    "report.html",
 )  # beside config.json and lock
 MACHINE = {
     "device",
@@ -142,11 +147,26 @@ class Run:
             f"{self.identity}/{stage.name}/{asked}",
         )
         events = self.path / "tensorboard" / stage.name if self._tensorboard else None
-        log = Log(stage.name, self.path / "metrics.jsonl", self.say, events)
+        log, began = Log(stage.name, self.path / "metrics.jsonl", self.say, events), time.monotonic()
+        facts = stage.facts()
         try:
             stage.train(runtime, log, point)
         finally:
             log.close()
+            self._keep_stage(stage.name, facts, runtime, time.monotonic() - began)
+
+    def _keep_stage(
+        self, name: str, facts: dict[str, Any], runtime: Runtime, seconds: float
+    ) -> None:
+        """Plan, time and memory of a stage; what a training that was stopped took before counts, too."""
+        stages = load_json(self.path / "config.json").get("stages", {})
+        seconds += stages.get(name, {}).get("seconds", 0.0)
+        spent = {
+            "seconds": seconds,
+            "peak_memory": runtime.peak_memory(),
+            "machine": runtime.describe(),
+        }
+        self.keep(stages=stages | {name: facts | spent})
 
     def card(
         self, verb: str, stage: Stage, config: Any, best: dict[str, float] | None = None
@@ -159,10 +179,14 @@ class Run:
         lines = (self.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
         return next((r for r in map(json.loads, reversed(lines)) if r["kind"] == "epoch"), {})
 
+    def keep(self, **facts: Any) -> None:
+        """Add to the run's record."""
+        record = self.path / "config.json"
+        save_json(record, load_json(record) | facts)
+
     def finish(self, results: dict[str, Any]) -> None:
         """Mark the run finished, keep its results, drop what only an unfinished run needs."""
-        record = load_json(self.path / "config.json")
-        save_json(self.path / "config.json", record | {"finished": True, "results": results})
+        self.keep(finished=True, results=results)
         for name in ("resume", "corpus"):
             shutil.rmtree(self.path / name, ignore_errors=True)
         self.close()
@@ -210,6 +234,7 @@ def _record(config: dict[str, Any], identity: str) -> dict[str, Any]:
         "finished": False,
         "identity": identity,
         "command": shlex.join([_program(), *sys.argv[1:]]),
+        "began": datetime.now(UTC).isoformat(timespec="seconds"),
         "config": config,
         "versions": {name: version(name) for name in ("ulmfit", "torch", "numpy", "spacy")}
         | {"python": platform.python_version()},

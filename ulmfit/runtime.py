@@ -4,6 +4,7 @@ A `Runtime` is an object that is passed down, not a global: two with different p
 """
 
 import random
+import sys
 import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -14,6 +15,11 @@ import torch
 from torch import nn
 
 from ulmfit.config import RuntimeConfig
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
 
 Batch = TypeVar("Batch", bound=tuple[Any, ...])
 
@@ -107,6 +113,15 @@ class Runtime:
     def out_of_time(self) -> bool:
         """Whether `max_minutes` have passed since this was chosen."""
         return self.ends_at is not None and time.monotonic() >= self.ends_at
+
+    def peak_memory(self) -> int | None:
+        """Most bytes held at once so far: on a CUDA device by its tensors, else by this process. None: not known here."""
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device)
+        if self.device.type != "cpu" or resource is None:
+            return None
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else most * 1024  # KiB everywhere else
 
     def describe(self) -> str:
         """One line for people: what was chosen, and why."""

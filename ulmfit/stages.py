@@ -19,6 +19,7 @@ from ulmfit.config import (
     RuntimeConfig,
     TokenizerConfig,
 )
+from ulmfit.evaluation import score_sets
 from ulmfit.language_model import LanguageModel
 from ulmfit.prepare import Texts, classifier_stage, finetune_stage, pretrain_stage, start_lm
 from ulmfit.run import Run, Say, fingerprint, silent
@@ -83,14 +84,7 @@ def fit(
                 )
             )
         classifier = members[0] if len(members) == 1 else Ensemble(members)
-        results = {}
-        for name, documents in (("validation", parts.valid), ("test", parts.test)):
-            if documents:
-                results[name] = classifier.evaluate(
-                    documents, machine, progress=f"scoring the {name} set"
-                )
-                say(f"{name} set: " + ", ".join(f"{k} {v:.4g}" for k, v in results[name].items()))
-        run.finish(results)
+        run.finish(score_sets(classifier, parts, machine, run))
     say(f"saved in {run.path}")
     return classifier
 

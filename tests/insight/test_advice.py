@@ -6,7 +6,7 @@ import pytest
 
 from ulmfit.insight.advice import NOTHING, Finding, findings, where
 from ulmfit.insight.doctor import examine
-from ulmfit.insight.report import Coverage, Found, Overlap, Part, Place, Report
+from ulmfit.insight.doctor_report import Coverage, Found, Overlap, Part, Place, Report
 from ulmfit.text.document import Document
 
 TOKENS = {"median": 9, "90%": 90, "99%": 99, "longest": 999}

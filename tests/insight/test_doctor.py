@@ -8,7 +8,7 @@ import torch
 
 from ulmfit.config import NO_DROPOUT, FitConfig
 from ulmfit.insight.doctor import examine
-from ulmfit.insight.report import Place, Report
+from ulmfit.insight.doctor_report import Place, Report
 from ulmfit.nn.heads import ClassifierNet
 from ulmfit.text.document import Document
 from ulmfit.text.tokenizer import Tokenizer

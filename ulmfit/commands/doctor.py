@@ -13,7 +13,7 @@ from ulmfit.config import FitConfig
 
 if TYPE_CHECKING:
     from ulmfit.insight.advice import Finding
-    from ulmfit.insight.report import Report
+    from ulmfit.insight.doctor_report import Report
 
 WIDEST = 110  # characters of a line
 MARKS = {"ok": "ok", "note": "note", "do": "DO"}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ulmfit.config import TokenizerConfig
-from ulmfit.insight.report import Example, Overlap, Place, Report
+from ulmfit.insight.doctor_report import Example, Overlap, Place, Report
 
 FEW = 10  # texts of a class, below which no figure about it can be trusted
 CLASSES_SHOWN = 6  # if there are more, the two largest and the two smallest

@@ -48,6 +48,28 @@ class Stage:
         first = f"\nfirst: {self.warm_up.name}" if self.warm_up else ""
         return f"{self.name}: {self.size()}{first}\n{as_table(rows)}"
 
+    def facts(self) -> dict[str, Any]:
+        """The plan as plain data; `tokens` = read in all steps, a document's without its padding."""
+        per_epoch = self.batches.steps_per_epoch
+        phases = [
+            {
+                "epochs": phase.epochs,
+                "steps": phase.steps(per_epoch),
+                "lrs": phase.lrs,
+                "schedule": type(phase.schedule).__name__,
+            }
+            for phase in self.phases
+        ]
+        corpus = getattr(self.batches, "corpus", None)  # batches made by hand may have none
+        return {
+            "size": self.size(),
+            "first": self.warm_up.name if self.warm_up else None,
+            "groups": list(self.net.layer_groups()),
+            "steps_per_epoch": per_epoch,
+            "phases": phases,
+            "tokens": round(corpus.n_tokens * self.steps() / per_epoch) if corpus else None,
+        }
+
     def size(self) -> str:
         """Parameters and steps, for people."""
         parameters = sum(p.numel() for p in self.net.parameters())

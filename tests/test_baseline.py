@@ -1,6 +1,6 @@
 """The yardstick learns what one word decides."""
 
-from ulmfit.insight.baseline import baseline_accuracy, train_baseline
+from ulmfit.baseline import baseline_accuracy, train_baseline
 from ulmfit.text.document import Document
 
 

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict
 
 from ulmfit.insight.doctor import examine
-from ulmfit.insight.report import Found
+from ulmfit.insight.doctor_report import Found
 from ulmfit.text.document import Document
 
 

@@ -1,0 +1,84 @@
+"""A finished classifier on the named sets of its run: scores, what it said of each text, and the yardstick beside it.
+
+`predictions/NAME.jsonl` has a line per document, in order: `label`, `probabilities` (in the order of the classifier's
+labels), `baseline` (the label the yardstick gives, where there is one), and `text` where one of the two was wrong.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ulmfit.baseline import train_baseline
+from ulmfit.checkpoint import atomic
+from ulmfit.classifier import Classifier
+from ulmfit.run import Run, Say
+from ulmfit.runtime import Runtime
+from ulmfit.text.document import Document
+from ulmfit.text.splits import Parts
+from ulmfit.training.metrics import classification_metrics
+
+MOST = 50_000  # documents the yardstick learns from; word pairs of more take many minutes and gigabytes
+
+
+def score_sets(
+    classifier: Classifier, parts: Parts, runtime: Runtime, run: Run
+) -> dict[str, dict[str, float]]:
+    """The scores of the validation and test sets, as far as there are any, said and kept in the run."""
+    sets = {"validation": parts.valid, "test": parts.test}
+    sets = {name: documents for name, documents in sets.items() if documents}
+    yardstick = _yardstick(parts.train, run.say) if sets else None
+    results, baseline = {}, {}
+    for name, documents in sets.items():
+        truth = classifier.truth(documents)
+        texts = [d.text for d in documents]
+        rows = classifier.probabilities(texts, runtime, progress=f"scoring the {name} set")
+        results[name] = classifier.scores(truth, rows)
+        run.say(f"{name} set: " + ", ".join(f"{k} {v:.4g}" for k, v in results[name].items()))
+        theirs = None if yardstick is None else [str(label) for label in yardstick.predict(texts)]
+        if theirs:
+            found = [classifier.labels.index(label) for label in theirs]
+            baseline[name] = classification_metrics(truth, found)
+            run.say(
+                f"{name} set: accuracy {baseline[name]['accuracy']:.4g} by TF-IDF + logistic regression, the same labels"
+            )
+        _write(run, name, documents, classifier.labels, rows, theirs)
+    run.keep(labels=list(classifier.labels), baseline=baseline)
+    return results
+
+
+def _yardstick(train: Sequence[Document], say: Say) -> Any:
+    """The baseline, or None and the reason said."""
+    if len(train) > MOST:
+        say(f"TF-IDF + logistic regression left out: more than {MOST:,} labelled documents")
+        return None
+    try:
+        return train_baseline(train)
+    except ImportError:
+        say("TF-IDF + logistic regression left out: it needs scikit-learn")
+    except ValueError as error:  # texts without a word of two letters
+        say(f"TF-IDF + logistic regression left out: {error}")
+    return None
+
+
+def _write(
+    run: Run,
+    name: str,
+    documents: Sequence[Document],
+    labels: Sequence[str],
+    rows: np.ndarray,
+    theirs: list[str] | None,
+) -> None:
+    with (
+        atomic(run.path / "predictions" / f"{name}.jsonl") as path,
+        open(path, "w", encoding="utf-8") as file,
+    ):
+        for i, (document, row) in enumerate(zip(documents, rows, strict=True)):
+            line: dict[str, Any] = {"label": str(document.label)}
+            line["probabilities"] = [round(float(p), 6) for p in row]
+            if theirs:
+                line["baseline"] = theirs[i]
+            if {labels[row.argmax()], *(theirs or ())[i : i + 1]} != {line["label"]}:
+                line["text"] = document.text
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")

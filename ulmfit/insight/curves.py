@@ -1,0 +1,43 @@
+"""What metrics.jsonl recorded while a run trained, as series over the updates of each stage."""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+Series = dict[int, float]  # update of the whole stage, from 1 → value
+
+
+@dataclass(frozen=True)
+class Curves:
+    """One stage. `steps`: loss, lr, momentum of every tenth update; `epochs`: what was measured at an epoch's end."""
+
+    steps: dict[str, Series] = field(default_factory=lambda: defaultdict(dict))
+    epochs: dict[str, Series] = field(default_factory=lambda: defaultdict(dict))
+    phases: tuple[int, ...] = ()  # updates after which a phase ended
+
+
+def read_curves(path: Path, stages: Mapping[str, Any]) -> dict[str, Curves]:
+    """The stages of a run's record, in its order. Of an update recorded twice – a training that was resumed – the last counts."""
+    found = {
+        name: Curves(phases=tuple(accumulate(phase["steps"] for phase in stage["phases"])))
+        for name, stage in stages.items()
+    }
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    for record in map(json.loads, lines):
+        stage = record.pop("stage")
+        if stage not in found:
+            continue
+        kind, phase, curves = record.pop("kind"), record.pop("phase"), found[stage]
+        before = (0, *curves.phases)[phase - 1]
+        if kind == "step":
+            update, into = before + record.pop("step"), curves.steps
+        else:
+            step = round(record.pop("epoch") * stages[stage]["steps_per_epoch"])
+            update, into = before + step, curves.epochs
+        for name, value in record.items():
+            into[name][update] = value
+    return found

@@ -1,0 +1,145 @@
+"""What the predictions of a run tell: intervals, confusions, how far probabilities can be believed, mistakes."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ulmfit.checkpoint import CheckpointError
+
+Z = 1.959964  # standard deviations either side of a 95 % interval
+BINS = 10  # of the reliability diagram, equally wide
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What `predictions/NAME.jsonl` says of a set's D documents and C labels."""
+
+    labels: tuple[str, ...]
+    truth: NDArray[np.int64]  # (D,) columns
+    probabilities: NDArray[np.float64]  # (D, C)
+    baseline: NDArray[np.int64] | None  # (D,) columns
+    texts: tuple[str | None, ...]  # of documents that were taken for something else, at least
+
+    @classmethod
+    def load(cls, path: Path, labels: tuple[str, ...]) -> "Predictions":
+        """CheckpointError: the file is damaged, or names labels that are not among `labels`."""
+        column = {label: k for k, label in enumerate(labels)}
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+            rows: list[dict[str, Any]] = [json.loads(line) for line in lines]
+            theirs = [column[row["baseline"]] for row in rows if "baseline" in row]
+            return cls(
+                labels,
+                np.array([column[row["label"]] for row in rows], np.int64),
+                np.array([row["probabilities"] for row in rows], float).reshape(-1, len(labels)),
+                np.array(theirs, np.int64) if len(theirs) == len(rows) else None,
+                tuple(row.get("text") for row in rows),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{path} is damaged ({error!r}); repeat the run with --overwrite"
+            ) from None
+
+    @property
+    def predicted(self) -> NDArray[np.int64]:
+        """(D,) the most probable column."""
+        return self.probabilities.argmax(axis=1)
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        return self.predicted == self.truth
+
+    @property
+    def confidence(self) -> NDArray[np.float64]:
+        """(D,) probability of the predicted label."""
+        return self.probabilities.max(axis=1)
+
+
+class Interval(NamedTuple):
+    """A share (or a difference of shares) and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def wilson(right: int, n: int) -> Interval:
+    """The share `right`/`n` with Wilson's score interval (1927), which also holds near 0 and 1 and for few documents."""
+    share, square = right / n, Z * Z
+    middle = (share + square / (2 * n)) / (1 + square / n)
+    half = Z / (1 + square / n) * math.sqrt(share * (1 - share) / n + square / (4 * n * n))
+    return Interval(share, max(0.0, middle - half), min(1.0, middle + half))
+
+
+def paired_difference(ours: NDArray[np.bool_], theirs: NDArray[np.bool_]) -> Interval:
+    """How much larger the share of `ours` is than that of `theirs` on the same documents (Bonett & Price 2012)."""
+    n, only_ours = len(ours), int((ours & ~theirs).sum())
+    only_theirs = int((theirs & ~ours).sum())
+    a, b = (only_ours + 1) / (n + 2), (only_theirs + 1) / (n + 2)
+    half = Z * math.sqrt((a + b - (a - b) ** 2) / (n + 2))
+    return Interval((only_ours - only_theirs) / n, a - b - half, a - b + half)
+
+
+def confusion(truth: NDArray[np.int64], predicted: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """(n, n) documents by label (rows) and by prediction (columns)."""
+    return np.bincount(truth * n + predicted, minlength=n * n).reshape(n, n)
+
+
+class ClassScore(NamedTuple):
+    """One label; None where there was nothing to divide by."""
+
+    label: str
+    documents: int
+    precision: float | None
+    recall: float | None
+    f1: float | None
+
+
+def class_scores(matrix: NDArray[np.int64], labels: tuple[str, ...]) -> list[ClassScore]:
+    """Precision, recall and F1 of each label."""
+    found = []
+    for k, label in enumerate(labels):
+        hit, is_one, said = int(matrix[k, k]), int(matrix[k].sum()), int(matrix[:, k].sum())
+        shares = [hit / n if n else None for n in (said, is_one)]
+        f1 = 2 * hit / (is_one + said) if is_one + said else None
+        found.append(ClassScore(label, is_one, *shares, f1))
+    return found
+
+
+class Bin(NamedTuple):
+    """The documents whose confidence lies in (low, high]."""
+
+    low: float
+    high: float
+    documents: int
+    confidence: float  # mean
+    accuracy: Interval
+
+
+def reliability(predictions: Predictions, bins: int = BINS) -> list[Bin]:
+    """Equally wide bins of confidence that hold documents, rising."""
+    place = np.clip(np.ceil(predictions.confidence * bins).astype(int) - 1, 0, bins - 1)
+    found = []
+    for k in np.unique(place).tolist():
+        here = place == k
+        n, right = int(here.sum()), int(predictions.right[here].sum())
+        mean = float(predictions.confidence[here].mean())
+        found.append(Bin(k / bins, (k + 1) / bins, n, mean, wilson(right, n)))
+    return found
+
+
+def calibration_error(bins: list[Bin]) -> float:
+    """Mean distance of confidence and accuracy, weighted by documents (expected calibration error)."""
+    total = sum(b.documents for b in bins)
+    return sum(b.documents * abs(b.confidence - b.accuracy.value) for b in bins) / total
+
+
+def worst_mistakes(predictions: Predictions, n: int) -> list[int]:
+    """Rows of at most `n` wrong predictions, the most confident first."""
+    wrong = np.flatnonzero(~predictions.right)
+    return wrong[np.argsort(-predictions.confidence[wrong], kind="stable")][:n].tolist()
