@@ -28,7 +28,7 @@ test-slow: .venv/dev  ## the long comparisons: 25,000 reviews token by token
 	touch $@
 
 .venv/dev: .venv/base
-	$(INSTALL) --editable ".[demo,sentencepiece,pictures,tensorboard,zstd,dev]"
+	$(INSTALL) --editable ".[demo,sentencepiece,tensorboard,zstd,dev]"
 	touch $@
 
 clean:

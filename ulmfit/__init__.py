@@ -38,6 +38,8 @@ _HOME = {
     "Runtime": "ulmfit.runtime",
     "Run": "ulmfit.run",
     "models": "ulmfit.pretrained",
+    # a run as a page
+    "report": "ulmfit.insight.report",
 }
 
 __all__ = sorted(_HOME)

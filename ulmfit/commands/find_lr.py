@@ -25,7 +25,7 @@ class FindLR:
     unfrozen: bool = False
     batch_size: int | None = None  # as in training where left out
     dropout_scale: float | None = None  # as in training where left out
-    out: Annotated[str | None, FILE] = None  # picture to write (SVG); needs ulmfit[pictures]
+    out: Annotated[str | None, FILE] = None  # picture to write (SVG)
     json: bool = False  # print JSON: suggestions, rates tried, losses
     columns: Annotated[Sources, Flat] = Sources()
     seed: int = RuntimeConfig.seed  # of initialisation, dropout and order

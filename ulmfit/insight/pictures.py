@@ -1,4 +1,4 @@
-"""Charts: as self-contained SVG (matplotlib, extra `pictures`) and as text for a terminal."""
+"""Charts: as self-contained SVG (matplotlib) and as text for a terminal."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,10 +38,13 @@ def lr_picture(curve: LRCurve, title: str) -> str:
 
 
 @contextmanager
-def drawing(title: str) -> Iterator[tuple[Any, StringIO]]:
+def drawing(
+    title: str = "", size: tuple[float, float] = SIZE
+) -> Iterator[tuple[Any, StringIO]]:
     """Empty axes to draw on, and where the SVG will stand afterwards: the same drawing gives the same bytes.
 
     Text stays text, the background is the page's. Colours named in DARK change where the reader prefers dark pages.
+    `size`: inches.
     """
     draw, figures = matplotlib()
     settings = {
@@ -61,7 +64,7 @@ def drawing(title: str) -> Iterator[tuple[Any, StringIO]]:
     settings |= dict.fromkeys(("xtick.color", "ytick.color"), FAINT)
     out = StringIO()
     with draw.rc_context(settings):
-        figure = figures.Figure(SIZE, layout="constrained")
+        figure = figures.Figure(size, layout="constrained")
         axes = figure.add_subplot()
         axes.set_title(title, loc="left", fontsize=12)
         yield axes, out
@@ -116,7 +119,7 @@ def matplotlib() -> tuple[Any, Any]:
         import matplotlib
         from matplotlib import figure
     except ImportError:
-        raise ImportError('pictures need matplotlib: pip install "ulmfit[pictures]"') from None
+        raise ImportError("pictures need matplotlib: pip install matplotlib") from None
     return matplotlib, figure
 
 

@@ -1,0 +1,117 @@
+"""The charts of a report, as SVG inside its page: they take its colours and font, and fit a phone."""
+
+import html
+import re
+from collections.abc import Sequence
+
+from ulmfit.insight.curves import Curves, Series
+from ulmfit.insight.pictures import FAINT, INK, LINE, MARK, drawing
+from ulmfit.insight.scores import Bin
+
+SMALL = (4.4, 2.5)  # inches: letters stay readable where a phone shrinks it
+SMOOTHING = 0.8  # of the loss of every tenth step
+VARIABLES = {INK: "ink", FAINT: "faint", LINE: "accent", MARK: "mark"}  # of the page's style sheet
+MEASURES = {
+    "valid_perplexity": "perplexity on held-out texts",
+    "valid_accuracy": "accuracy on the validation set",
+    "valid_macro_f1": "macro-F1 on the validation set",
+}
+
+
+def stage_charts(name: str, curves: Curves, ids: str) -> list[tuple[str, str]]:
+    """(caption, SVG) of each chart of a stage that something was recorded for. `ids` sets its ids apart on the page."""
+    found = []
+    if curves.steps.get("loss"):
+        found.append(("Loss (nats)", _loss(curves)))
+    found += [
+        (caption[0].upper() + caption[1:], _line(curves.epochs[key], curves, caption, "o-"))
+        for key, caption in MEASURES.items()
+        if curves.epochs.get(key)
+    ]
+    for key, caption in (
+        ("lr", "Learning rate of the top layer group"),
+        ("momentum", "Momentum (Adam's β₁)"),
+    ):
+        if curves.steps.get(key):
+            found.append((caption, _line(curves.steps[key], curves, caption, "-")))
+    return [
+        (caption, inline(svg, f"{ids}-{i}", f"{name}: {caption}, by update"))
+        for i, (caption, svg) in enumerate(found)
+    ]
+
+
+def _loss(curves: Curves) -> str:
+    with drawing(size=SMALL) as (axes, svg):
+        updates, losses = _points(curves.steps["loss"])
+        axes.plot(updates, losses, color=FAINT, linewidth=0.8)
+        axes.plot(updates, _smooth(losses), color=LINE, linewidth=1.8, label="training")
+        if valid := curves.epochs.get("valid_loss"):
+            axes.plot(*_points(valid), "o-", color=MARK, linewidth=1.2, markersize=4, label="valid")
+            axes.legend(frameon=False, fontsize=9, loc="upper right")
+        _updates(axes, curves)
+    return svg.getvalue()
+
+
+def _line(series: Series, curves: Curves, label: str, style: str) -> str:
+    with drawing(size=SMALL) as (axes, svg):
+        color = MARK if style == "o-" else LINE
+        axes.plot(*_points(series), style, color=color, linewidth=1.8, markersize=4)
+        if "Learning" in label:
+            axes.set_ylim(bottom=0)
+        _updates(axes, curves)
+    return svg.getvalue()
+
+
+def _updates(axes: object, curves: Curves) -> None:
+    """The x axis: updates, with a dotted line where a phase ended."""
+    for end in curves.phases[:-1]:
+        axes.axvline(end, color=FAINT, linewidth=1, linestyle=":")  # type: ignore[attr-defined]
+    axes.set_xlabel("update", fontsize=9)  # type: ignore[attr-defined]
+    axes.set_xlim(left=0)  # type: ignore[attr-defined]
+    axes.tick_params(labelsize=9)  # type: ignore[attr-defined]
+
+
+def reliability_chart(bins: Sequence[Bin], alt: str) -> str:
+    """Accuracy with its interval over the mean confidence of each bin; the larger a dot, the more documents."""
+    most = max(b.documents for b in bins)
+    low = min(0.5, *(b.low for b in bins))
+    with drawing(size=SMALL) as (axes, svg):
+        axes.plot([low, 1], [low, 1], color=FAINT, linewidth=1.2, linestyle="--")
+        for b in bins:
+            axes.plot([b.confidence] * 2, b.accuracy[1:], color=LINE, linewidth=1.2)
+            size = 3 + 7 * (b.documents / most) ** 0.5
+            axes.plot([b.confidence], [b.accuracy.value], "o", color=LINE, markersize=size)
+        axes.set_xlabel("probability of the predicted label", fontsize=9)
+        axes.set_ylabel("share that is right", fontsize=9)
+        axes.set_xlim(low, 1.01)
+        axes.set_ylim(min(low, *(b.accuracy.low for b in bins)), 1.01)
+        axes.tick_params(labelsize=9)
+    return inline(svg.getvalue(), "reliability", alt)
+
+
+def inline(svg: str, ids: str, alt: str) -> str:
+    """A drawing as part of a page: its ids begin with `ids`, its colours are the page's variables; `alt` says what it shows."""
+    body = svg[svg.index("<svg") :]
+    view = re.search(r'viewBox="[^"]+"', body)
+    assert view
+    body = body[body.index(">") + 1 :]
+    body = re.sub(r"<(style|metadata)\b.*?</\1>", "", body, flags=re.DOTALL)
+    body = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{ids}-", body)
+    for colour, variable in VARIABLES.items():
+        body = body.replace(colour, f"var(--{variable})")
+    head = f'<svg class="chart" role="img" aria-label="{html.escape(alt)}" {view[0]}'
+    return f'{head} xmlns:xlink="http://www.w3.org/1999/xlink">{body}'
+
+
+def _points(series: Series) -> tuple[list[int], list[float]]:
+    updates = sorted(series)
+    return updates, [series[update] for update in updates]
+
+
+def _smooth(values: Sequence[float]) -> list[float]:
+    """Exponential mean, without its start's bias."""
+    found, mean, weight = [], 0.0, 0.0
+    for value in values:
+        mean, weight = (SMOOTHING * old + (1 - SMOOTHING) * new for old, new in ((mean, value), (weight, 1)))
+        found.append(mean / weight)
+    return found

@@ -1,0 +1,198 @@
+"""A run as one page to look at and to argue with: `report.html`, without scripts, and nothing is fetched."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ulmfit.checkpoint import CheckpointError, atomic, load_json, save_json
+from ulmfit.insight import charts, pictures
+from ulmfit.insight.advice import findings, where
+from ulmfit.insight.curves import read_curves
+from ulmfit.insight.doctor_report import Place
+from ulmfit.insight.doctor_report import Report as Examined
+from ulmfit.insight.page import render
+from ulmfit.insight.scores import (
+    Predictions,
+    calibration_error,
+    class_scores,
+    confusion,
+    paired_difference,
+    reliability,
+    wilson,
+    worst_mistakes,
+)
+
+NAME = "report.html"
+DOCTOR = "doctor.json"  # what the doctor found, where it looked
+SETS = ("test", "validation")  # the first that a run has is the one to judge by
+MISTAKES = 8
+WORDS = 90  # of a mistake's text that are shown at once; the others unfold
+MATRIX = 10  # classes, up to which the matrix is shown whole
+CLASSES = 25  # in the table of classes; of more those with the lowest F1
+# text → its words and how far each spoke for the label that was predicted
+Explain = Callable[[str], Sequence[tuple[str, float]]]
+
+
+def report(run: str | Path, *, explain: Explain | None = None) -> Path:
+    """Write `report.html` into a run's directory, from what the run recorded, and give its path.
+
+    `explain` weighs the words of the texts shown; without it they are not shaded. A section for which nothing was
+    recorded says so. CheckpointError: no run is there, or a file of it is damaged.
+    """
+    path = Path(run)
+    record = load_json(path / "config.json")
+    if record.get("kind") != "run":
+        raise CheckpointError(f"{path} is not a run directory; give what --out named in training")
+    with atomic(path / NAME) as temporary:
+        temporary.write_text(render(contents(path, record, explain)), encoding="utf-8")
+    return path / NAME
+
+
+def keep_examined(run: Path, examined: Examined) -> None:
+    """What the doctor found is kept for the report."""
+    told = {**asdict(examined), "findings": [asdict(f) for f in findings(examined)]}
+    save_json(run / DOCTOR, told)
+
+
+def contents(path: Path, record: Mapping[str, Any], explain: Explain | None) -> dict[str, Any]:
+    """What the page says, as plain data; None for what was not recorded."""
+    sets = {name: path / "predictions" / f"{name}.jsonl" for name in SETS}
+    labels = tuple(record.get("labels", ()))
+    found = {name: Predictions.load(p, labels) for name, p in sets.items() if p.exists()}
+    main = next(iter(found), None)
+    doctor = load_json(path / DOCTOR) if (path / DOCTOR).exists() else None
+    return {
+        "name": path.resolve().name,
+        "record": record,
+        "sets": [_headline(name, of, record) for name, of in found.items()],
+        "main": main,
+        "classes": _classes(found[main]) if main else None,
+        "reliability": _reliability(found[main], main) if main else None,
+        "mistakes": _mistakes(found[main], explain) if main else None,
+        "explained": explain is not None,
+        "stages": _stages(path, record),
+        "doctor": _doctor(doctor) if doctor else None,
+        "settings": list(_flat(record.get("config", {}))),
+        "pictures": _can_draw(),
+    }
+
+
+def _headline(name: str, of: Predictions, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Accuracy and interval of a set, and of the yardstick beside it."""
+    n = len(of.truth)
+    rows = [("ULMFiT", wilson(int(of.right.sum()), n))]
+    difference = None
+    if of.baseline is not None:
+        theirs = of.baseline == of.truth
+        rows.append(("TF-IDF + logistic regression", wilson(int(theirs.sum()), n)))
+        difference = paired_difference(of.right, theirs)
+    classifier = record["config"].get("config", {}).get("classifier", {})
+    return {
+        "name": name,
+        "documents": n,
+        "rows": rows,
+        "difference": difference,
+        "macro_f1": record.get("results", {}).get(name, {}).get("macro_f1"),
+        "chosen": name == "validation" and classifier.get("keep") == "best",
+    }
+
+
+def _classes(of: Predictions) -> dict[str, Any]:
+    """The matrix of few classes, or the commonest confusions of many; and a table of classes."""
+    n = len(of.labels)
+    matrix = confusion(of.truth, of.predicted, n)
+    scores = class_scores(matrix, of.labels)
+    pairs = [(int(matrix[i, j]), i, j) for i in range(n) for j in range(n) if i != j]
+    pairs = sorted((p for p in pairs if p[0]), reverse=True)
+    shown = sorted(scores, key=lambda score: score.f1 or 0.0)[:CLASSES] if n > CLASSES else scores
+    return {
+        "labels": of.labels,
+        "matrix": matrix.tolist() if n <= MATRIX else None,
+        "pairs": [(count, of.labels[i], of.labels[j]) for count, i, j in pairs[:10]],
+        "scores": shown,
+        "left_out": n - len(shown),
+    }
+
+
+def _reliability(of: Predictions, name: str) -> dict[str, Any]:
+    bins = reliability(of)
+    mean, chart = float(of.confidence.mean() - of.right.mean()), ""
+    alt = "; ".join(
+        f"confidence {b.confidence:.0%}: {b.accuracy.value:.0%} of {b.documents:,} right"
+        for b in bins
+    )
+    if _can_draw():
+        chart = charts.reliability_chart(bins, f"Reliability on the {name} set. {alt}")
+    return {"bins": bins, "error": calibration_error(bins), "over": mean, "chart": chart}
+
+
+def _mistakes(of: Predictions, explain: Explain | None) -> dict[str, Any]:
+    shown = []
+    for row in worst_mistakes(of, MISTAKES):
+        text = of.texts[row] or ""
+        words = explain(text) if explain else [(word, 0.0) for word in text.split()]
+        most = max((abs(weight) for _, weight in words), default=0.0) or 1.0
+        words = [(word, weight / most) for word, weight in words]
+        shown.append(
+            {
+                "row": row + 1,
+                "label": of.labels[of.truth[row]],
+                "predicted": of.labels[of.predicted[row]],
+                "confidence": float(of.confidence[row]),
+                "baseline": None if of.baseline is None else of.labels[of.baseline[row]],
+                "words": words[:WORDS],
+                "rest": words[WORDS:],
+            }
+        )
+    return {"shown": shown, "wrong": int((~of.right).sum()), "documents": len(of.truth)}
+
+
+def _stages(path: Path, record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Plan, curves, time and memory of each stage."""
+    stages = record.get("stages", {})
+    curves = read_curves(path / "metrics.jsonl", stages)
+    found = []
+    for number, (name, stage) in enumerate(stages.items()):
+        steps, seconds = sum(phase["steps"] for phase in stage["phases"]), stage["seconds"]
+        drawn = charts.stage_charts(name, curves[name], f"s{number}") if _can_draw() else []
+        found.append(
+            stage
+            | {
+                "name": name,
+                "steps": steps,
+                "highest": max(lr for phase in stage["phases"] for lr in phase["lrs"]),
+                "charts": drawn,
+                "last": {key: series[max(series)] for key, series in curves[name].epochs.items()},
+                "speed": stage["tokens"] / seconds if stage["tokens"] and seconds else None,
+            }
+        )
+    return found
+
+
+def _doctor(told: dict[str, Any]) -> dict[str, Any]:
+    """Findings with what wants doing first, and the figures of each part."""
+    order = ("do", "note", "ok")
+    shown = sorted(told["findings"], key=lambda finding: order.index(finding["level"]))
+    for finding in shown:
+        finding["examples"] = [
+            (where(tuple(Place(**place) for place in example["places"])), example["text"])
+            for example in finding["examples"]
+        ]
+    todo = sum(finding["level"] == "do" for finding in shown)
+    return {"findings": shown, "todo": todo, "parts": told["parts"], "max_len": told["max_len"]}
+
+
+def _flat(value: Any, name: str = "") -> list[tuple[str, str]]:
+    """Settings as (name, value), those of a part behind its name and a dot."""
+    if not isinstance(value, dict):
+        return [(name, str(value))]
+    return [pair for key, v in value.items() for pair in _flat(v, f"{name}.{key}".lstrip("."))]
+
+
+def _can_draw() -> bool:
+    try:
+        pictures.matplotlib()
+    except ImportError:
+        return False
+    return True
