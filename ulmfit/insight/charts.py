@@ -26,14 +26,13 @@ def stage_charts(name: str, curves: Curves, ids: str) -> list[tuple[str, str]]:
     found += [
         (caption[0].upper() + caption[1:], _line(curves.epochs[key], curves, caption, "o-"))
         for key, caption in MEASURES.items()
-        if curves.epochs.get(key)
+        if len(curves.epochs.get(key, ())) > 1
     ]
     for key, caption in (
         ("lr", "Learning rate of the top layer group"),
         ("momentum", "Momentum (Adam's β₁)"),
     ):
-        if curves.steps.get(key):
-            found.append((caption, _line(curves.steps[key], curves, caption, "-")))
+        found.append((caption, _line(curves.planned[key], curves, caption, "-")))
     return [
         (caption, inline(svg, f"{ids}-{i}", f"{name}: {caption}, by update"))
         for i, (caption, svg) in enumerate(found)

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
@@ -13,8 +13,10 @@ Series = dict[int, float]  # update of the whole stage, from 1 → value
 
 @dataclass(frozen=True)
 class Curves:
-    """One stage. `steps`: loss, lr, momentum of every tenth update; `epochs`: what was measured at an epoch's end."""
+    """One stage. `planned`: lr of the top layer group, and momentum; `steps`: loss, lr, momentum of every tenth update;
+    `epochs`: what was measured at an epoch's end."""
 
+    planned: dict[str, Series] = field(default_factory=lambda: defaultdict(dict))
     steps: dict[str, Series] = field(default_factory=lambda: defaultdict(dict))
     epochs: dict[str, Series] = field(default_factory=lambda: defaultdict(dict))
     phases: tuple[int, ...] = ()  # updates after which a phase ended
@@ -22,10 +24,7 @@ class Curves:
 
 def read_curves(path: Path, stages: Mapping[str, Any]) -> dict[str, Curves]:
     """The stages of a run's record, in its order. Of an update recorded twice – a training that was resumed – the last counts."""
-    found = {
-        name: Curves(phases=tuple(accumulate(phase["steps"] for phase in stage["phases"])))
-        for name, stage in stages.items()
-    }
+    found = {name: _planned(stage["phases"]) for name, stage in stages.items()}
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     for record in map(json.loads, lines):
         stage = record.pop("stage")
@@ -41,3 +40,13 @@ def read_curves(path: Path, stages: Mapping[str, Any]) -> dict[str, Curves]:
         for name, value in record.items():
             into[name][update] = value
     return found
+
+
+def _planned(phases: Sequence[Mapping[str, Any]]) -> Curves:
+    curves = Curves(phases=tuple(accumulate(phase["steps"] for phase in phases)))
+    for before, phase in zip((0, *curves.phases), phases, strict=False):
+        for i, (share, momentum) in enumerate(phase["rates"]):
+            update = before + 1 + i * phase["steps"] // len(phase["rates"])
+            curves.planned["lr"][update] = share * phase["lrs"][-1]
+            curves.planned["momentum"][update] = momentum
+    return curves

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from ulmfit.checkpoint import CheckpointError, atomic, load_json, save_json
 from ulmfit.insight import charts, pictures
-from ulmfit.insight.advice import findings, where
+from ulmfit.insight.advice import NOTHING, findings, where
 from ulmfit.insight.curves import read_curves
 from ulmfit.insight.doctor_report import Place
 from ulmfit.insight.doctor_report import Report as Examined
@@ -27,7 +28,7 @@ NAME = "report.html"
 DOCTOR = "doctor.json"  # what the doctor found, where it looked
 SETS = ("test", "validation")  # the first that a run has is the one to judge by
 MISTAKES = 8
-WORDS = 90  # of a mistake's text that are shown at once; the others unfold
+WORDS, FOLDED = 90, 30  # words of a mistake that are shown at once; the others unfold, if they are so many
 MATRIX = 10  # classes, up to which the matrix is shown whole
 CLASSES = 25  # in the table of classes; of more those with the lowest F1
 # text → its words and how far each spoke for the label that was predicted
@@ -58,12 +59,13 @@ def keep_examined(run: Path, examined: Examined) -> None:
 def contents(path: Path, record: Mapping[str, Any], explain: Explain | None) -> dict[str, Any]:
     """What the page says, as plain data; None for what was not recorded."""
     sets = {name: path / "predictions" / f"{name}.jsonl" for name in SETS}
-    labels = tuple(record.get("labels", ()))
+    labels, began = tuple(record.get("labels", ())), record.get("began")
     found = {name: Predictions.load(p, labels) for name, p in sets.items() if p.exists()}
     main = next(iter(found), None)
     doctor = load_json(path / DOCTOR) if (path / DOCTOR).exists() else None
     return {
         "name": path.resolve().name,
+        "began": f"{datetime.fromisoformat(began):%Y-%m-%d %H:%M} UTC" if began else None,
         "record": record,
         "sets": [_headline(name, of, record) for name, of in found.items()],
         "main": main,
@@ -75,6 +77,7 @@ def contents(path: Path, record: Mapping[str, Any], explain: Explain | None) -> 
         "doctor": _doctor(doctor) if doctor else None,
         "settings": list(_flat(record.get("config", {}))),
         "pictures": _can_draw(),
+        "nothing": NOTHING,
     }
 
 
@@ -134,6 +137,7 @@ def _mistakes(of: Predictions, explain: Explain | None) -> dict[str, Any]:
         words = explain(text) if explain else [(word, 0.0) for word in text.split()]
         most = max((abs(weight) for _, weight in words), default=0.0) or 1.0
         words = [(word, weight / most) for word, weight in words]
+        cut = WORDS if len(words) >= WORDS + FOLDED else len(words)
         shown.append(
             {
                 "row": row + 1,
@@ -141,8 +145,8 @@ def _mistakes(of: Predictions, explain: Explain | None) -> dict[str, Any]:
                 "predicted": of.labels[of.predicted[row]],
                 "confidence": float(of.confidence[row]),
                 "baseline": None if of.baseline is None else of.labels[of.baseline[row]],
-                "words": words[:WORDS],
-                "rest": words[WORDS:],
+                "words": words[:cut],
+                "rest": words[cut:],
             }
         )
     return {"shown": shown, "wrong": int((~of.right).sum()), "documents": len(of.truth)}

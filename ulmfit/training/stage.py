@@ -15,6 +15,7 @@ from ulmfit.training.phases import Phase, plan
 from ulmfit.training.resume import ResumePoint
 
 ESTIMATE_STEPS = 3
+DRAWN = 40  # points of a schedule that are kept for a picture of it
 
 
 class WarmUp(NamedTuple):
@@ -49,7 +50,8 @@ class Stage:
         return f"{self.name}: {self.size()}{first}\n{as_table(rows)}"
 
     def facts(self) -> dict[str, Any]:
-        """The plan as plain data; `tokens` = read in all steps, a document's without its padding."""
+        """The plan as plain data. `rates`: the share of the peak rate, and the momentum, on the way through a phase;
+        `tokens`: read in all steps, a document's without its padding."""
         per_epoch = self.batches.steps_per_epoch
         phases = [
             {
@@ -57,6 +59,7 @@ class Stage:
                 "steps": phase.steps(per_epoch),
                 "lrs": phase.lrs,
                 "schedule": type(phase.schedule).__name__,
+                "rates": [phase.schedule(i / DRAWN) for i in range(DRAWN)],
             }
             for phase in self.phases
         ]

@@ -1,0 +1,114 @@
+"""Headless Chromium, spoken to over a pipe (its DevTools protocol): a page opened, measured, photographed."""
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
+
+
+class Browser:
+    """One page. `complaints`: what its console said and what it failed to load, in order."""
+
+    def __init__(self, write: int, read: int) -> None:
+        self._write, self._read = open(write, "wb"), open(read, "rb")
+        self._waiting, self._number, self._session = b"", 0, None
+        self.complaints: list[str] = []
+        target = self._send("Target.createTarget", url="about:blank")["targetId"]
+        attached = self._send("Target.attachToTarget", targetId=target, flatten=True)
+        self._session = attached["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self._send(f"{domain}.enable")
+
+    def open(self, page: Path, width: int, *, dark: bool = False) -> None:
+        """Load a file into a window `width` CSS pixels wide, once more: nothing is left of the page before."""
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+        self._send("Emulation.setDeviceMetricsOverride", **size)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self._send("Emulation.setEmulatedMedia", features=[scheme])
+        self._send("Page.navigate", url=page.as_uri())
+        self._wait("Page.loadEventFired")
+
+    def value(self, expression: str) -> Any:
+        """What a JavaScript expression gives on the page."""
+        told = {"expression": expression, "returnByValue": True}
+        found = self._send("Runtime.evaluate", **told)
+        assert "exceptionDetails" not in found, found["exceptionDetails"]
+        return found["result"].get("value")
+
+    def photograph(self, to: Path, height: int | None = None) -> None:
+        """The page as PNG: all of it, or its first `height` pixels."""
+        clip = {"x": 0, "y": 0, "scale": 1, "width": self.value("innerWidth")}
+        clip["height"] = height or self.value("document.documentElement.scrollHeight")
+        told = {"format": "png", "captureBeyondViewport": True, "clip": clip}
+        to.write_bytes(base64.b64decode(self._send("Page.captureScreenshot", **told)["data"]))
+
+    def pages_printed(self) -> int:
+        """How many sheets of paper it takes."""
+        pdf = base64.b64decode(self._send("Page.printToPDF", printBackground=True)["data"])
+        return pdf.count(b"/Type /Page\n") + pdf.count(b"/Type /Page ")
+
+    def _send(self, method: str, **told: Any) -> dict[str, Any]:
+        self._number += 1
+        message = {"id": self._number, "method": method, "params": told}
+        message |= {"sessionId": self._session} if self._session else {}
+        self._write.write(json.dumps(message).encode() + b"\0")
+        self._write.flush()
+        while True:
+            answer = self._next()
+            if answer.get("id") == self._number:
+                assert "error" not in answer, answer["error"]
+                return answer["result"]
+
+    def _wait(self, event: str) -> None:
+        while self._next().get("method") != event:
+            pass
+
+    def _next(self) -> dict[str, Any]:
+        """The next message; messages end with a zero byte."""
+        while b"\0" not in self._waiting:
+            got = os.read(self._read.fileno(), 1 << 16)
+            if not got:
+                raise RuntimeError("Chromium has ended")
+            self._waiting += got
+        message, self._waiting = self._waiting.split(b"\0", 1)
+        told = json.loads(message)
+        if told.get("method") in (
+            "Log.entryAdded",
+            "Runtime.consoleAPICalled",
+            "Runtime.exceptionThrown",
+            "Network.loadingFailed",
+        ):
+            self.complaints.append(json.dumps(told["params"]))
+        return told
+
+
+@contextmanager
+def chromium(profile: Path) -> Iterator[Browser]:
+    """A browser that has never been used before, ended behind the block."""
+    assert PROGRAM
+    theirs_in, ours_out = os.pipe()
+    ours_in, theirs_out = os.pipe()
+    # Chromium reads its orders from descriptor 3 and answers on 4.
+    start = f'exec "$0" "$@" 3<&{theirs_in} 4>&{theirs_out}'
+    flags = [*FLAGS, "--remote-debugging-pipe", f"--user-data-dir={profile}"]
+    process = subprocess.Popen(
+        ["/bin/sh", "-c", start, PROGRAM, *flags],
+        pass_fds=(theirs_in, theirs_out),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(theirs_in)
+    os.close(theirs_out)
+    try:
+        yield Browser(ours_out, ours_in)
+    finally:
+        process.kill()
+        process.wait()
