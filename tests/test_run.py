@@ -60,10 +60,11 @@ def test_the_same_command_goes_on_also_with_overwrite(tmp_path: Path) -> None:
 def test_overwriting_deletes_only_what_a_run_writes(tmp_path: Path) -> None:
     Run.open(tmp_path, CONFIG, "data").finish({})
     (tmp_path / "thesis.tex").touch()
-    for name in ("notes", "forward", "backward", "corpus", "resume", "tensorboard"):
+    for name in ("notes", "forward", "backward", "corpus", "resume", "tensorboard", "predictions"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").touch()
-    (tmp_path / "metrics.jsonl").touch()
+    for name in ("metrics.jsonl", "doctor.json", "report.html"):
+        (tmp_path / name).touch()
     Run.open(tmp_path, CONFIG, "data", overwrite=True).close()
     assert {p.name for p in tmp_path.iterdir()} == {"config.json", "notes", "thesis.tex"}
     assert (tmp_path / "notes" / "file").exists()
@@ -210,3 +211,31 @@ def test_a_missing_tensorboard_is_said_before_anything_is_written(
     with pytest.raises(ImportError, match=r"ulmfit\[tensorboard\]"):
         Run.open(tmp_path / "run", tensorboard=True)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_stage_leaves_its_plan_and_what_it_cost(
+    lm: LanguageModel, reviews: list[Document], runtime: Runtime, tmp_path: Path
+) -> None:
+    stage, _ = classifier_stage(lm, reviews, [], TINY_FIT.classifier, runtime)
+    with Run.open(tmp_path) as run:
+        run.keep(stages={"earlier": {}, stage.name: {"seconds": 100.0}})  # stopped after that long
+        run.train(stage, runtime, TINY_FIT.classifier)
+        told = load_json(tmp_path / "config.json")["stages"]
+    assert list(told) == ["earlier", stage.name]
+    assert 100 < told[stage.name]["seconds"] < 200
+    assert told[stage.name]["machine"] == runtime.describe()
+    assert told[stage.name]["groups"] == list(stage.net.layer_groups())
+
+
+def test_a_training_that_stops_has_cost_something_too(
+    lm: LanguageModel, reviews: list[Document], runtime: Runtime, tmp_path: Path
+) -> None:
+    stage, _ = classifier_stage(lm, reviews, [], TINY_FIT.classifier, runtime)
+
+    def stop(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    stage.loss_fn = stop  # type: ignore[assignment]
+    with Run.open(tmp_path) as run, pytest.raises(KeyboardInterrupt):
+        run.train(stage, runtime, TINY_FIT.classifier)
+    assert load_json(tmp_path / "config.json")["stages"][stage.name]["seconds"] > 0

@@ -118,3 +118,14 @@ def test_step_clips_updates_and_forgets() -> None:
     runtime.step(1000 * net(torch.ones(1, 2)).sum(), optimizer, net, max_grad_norm=0.1)
     assert (net.weight - before).norm().item() == pytest.approx(0.1, rel=1e-4)
     assert net.weight.grad is None
+
+
+def test_the_peak_of_memory_never_falls() -> None:
+    runtime = Runtime.choose(RuntimeConfig(device="cpu"), PLAIN)
+    before = runtime.peak_memory()
+    if before is None:
+        pytest.skip("this system does not count it")
+    block = torch.ones(2**24)  # 64 MiB
+    assert before <= (now := runtime.peak_memory() or 0)
+    assert now >= block.nbytes
+    assert Runtime(torch.device("mps"), "fp32", {}).peak_memory() is None

@@ -14,6 +14,7 @@ from ulmfit.commands.data import Datasets
 from ulmfit.commands.doctor import Doctor
 from ulmfit.commands.find_lr import FindLR
 from ulmfit.commands.models import ImportFastai, Models
+from ulmfit.commands.report import Report
 from ulmfit.commands.tokenize import Tokenize
 from ulmfit.commands.train import Demo, FinetuneLM, Fit, PretrainLM, TrainClassifier
 from ulmfit.commands.use import Evaluate, Generate, Predict
@@ -24,6 +25,7 @@ COMMANDS: dict[str, Any] = {
     "demo": Demo,
     "predict": Predict,
     "evaluate": Evaluate,
+    "report": Report,
     "tokenize": Tokenize,
     "pretrain-lm": PretrainLM,
     "finetune-lm": FinetuneLM,

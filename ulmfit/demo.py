@@ -11,7 +11,7 @@ from pathlib import Path
 from ulmfit.checkpoint import load_json
 from ulmfit.classifier import Prediction
 from ulmfit.config import FitConfig, RuntimeConfig, SamplingConfig
-from ulmfit.baseline import baseline_accuracy
+from ulmfit.insight.report import report
 from ulmfit.language_model import LanguageModel
 from ulmfit.run import Say
 from ulmfit.stages import fit
@@ -82,9 +82,8 @@ def demo(out: Path, *, runtime: RuntimeConfig, overwrite: bool, say: Say) -> Non
         overwrite=overwrite,
         say=say,
     )
-    accuracy = load_json(out / "config.json")["results"]["test"]["accuracy"]
-    say("fitting TF-IDF + logistic regression on the same labels")
-    baseline = baseline_accuracy(reviews.labelled, reviews.held_out)
+    record = load_json(out / "config.json")
+    accuracy, baseline = (record[of]["test"]["accuracy"] for of in ("results", "baseline"))
     print(
         f"\nAccuracy on {len(reviews.held_out):,} held-out reviews, {len(reviews.labelled):,} labels"
     )
@@ -97,7 +96,9 @@ def demo(out: Path, *, runtime: RuntimeConfig, overwrite: bool, say: Say) -> Non
     print("\nThe language model, having read reviews, goes on from a few words")
     for seed, prompt in enumerate(SENTENCES):
         print("  " + lm.generate(prompt, SamplingConfig(tokens=40, stop=".", seed=seed)))
-    print(f"\n{(time.monotonic() - began) / 60:.1f} minutes. Saved in {out}; use it:")
+    print(
+        f"\n{(time.monotonic() - began) / 60:.1f} minutes. Saved in {out}, with {report(out).name}; use it:"
+    )
     print(f'  ulmfit predict {out} --text "One of the best films of the year."')
 
 

@@ -147,7 +147,10 @@ class Run:
             f"{self.identity}/{stage.name}/{asked}",
         )
         events = self.path / "tensorboard" / stage.name if self._tensorboard else None
-        log, began = Log(stage.name, self.path / "metrics.jsonl", self.say, events), time.monotonic()
+        log, began = (
+            Log(stage.name, self.path / "metrics.jsonl", self.say, events),
+            time.monotonic(),
+        )
         facts = stage.facts()
         try:
             stage.train(runtime, log, point)

@@ -7,8 +7,9 @@ from pathlib import Path
 import polars
 import pytest
 
+from ulmfit.checkpoint import save_json
 from ulmfit.cli import COMMANDS, main
-from ulmfit.commands.train import Fit
+from ulmfit.commands.train import Fit, write_report
 from ulmfit.config import ClassifierConfig, FinetuneConfig, FitConfig, PretrainConfig
 from ulmfit.text.document import Document
 
@@ -84,3 +85,45 @@ def test_a_missing_tensorboard_is_said_before_any_training(
     with pytest.raises(SystemExit, match=r"ulmfit\[tensorboard\]"):
         main([verb, table, "--out", str(tmp_path / "run"), "--tensorboard", *more])
     assert not (tmp_path / "run").exists()
+
+
+# ---- the report behind a fit ----
+
+
+def test_a_fit_ends_with_its_report(
+    table: str, lm_directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, tiny = tmp_path / "run", "--lm.epochs 1 --lm.min-steps 4 --classifier.min-steps 4"
+    main(["fit", table, "--out", str(out), "--pretrained", str(lm_directory), *tiny.split()])
+    assert f"report: {out / 'report.html'}" in capsys.readouterr().err
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "Validation set" not in page and "<b>validation set</b>" in page  # the only one
+    assert 'class="missing"' not in page and "60" in page.split('id="lengths"')[1]
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> str:
+    record = {"kind": "run", "finished": True, "command": "ulmfit fit", "identity": "x"}
+    save_json(tmp_path / "config.json", record | {"config": {}, "versions": {"ulmfit": "0.0"}})
+    return str(tmp_path)
+
+
+def test_a_report_that_fails_is_said_and_the_run_stands(
+    finished: str, reviews: list[Document], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (Path(finished) / "report.html").mkdir()  # in the way
+    write_report(finished, {"labelled": reviews}, FitConfig(pretrained="none"))
+    said = capsys.readouterr().err
+    assert "no report: " in said and f"`ulmfit report {finished}` tries again" in said
+
+
+def test_very_many_texts_are_not_examined(
+    finished: str,
+    reviews: list[Document],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("ulmfit.commands.train.EXAMINED", 59)
+    write_report(finished, {"labelled": reviews}, FitConfig(pretrained="none"))
+    assert "60 texts are too many" in capsys.readouterr().err
+    assert "were not examined" in (Path(finished) / "report.html").read_text(encoding="utf-8")

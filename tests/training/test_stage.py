@@ -1,5 +1,6 @@
 """A stage: printed before it is run, measured on a copy, and its best epoch kept."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,6 +52,20 @@ def test_the_plan_names_groups_rates_and_size(stage: Stage) -> None:
     ]
     assert first.split()[1:6] == ["1", f"{steps}", "frozen", "frozen", "1.0e-02"]
     assert second.split()[1:6] == ["2", f"{2 * steps}", "1.0e-03", "1.0e-03", "1.0e-03"]
+
+
+def test_the_facts_are_the_plan_as_plain_data(stage: Stage) -> None:
+    facts = json.loads(json.dumps(stage.facts()))
+    steps = stage.batches.steps_per_epoch
+    assert [p["steps"] for p in facts["phases"]] == [steps, 2 * steps]
+    assert facts["phases"][0]["lrs"] == [0.0, 0.0, 1e-2]
+    assert facts["groups"] == ["lstm.0", "lstm.1", "embedding"] and facts["first"] is None
+    assert facts["tokens"] == 3 * stage.batches.corpus.n_tokens  # type: ignore[attr-defined]
+    rates = facts["phases"][1]["rates"]
+    assert rates["7"] == pytest.approx(OneCycle()(7 / (2 * steps)))
+    stage.phases = [Phase(1000, (1e-3,) * 3)]
+    (long,) = stage.facts()["phases"]
+    assert 50 <= len(long["rates"]) <= 100 and max(long["rates"]) < long["steps"]
 
 
 def test_a_warm_up_comes_first_and_not_again(

@@ -19,6 +19,8 @@ from ulmfit.config import (
     TokenizerConfig,
 )
 
+EXAMINED = 100_000  # texts that the doctor looks at for a report: a few minutes
+
 
 @dataclass(frozen=True)
 class Fit:
@@ -37,6 +39,7 @@ class Fit:
         False  # curves for TensorBoard, in the run directory; needs ulmfit[tensorboard]
     )
     dry_run: bool = False  # print the plan and an estimate of the time, train nothing
+    report: bool = True  # end with report.html, in the run directory
     columns: Annotated[Sources, Flat] = Sources()
     config: Annotated[FitConfig, Flat] = FitConfig()
     runtime: Annotated[RuntimeConfig, Flat] = RuntimeConfig()
@@ -46,22 +49,21 @@ class Fit:
 
         self.columns.check(self.labelled, self.unlabelled, self.valid, self.test)
         read = self.columns.read
-        told: dict[str, Any] = {
+        parts: dict[str, Any] = {
             "unlabelled": read(self.unlabelled, labelled=False, use="unlabelled"),
             "valid": read(self.valid, use="valid") if self.valid else None,
             "test": read(self.test, use="test"),
         }
-        told |= {"config": self.config, "runtime": self.runtime, "say": note}
+        labelled = read(self.labelled)
+        told: dict[str, Any] = {"config": self.config, "runtime": self.runtime, "say": note}
         if self.dry_run:
-            stages.dry_run(read(self.labelled), **told)
-        else:
-            stages.fit(
-                read(self.labelled),
-                **told,
-                out=self.out,
-                overwrite=self.overwrite,
-                tensorboard=self.tensorboard,
-            )
+            stages.dry_run(labelled, **parts, **told)
+            return
+        run = {"out": self.out, "overwrite": self.overwrite, "tensorboard": self.tensorboard}
+        stages.fit(labelled, **parts, **told, **run)
+        if self.report:
+            documents = {"labelled": labelled, **parts, "valid": parts["valid"] or ()}
+            write_report(self.out, documents, self.config)
 
 
 @dataclass(frozen=True)
@@ -196,6 +198,7 @@ class TrainClassifier:
         False  # curves for TensorBoard, in the run directory; needs ulmfit[tensorboard]
     )
     dry_run: bool = False  # print the plan and an estimate of the time, train nothing
+    report: bool = True  # end with report.html, in the run directory
     columns: Annotated[Sources, Flat] = Sources()
     config: Annotated[ClassifierConfig, Flat] = FitConfig.classifier
     runtime: Annotated[RuntimeConfig, Flat] = RuntimeConfig()
@@ -210,7 +213,24 @@ class TrainClassifier:
             overwrite=self.overwrite,
             tensorboard=self.tensorboard,
             dry_run=self.dry_run,
+            report=self.report,
             columns=self.columns,
             config=replace(start, classifier=self.config),
             runtime=self.runtime,
         ).run()
+
+
+def write_report(out: str, documents: dict[str, Any], config: FitConfig) -> None:
+    """The page of a finished run. What goes wrong here is said, and does not make the run fail: it is saved."""
+    from ulmfit.insight.doctor import examine
+    from ulmfit.insight.report import keep_examined, report
+
+    try:
+        if (texts := sum(map(len, documents.values()))) <= EXAMINED:
+            told: Any = {"pretrained": config.pretrained, "classifier": config.classifier}
+            keep_examined(Path(out), examine(**documents, **told))
+        else:
+            note(f"{texts:,} texts are too many to be examined for the report; see `ulmfit doctor`")
+        note(f"report: {report(out)}")
+    except (ValueError, OSError) as error:
+        note(f"no report: {error}; the run is saved, and `ulmfit report {out}` tries again")

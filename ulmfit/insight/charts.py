@@ -8,7 +8,7 @@ from ulmfit.insight.curves import Curves, Series
 from ulmfit.insight.pictures import FAINT, INK, LINE, MARK, drawing
 from ulmfit.insight.scores import Bin
 
-SMALL = (4.4, 2.5)  # inches: letters stay readable where a phone shrinks it
+SMALL = (3.9, 2.5)  # inches: letters stay readable where a phone shrinks it
 SMOOTHING = 0.8  # of the loss of every tenth step
 VARIABLES = {INK: "ink", FAINT: "faint", LINE: "accent", MARK: "mark"}  # of the page's style sheet
 MEASURES = {
@@ -111,6 +111,8 @@ def _smooth(values: Sequence[float]) -> list[float]:
     """Exponential mean, without its start's bias."""
     found, mean, weight = [], 0.0, 0.0
     for value in values:
-        mean, weight = (SMOOTHING * old + (1 - SMOOTHING) * new for old, new in ((mean, value), (weight, 1)))
+        mean, weight = (
+            SMOOTHING * old + (1 - SMOOTHING) * new for old, new in ((mean, value), (weight, 1))
+        )
         found.append(mean / weight)
     return found

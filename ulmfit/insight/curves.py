@@ -45,8 +45,8 @@ def read_curves(path: Path, stages: Mapping[str, Any]) -> dict[str, Curves]:
 def _planned(phases: Sequence[Mapping[str, Any]]) -> Curves:
     curves = Curves(phases=tuple(accumulate(phase["steps"] for phase in phases)))
     for before, phase in zip((0, *curves.phases), phases, strict=False):
-        for i, (share, momentum) in enumerate(phase["rates"]):
-            update = before + 1 + i * phase["steps"] // len(phase["rates"])
+        for step, (share, momentum) in phase["rates"].items():  # JSON's keys are strings
+            update = before + int(step) + 1
             curves.planned["lr"][update] = share * phase["lrs"][-1]
             curves.planned["momentum"][update] = momentum
     return curves

@@ -38,9 +38,7 @@ def lr_picture(curve: LRCurve, title: str) -> str:
 
 
 @contextmanager
-def drawing(
-    title: str = "", size: tuple[float, float] = SIZE
-) -> Iterator[tuple[Any, StringIO]]:
+def drawing(title: str = "", size: tuple[float, float] = SIZE) -> Iterator[tuple[Any, StringIO]]:
     """Empty axes to draw on, and where the SVG will stand afterwards: the same drawing gives the same bytes.
 
     Text stays text, the background is the page's. Colours named in DARK change where the reader prefers dark pages.

@@ -28,7 +28,10 @@ NAME = "report.html"
 DOCTOR = "doctor.json"  # what the doctor found, where it looked
 SETS = ("test", "validation")  # the first that a run has is the one to judge by
 MISTAKES = 8
-WORDS, FOLDED = 90, 30  # words of a mistake that are shown at once; the others unfold, if they are so many
+WORDS, FOLDED = (
+    90,
+    30,
+)  # words of a mistake that are shown at once; the others unfold, if they are so many
 MATRIX = 10  # classes, up to which the matrix is shown whole
 CLASSES = 25  # in the table of classes; of more those with the lowest F1
 # text → its words and how far each spoke for the label that was predicted

@@ -15,7 +15,7 @@ from ulmfit.training.phases import Phase, plan
 from ulmfit.training.resume import ResumePoint
 
 ESTIMATE_STEPS = 3
-DRAWN = 40  # points of a schedule that are kept for a picture of it
+DRAWN = 100  # steps of a phase, at most, whose rates are kept for a picture
 
 
 class WarmUp(NamedTuple):
@@ -50,19 +50,22 @@ class Stage:
         return f"{self.name}: {self.size()}{first}\n{as_table(rows)}"
 
     def facts(self) -> dict[str, Any]:
-        """The plan as plain data. `rates`: the share of the peak rate, and the momentum, on the way through a phase;
+        """The plan as plain data. `rates`: the share of the peak rate, and the momentum, before some of a phase's steps;
         `tokens`: read in all steps, a document's without its padding."""
         per_epoch = self.batches.steps_per_epoch
-        phases = [
-            {
-                "epochs": phase.epochs,
-                "steps": phase.steps(per_epoch),
-                "lrs": phase.lrs,
-                "schedule": type(phase.schedule).__name__,
-                "rates": [phase.schedule(i / DRAWN) for i in range(DRAWN)],
-            }
-            for phase in self.phases
-        ]
+        phases = []
+        for phase in self.phases:
+            steps = phase.steps(per_epoch)
+            drawn = range(0, steps, -(-steps // DRAWN))
+            phases.append(
+                {
+                    "epochs": phase.epochs,
+                    "steps": steps,
+                    "lrs": phase.lrs,
+                    "schedule": type(phase.schedule).__name__,
+                    "rates": {step: phase.schedule(step / steps) for step in drawn},
+                }
+            )
         corpus = getattr(self.batches, "corpus", None)  # batches made by hand may have none
         return {
             "size": self.size(),
