@@ -140,6 +140,41 @@ def apply_rules(text: str, rules: Rules = "fastai") -> str:
     return text
 
 
+# ---- the rules as data, for those who follow a character through them ----
+
+Step = tuple[re.Pattern[str], Callable[[str], str]]
+
+
+def _literal(old: str, new: str) -> Step:
+    return re.compile(re.escape(old)), lambda found: new
+
+
+_REFERENCE = re.compile(r"&(?:#[0-9]+;?|#[xX][0-9a-fA-F]+;?|[^\t\n\f <&#;]{1,32};?)")  # html's own
+_UNESCAPED: Step = (_REFERENCE, html.unescape)
+_HTML_STEPS: dict[Rules, tuple[Step, ...]] = {
+    "fastai": (*(_literal(*pair) for pair in _FASTAI_LITERALS), _UNESCAPED),
+    "clean": (
+        (_LOST_AMPERSAND, lambda found: "&" + found),
+        _UNESCAPED,
+        (_LINE_BREAK, lambda found: "\n"),
+        *(_literal(*pair) for pair in _CLEAN_LITERALS),
+        (_TYPED_SPECIAL, lambda found: UNKNOWN),
+    ),
+}
+_WORD_STEPS: tuple[Step, ...] = (
+    (_SAME_CHARACTER, replace_rep),
+    (_SAME_WORD, replace_wrep),
+    (_SET_APART, spec_add_spaces),
+    (_SPACES, rm_useless_spaces),
+    (_ALL_CAPS, replace_all_caps),
+    (_CAPITALISED, replace_maj),
+)
+# What `apply_rules` does before it lower-cases: each match of a pattern becomes what the function makes of it.
+STEPS: dict[Rules, tuple[Step, ...]] = {
+    rules: (*steps, *_WORD_STEPS) for rules, steps in _HTML_STEPS.items()
+}
+
+
 # ---- the way back, for people to read ----
 
 _NO_SPACE_BEFORE = frozenset({*".,!?;:…%)]}’”»", "n't", "n’t"})

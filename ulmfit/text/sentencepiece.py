@@ -55,6 +55,10 @@ class Pieces:
             _plain(p) for p in self._processor.encode(apply_rules(text, self.rules), out_type=str)
         ]
 
+    def places(self, marked: str) -> list[int]:
+        """Where in a text that has gone through the rules each piece begins; a space may stand there."""
+        return [p.begin for p in self._processor.encode(marked, out_type="immutable_proto").pieces]
+
     def join(self, tokens: Iterable[str]) -> str:
         """Pieces as text: markers undone on whole words, spaces where the pieces have them, no xxbos or xxpad."""
         kept = (t for t in tokens if t not in (BOS, PAD))

@@ -1,0 +1,151 @@
+"""Which words of a text speak for a label, and which against it: a weight for each word, in log-odds.
+
+Two methods. `occlusion` reads the text once more for each word, without it. `gradient` reads it a few times and follows the
+gradient back to the embeddings (integrated gradients, Sundararajan et al. 2017).
+"""
+
+import copy
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.func import functional_call
+
+from ulmfit.classifier import Classifier, Ensemble, TextClassifier
+from ulmfit.config import PAD_ID, UNKNOWN_ID
+from ulmfit.runtime import Runtime
+from ulmfit.shapes import Float, Tensor
+from ulmfit.text.alignment import Alignment, align
+from ulmfit.text.corpus import Corpus
+
+Method = Literal["occlusion", "gradient"]
+STEPS = 8  # readings on the way from xxunk to the text
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word of the user's text, and how much it speaks for the label: log-odds (nats), negative against it."""
+
+    text: str
+    start: int  # text[start:end], in characters
+    end: int
+    weight: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A text, what the classifier says of it, and the words that made it say so."""
+
+    text: str
+    label: str  # the label explained
+    probability: float  # of that label
+    method: Method
+    words: tuple[Word, ...]  # all that stands between white space, in order
+
+    def top(self, n: int) -> list[Word]:
+        """The `n` words of the largest weight, for or against, largest first."""
+        return sorted(self.words, key=lambda word: -abs(word.weight))[:n]
+
+
+def explain(
+    classifier: Classifier,
+    text: str,
+    *,
+    label: str | None = None,
+    method: Method = "occlusion",
+    runtime: Runtime | None = None,
+) -> Explanation:
+    """The weight of each word of `text` for `label` (None: the one predicted); of an ensemble, the members' mean.
+
+    `occlusion` costs a prediction for each word, `gradient` about as much as 30 predictions, however long the text.
+    ValueError: a blank text, an unknown label, or a language whose tokens can't be followed to the words.
+    """
+    if label is not None and label not in classifier.labels:
+        raise ValueError(
+            f"the classifier does not know the label {label!r}; it knows {list(classifier.labels)}"
+        )
+    if method not in get_args(Method):
+        raise ValueError(f"method must be one of {list(get_args(Method))}, not {method!r}")
+    runtime = runtime or Runtime.choose()
+    weigh = occlusion if method == "occlusion" else gradient
+    members = classifier.members if isinstance(classifier, Ensemble) else [classifier]
+    found = classifier.predict(text, runtime)
+    label = found.label if label is None else label
+    number, sums = classifier.labels.index(label), list[NDArray[np.float64]]()
+    for member in members:
+        assert isinstance(member, TextClassifier)
+        where = align(text, member.tokenizer)
+        weights = weigh(member, where, number, runtime)
+        sums.append(np.bincount(where.owners[1:], weights[1:], minlength=len(where.words)))
+    words = [
+        Word(text[start:end], start, end, float(weight))
+        for (start, end), weight in zip(where.words, np.mean(sums, axis=0), strict=True)
+    ]
+    return Explanation(text, label, found.probabilities[label], method, tuple(words))
+
+
+def occlusion(
+    classifier: TextClassifier, where: Alignment, label: int, runtime: Runtime
+) -> NDArray[np.float64]:
+    """For each token the log-odds of `label` that are lost without its word, shared among that word's tokens."""
+    ids, owners = _ids(classifier, where), np.array(where.owners)
+    owners[0] = -1  # xxbos stays
+    of_words = np.unique(owners[1:])
+    texts = [ids, *(ids[owners != word] for word in of_words)]
+    offsets = np.cumsum([0, *map(len, texts)])
+    corpus = Corpus(np.concatenate(texts), offsets, None, (), "", classifier.tokenizer)
+    whole, *without = log_odds(classifier.probabilities_of(corpus, runtime), label)
+    lost = np.zeros(len(ids))
+    for word, left in zip(of_words, without, strict=True):
+        its = owners == word
+        lost[its] = (whole - left) / its.sum()
+    return lost
+
+
+def gradient(
+    classifier: TextClassifier, where: Alignment, label: int, runtime: Runtime, steps: int = STEPS
+) -> NDArray[np.float64]:
+    """For each token what its embedding adds to the log-odds of `label` on the straight way from xxunk to the text.
+
+    With many `steps` the weights add up to the difference in log-odds between the two; of a text longer than `max_len`
+    tokens not quite, since no gradient crosses the border of a chunk.
+    """
+    ids = torch.from_numpy(_ids(classifier, where).astype(np.int64)).to(runtime.device)
+    if backward := classifier.config.direction == "backward":
+        ids = ids.flip(0)
+    net = copy.copy(classifier.net.eval().to(runtime.device))  # the same weights
+    if len(ids) <= net.max_len:
+        net.bptt = len(ids)  # one chunk gives the same scores, and lets every gradient through
+    table = net.encoder.embedding.weight.detach()
+    start, change = table[UNKNOWN_ID], table[ids] - table[UNKNOWN_ID]
+    total = torch.zeros(len(ids), device=ids.device)
+    for step in range(steps):
+        rows = (start + (step + 0.5) / steps * change).requires_grad_()
+        (slope,) = torch.autograd.grad(_score(net, rows, label), rows)
+        total += (slope * change).sum(1)
+    weights = total / steps
+    return (weights.flip(0) if backward else weights).double().cpu().numpy()
+
+
+def log_odds(probabilities: NDArray[np.float32], label: int) -> NDArray[np.float64]:
+    """(D,) log p/(1 − p) of (D, C) probabilities; one that has become 0 counts as the smallest above."""
+    others = np.delete(probabilities, label, axis=1).sum(axis=1, dtype=np.float64)
+    tiny = np.finfo(np.float32).tiny
+    return np.log(np.maximum(probabilities[:, label], tiny)) - np.log(np.maximum(others, tiny))
+
+
+def _score(net: torch.nn.Module, rows: Float[Tensor, "T E"], label: int) -> Tensor:
+    """The log-odds of a label for a text given as embeddings: they stand in for the table, a row a token."""
+    first = PAD_ID + 1  # no gradient reaches the row of the padding
+    table = torch.cat([rows.new_zeros(first, rows.shape[1]), rows])
+    tokens = torch.arange(first, len(table), device=rows.device)[None]
+    changed = {"encoder.embedding.weight": table}
+    logits = functional_call(net, changed, (tokens, torch.tensor([len(rows)]))).logits[0].float()
+    others = torch.cat([logits[:label], logits[label + 1 :]])
+    return logits[label] - others.logsumexp(0)
+
+
+def _ids(classifier: TextClassifier, where: Alignment) -> NDArray[np.unsignedinteger]:
+    return classifier.tokenizer._ids.of(where.tokens)

@@ -1,0 +1,122 @@
+"""Which word of the user's own text each token comes from.
+
+A word is what stands between white space. Each character goes through the rules with the number of its word, so that
+`xxmaj`, `xxrep 3 !`, both halves of "don't" and the "\\n" out of `<br />` find back to it.
+"""
+
+import os
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ulmfit.text.rules import BOS, SPACE_IN_TOKEN, STEPS, Rules
+from ulmfit.text.sentencepiece import Pieces
+from ulmfit.text.tokenizer import Tokenizer
+
+_WORD = re.compile(r"\S+")
+
+
+class Span(NamedTuple):
+    """text[start:end], in characters."""
+
+    start: int
+    end: int
+
+
+class Alignment(NamedTuple):
+    words: list[Span]  # in order
+    tokens: list[str]  # of the whole text, xxbos first
+    owners: list[int]  # for each token its word; 0 for xxbos, too
+
+
+class Marked(NamedTuple):
+    """A text on its way through the rules, and for each character the word it comes from."""
+
+    text: str
+    owners: list[int]
+
+
+def spans(text: str) -> list[Span]:
+    """The words of a text: what stands between white space."""
+    return [Span(*found.span()) for found in _WORD.finditer(text)]
+
+
+def align(text: str, tokenizer: Tokenizer) -> Alignment:
+    """Words, tokens, and which token comes from which word; later tokens never come from earlier words.
+
+    ValueError: there is no word, or a language's own tokenizer returned other characters than it was given.
+    """
+    words = spans(text)
+    if not words:
+        raise ValueError("there is no word in this text: give one that is not blank")
+    tokens = tokenizer.tokenize(text)
+    marked = mark(text, tokenizer.config.rules)
+    if tokenizer.model is None:
+        places = _places(marked.text, tokens)
+    else:
+        pieces = Pieces(tokenizer.model, tokenizer.config.rules)
+        places = [_behind_spaces(marked.text, at) for at in pieces.places(marked.text)]
+    return Alignment(words, tokens, [marked.owners[at] for at in places])
+
+
+def mark(text: str, rules: Rules) -> Marked:
+    """`apply_rules`, followed character by character; white space counts to the word before it."""
+    owners, number = list[int](), -1
+    for character, before in zip(text, " " + text, strict=False):
+        number += not character.isspace() and before.isspace()
+        owners.append(max(number, 0))
+    marked = Marked(text, owners)
+    for pattern, rule in STEPS[rules]:
+        marked = _replaced(marked, pattern, rule)
+    return _lowered(marked)
+
+
+def _replaced(marked: Marked, pattern: re.Pattern[str], rule: Callable[[str], str]) -> Marked:
+    """What a rule makes of a match comes from the match's first word; what it leaves in place, from where it was."""
+    text, owners, end = list[str](), list[int](), 0
+    for found in pattern.finditer(marked.text):
+        old, new, start = found[0], rule(found[0]), found.start()
+        head = len(os.path.commonprefix([old, new]))
+        tail = len(os.path.commonprefix([old[head:][::-1], new[head:][::-1]]))
+        changed = old[head : len(old) - tail]
+        first = start + head + len(changed) - len(changed.lstrip())
+        owner = marked.owners[min(first, found.end() - 1)]
+        text += marked.text[end:start], new
+        owners += marked.owners[end : start + head]
+        owners += [owner] * (len(new) - head - tail)
+        owners += marked.owners[found.end() - tail : found.end()]
+        end = found.end()
+    if not text:
+        return marked
+    return Marked("".join(text) + marked.text[end:], owners + marked.owners[end:])
+
+
+def _lowered(marked: Marked) -> Marked:
+    """`lowercase`: a few characters become two."""
+    text, owners = marked.text.lower(), marked.owners
+    if len(text) != len(owners):
+        pairs = zip(marked.text, owners, strict=True)
+        owners = [owner for character, owner in pairs for _ in character.lower()]
+    stripped = text.strip()
+    start = text.find(stripped)
+    owners = owners[start : start + len(stripped)]
+    return Marked(f"{BOS} {stripped}", [0] * (len(BOS) + 1) + owners)
+
+
+def _places(marked: str, tokens: list[str]) -> list[int]:
+    """Where each token begins; between two there is at most one space."""
+    places, at = list[int](), 0
+    for token in tokens:
+        at += marked[at : at + 1] == " "
+        if marked[at : at + len(token)].replace(" ", SPACE_IN_TOKEN) != token.replace(" ", SPACE_IN_TOKEN):
+            raise ValueError(
+                f"the token {token!r} can't be found in the text where it should stand"
+                f" ({marked[at : at + 20]!r}); this language's tokenizer changes characters, so that words can't be weighed"
+            )
+        places.append(at)
+        at += len(token)
+    return places
+
+
+def _behind_spaces(marked: str, at: int) -> int:
+    return at + len(marked[at:]) - len(marked[at:].lstrip())
