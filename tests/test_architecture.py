@@ -20,7 +20,7 @@ COLUMNS = {
         "chunks",
         "words",
         "tokenizer shards",
-        "corpus counts",
+        "corpus counts alignment",
         "encoding",
         "files",
         "bad_rows separated",
@@ -35,23 +35,31 @@ COLUMNS = {
         "heads",
         "features losses",
     ],
-    "training": ["schedule metrics log", "phases", "resume", "loop", "stage", "lr_finder"],
+    "training": [
+        "schedule metrics log calibration",
+        "phases",
+        "resume",
+        "loop",
+        "stage",
+        "lr_finder",
+    ],
 }
 ABOVE = [
     "language_model catalogue",
     "classifier datasets fastai_files",
     "pretrained",
     "saved run vectors",
-    "checks baseline",
+    "checks baseline calibration",
     "prepare scoring evaluation",
     "stages",
-    "insight.pictures insight.duplicates insight.doctor_report insight.characters insight.scores insight.curves insight.page",
+    "insight.pictures insight.duplicates insight.doctor_report insight.characters insight.scores insight.curves insight.page insight.explain",
     "insight.doctor insight.advice insight.charts",
     "insight.report",
     "demo",
     "__init__",
     "commands.flags",
     "commands.train commands.find_lr commands.use commands.models commands.data commands.doctor commands.tokenize commands.report",
+    "commands.explain commands.calibrate",
     "cli",
     "__main__",
 ]
@@ -68,6 +76,8 @@ COMMAND_LINE = {
     "commands.models",
     "commands.data",
     "commands.tokenize",
+    "commands.explain",
+    "commands.calibrate",
 }
 PRINTERS = {*COMMAND_LINE, "demo", "pretrained", "progress", "training.log"}
 EVERYWHERE = {"torch", "numpy", "safetensors"}  # other packages are imported where they are used

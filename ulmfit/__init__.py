@@ -24,6 +24,10 @@ _HOME = {
     "TextClassifier": "ulmfit.classifier",
     "Ensemble": "ulmfit.classifier",
     "Prediction": "ulmfit.classifier",
+    "calibrate": "ulmfit.calibration",
+    "save_calibration": "ulmfit.saved",
+    "explain": "ulmfit.insight.explain",
+    "Explanation": "ulmfit.insight.explain",
     # settings, and what the stages need: a machine and a directory
     "FitConfig": "ulmfit.config",
     "FinetuneConfig": "ulmfit.config",

@@ -22,6 +22,7 @@ from ulmfit.text.document import Document
 from ulmfit.text.rules import SPECIAL_TOKENS
 from ulmfit.text.splits import Parts
 from ulmfit.text.tokenizer import Tokenizer
+from ulmfit.training.calibration import precision_of
 from ulmfit.training.phases import classifier_phases
 from ulmfit.vectors import SKIPGRAM
 
@@ -34,6 +35,8 @@ def check(config: FitConfig, parts: Parts, out: Path | None = None) -> None:
             f"not {len(parts.valid)}; give more or use keep=last"
         )
     check_classifier(config.classifier)
+    if config.threshold_for is not None:
+        precision_of(config.threshold_for)
     if config.finetune:
         check_lm(config.lm)
     for direction in directions(config):

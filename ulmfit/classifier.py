@@ -27,9 +27,11 @@ from ulmfit.text.batches import DocumentBatches
 from ulmfit.text.corpus import Corpus
 from ulmfit.text.document import Document, class_name
 from ulmfit.text.tokenizer import Tokenizer
+from ulmfit.training.calibration import Calibration, tempered
 from ulmfit.training.metrics import classification_metrics
 
 KIND = "classifier"
+UNSURE = "unsure"  # what is said of a text instead of a label
 BATCH_SIZE = 64  # documents read together in prediction
 WINDOW = (
     8192  # documents held in memory and sorted by length together, so that a million texts can pass
@@ -43,12 +45,19 @@ class Prediction:
     label: str
     probability: float  # of `label`
     probabilities: dict[str, float]  # of every label
+    sure: bool = True  # False: below the threshold of `label`, where the classifier has thresholds
+
+    @property
+    def verdict(self) -> str:
+        """The label, or "unsure"."""
+        return self.label if self.sure else UNSURE
 
 
 class Classifier(ABC):
     """The verbs of a trained classifier; `TextClassifier` and `Ensemble` differ in `probabilities`."""
 
     labels: tuple[str, ...]
+    calibration: Calibration = Calibration()
 
     @abstractmethod
     def probabilities(
@@ -63,21 +72,27 @@ class Classifier(ABC):
         if isinstance(texts, str):
             return self.predict([texts], runtime)[0]
         rows = self.probabilities(texts, runtime, progress=progress)
-        best = rows.argmax(axis=1)
-        return [
-            Prediction(
-                self.labels[k], float(row[k]), dict(zip(self.labels, row.tolist(), strict=True))
-            )
-            for row, k in zip(rows, best, strict=True)
-        ]
+        found = []
+        for row, k in zip(rows, rows.argmax(axis=1), strict=True):
+            label, probability = self.labels[k], float(row[k])
+            of_all = dict(zip(self.labels, row.tolist(), strict=True))
+            sure = self.calibration.sure(label, probability)
+            found.append(Prediction(label, probability, of_all, sure))
+        return found
 
     def evaluate(
         self, documents: Sequence[Document], runtime: Runtime | None = None, *, progress: str = ""
     ) -> dict[str, float]:
         """`accuracy`, `macro_f1` and `documents` on labelled documents; a label never seen in training is an error."""
-        truth = self.truth(documents)  # before the work
-        rows = self.probabilities([d.text for d in documents], runtime, progress=progress)
+        truth, rows = self.score(documents, runtime, progress=progress)
         return self.scores(truth, rows)
+
+    def score(
+        self, documents: Sequence[Document], runtime: Runtime | None = None, *, progress: str = ""
+    ) -> tuple[list[int], np.ndarray]:
+        """(D,) positions of the true labels and (D, C) probabilities of labelled documents."""
+        truth = self.truth(documents)  # before the work
+        return truth, self.probabilities([d.text for d in documents], runtime, progress=progress)
 
     def truth(self, documents: Sequence[Document]) -> list[int]:
         """The columns of the documents' labels; one that is missing or was never seen in training is an error."""
@@ -147,7 +162,8 @@ class TextClassifier(Classifier):
                 logits = self.net(
                     batch.tokens.to(runtime.device), batch.lengths.to(runtime.device)
                 ).logits
-            rows[batch.index.numpy()] = logits.float().softmax(dim=1).cpu().numpy()
+            logits = logits.float() / self.calibration.temperature
+            rows[batch.index.numpy()] = logits.softmax(dim=1).cpu().numpy()
             if advance:
                 advance(len(batch.index), "")
         return rows
@@ -169,6 +185,7 @@ class TextClassifier(Classifier):
             "format": FORMAT,
             "model": asdict(self.config),
             "labels": list(self.labels),
+            "calibration": self.calibration.to_json(),
         }
         save_json(path / "config.json", content | {"reading": reading, "card": card or {}})
 
@@ -183,12 +200,15 @@ class TextClassifier(Classifier):
             labels, reading = saved["labels"], saved["reading"]
             reading |= {"head_sizes": tuple(reading["head_sizes"])}  # JSON has lists only
             net = ClassifierNet(len(tokenizer), config, NO_DROPOUT, len(labels), **reading)
-        except (KeyError, TypeError) as error:
+            calibration = Calibration(**saved.get("calibration", {}))
+        except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(
                 f"{path / 'config.json'} does not describe a classifier ({error})"
             ) from None
         load_into(net, path / "model.safetensors")
-        return cls(net.eval(), tokenizer, config, labels)
+        classifier = cls(net.eval(), tokenizer, config, labels)
+        classifier.calibration = calibration
+        return classifier
 
 
 class Ensemble(Classifier):
@@ -211,4 +231,4 @@ class Ensemble(Classifier):
             )
             for m in self.members
         ]
-        return np.mean(parts, axis=0)
+        return tempered(np.mean(parts, axis=0), self.calibration.temperature)

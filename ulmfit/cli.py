@@ -10,8 +10,10 @@ from typing import Any
 
 import tyro
 
+from ulmfit.commands.calibrate import Calibrate
 from ulmfit.commands.data import Datasets
 from ulmfit.commands.doctor import Doctor
+from ulmfit.commands.explain import Explain
 from ulmfit.commands.find_lr import FindLR
 from ulmfit.commands.models import ImportFastai, Models
 from ulmfit.commands.report import Report
@@ -26,6 +28,8 @@ COMMANDS: dict[str, Any] = {
     "predict": Predict,
     "evaluate": Evaluate,
     "report": Report,
+    "explain": Explain,
+    "calibrate": Calibrate,
     "tokenize": Tokenize,
     "pretrain-lm": PretrainLM,
     "finetune-lm": FinetuneLM,

@@ -247,3 +247,6 @@ class FitConfig:
     tokenizer: TokenizerConfig = TokenizerConfig()  # how text becomes tokens
     lm: FinetuneConfig = SMALL_FINETUNE  # fine-tuning of the language model
     classifier: ClassifierConfig = SMALL_CLASSIFIER  # training of the classifier
+    # "precision=0.95": a prediction is unsure below the probability from which on 95 % of its label's predictions were
+    # right on the validation set
+    threshold_for: str | None = None

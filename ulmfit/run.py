@@ -34,6 +34,7 @@ WRITTEN = (
     "predictions",
     "doctor.json",
     "report.html",
+    "calibration.json",
 )  # beside config.json and lock
 MACHINE = {
     "device",

@@ -2,12 +2,17 @@
 
 from pathlib import Path
 
-from ulmfit.checkpoint import CheckpointError, load_json
+from ulmfit.checkpoint import CheckpointError, load_json, save_json
 from ulmfit.classifier import KIND as CLASSIFIER
 from ulmfit.classifier import Classifier, Ensemble, TextClassifier
 from ulmfit.language_model import KIND as LANGUAGE_MODEL
 from ulmfit.language_model import LanguageModel
 from ulmfit.pretrained import DIRECTIONS, PUBLISHED, models, on_disk, published, shipped
+from ulmfit.training.calibration import Calibration
+
+CALIBRATION = (
+    "calibration.json"  # of an ensemble, in its run; a single classifier's is in its config.json
+)
 
 
 def load(path: str | Path) -> LanguageModel | Classifier:
@@ -38,7 +43,7 @@ def load(path: str | Path) -> LanguageModel | Classifier:
         if (path / d / CLASSIFIER).exists()
     ]
     if classifiers:
-        return classifiers[0] if len(classifiers) == 1 else Ensemble(classifiers)
+        return classifiers[0] if len(classifiers) == 1 else _ensemble(classifiers, path)
     found = [
         path / d / LANGUAGE_MODEL
         for d in DIRECTIONS
@@ -59,3 +64,31 @@ def load_classifier(path: str | Path) -> Classifier:
             f"{path} holds a language model, not a classifier; train one with `ulmfit train-classifier`"
         )
     return model
+
+
+def save_calibration(classifier: Classifier, path: str | Path) -> None:
+    """Writes what was calibrated into the run or classifier directory that `classifier` was loaded from or saved in."""
+    path = Path(path)
+    if isinstance(classifier, Ensemble):
+        for member in classifier.members:
+            _update(path / member.config.direction / CLASSIFIER, member.calibration)
+        save_json(path / CALIBRATION, classifier.calibration.to_json())
+        return
+    folders = [path, *(path / direction / CLASSIFIER for direction in DIRECTIONS)]
+    records = [f for f in folders if (f / "config.json").exists()]
+    _update(records[-1], classifier.calibration)
+
+
+def _update(folder: Path, calibration: Calibration) -> None:
+    record = load_json(folder / "config.json")
+    save_json(folder / "config.json", record | {"calibration": calibration.to_json()})
+
+
+def _ensemble(members: list[TextClassifier], path: Path) -> Ensemble:
+    ensemble = Ensemble(members)
+    if (path / CALIBRATION).exists():
+        try:
+            ensemble.calibration = Calibration(**load_json(path / CALIBRATION))
+        except (TypeError, ValueError) as error:
+            raise CheckpointError(f"{path / CALIBRATION} is no calibration ({error})") from None
+    return ensemble

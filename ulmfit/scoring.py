@@ -1,4 +1,7 @@
-"""A table of texts → the same rows, with `prediction` and `probability` behind their columns."""
+"""A table of texts → the same rows, with `prediction` and `probability` behind their columns.
+
+Of a classifier with thresholds a prediction may be "unsure"; `most_likely` then tells the label all the same.
+"""
 
 import os
 import sys
@@ -7,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ulmfit.checkpoint import atomic
-from ulmfit.classifier import Classifier
+from ulmfit.classifier import Classifier, Prediction
 from ulmfit.run import Say
 from ulmfit.runtime import Runtime
 from ulmfit.text.bad_rows import OnBad
@@ -18,7 +21,7 @@ from ulmfit.text.tables import TABLES, open_table, table_from
 if TYPE_CHECKING:
     import polars
 
-ADDED = ("prediction", "probability")
+ADDED, WITH_THRESHOLDS = ("prediction", "probability"), ("prediction", "probability", "most_likely")
 
 
 def score_file(
@@ -43,7 +46,8 @@ def score_file(
     else:
         table = open_table(source, say)
     frame = table.frame()
-    if taken := [column for column in ADDED if column in frame.columns]:
+    added = WITH_THRESHOLDS if classifier.calibration.thresholds else ADDED
+    if taken := [column for column in added if column in frame.columns]:
         raise DataError(
             f"{name} has a column {taken[0]!r} already; rename it, so that nothing is overwritten"
         )
@@ -53,7 +57,7 @@ def score_file(
     there = [text for text in texts if text is not None]
     found = iter(classifier.predict(there, runtime, progress="predicting"))
     predictions = [None if text is None else next(found) for text in texts]
-    scored = frame.with_columns(**_columns(predictions))
+    scored = frame.with_columns(**_columns(predictions, added))
     if out is None:
         sys.stdout.write(scored.write_ndjson() if as_json else scored.write_csv())
     else:
@@ -82,15 +86,19 @@ def _check_flat(frame: "polars.DataFrame", name: str) -> None:
         )
 
 
-def _columns(predictions: list) -> "dict[str, polars.Series]":
+def _columns(
+    predictions: Sequence[Prediction | None], names: Sequence[str]
+) -> "dict[str, polars.Series]":
     import polars
 
-    return {
-        name: polars.Series(name, [p and getattr(p, a) for p in predictions], dtype)
-        for name, a, dtype in zip(
-            ADDED, ("label", "probability"), (polars.String, polars.Float64), strict=True
-        )
+    columns = {
+        "prediction": polars.Series([p and p.verdict for p in predictions], dtype=polars.String),
+        "probability": polars.Series(
+            [p and p.probability for p in predictions], dtype=polars.Float64
+        ),
+        "most_likely": polars.Series([p and p.label for p in predictions], dtype=polars.String),
     }
+    return {name: columns[name] for name in names}
 
 
 def _write(frame: "polars.DataFrame", path: Path) -> None:

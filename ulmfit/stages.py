@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from ulmfit.calibration import calibrate
 from ulmfit.checks import check, directions
 from ulmfit.classifier import Classifier, Ensemble, TextClassifier
 from ulmfit.config import (
@@ -24,6 +25,7 @@ from ulmfit.language_model import LanguageModel
 from ulmfit.prepare import Texts, classifier_stage, finetune_stage, pretrain_stage, start_lm
 from ulmfit.run import Run, Say, fingerprint, silent
 from ulmfit.runtime import Runtime
+from ulmfit.saved import save_calibration
 from ulmfit.text.document import Document
 from ulmfit.text.splits import divide
 from ulmfit.text.tokenizer import Tokenizer
@@ -84,6 +86,15 @@ def fit(
                 )
             )
         classifier = members[0] if len(members) == 1 else Ensemble(members)
+        if len(members) > 1 or config.threshold_for:
+            calibrate(
+                classifier,
+                parts.valid,
+                threshold_for=config.threshold_for,
+                runtime=machine,
+                say=say,
+            )
+            save_calibration(classifier, run.path)
         run.finish(score_sets(classifier, parts, machine, run))
     say(f"saved in {run.path}")
     return classifier
@@ -184,5 +195,6 @@ def train_classifier(
     else:
         run.train(stage, runtime, config)
         kept = None
+    calibrate(classifier, valid, runtime=runtime, say=run.say)
     classifier.save(saved, card=run.card("train_classifier", stage, config, kept))
     return classifier

@@ -101,6 +101,8 @@ class Predict:
         elif self.text is not None:
             found = model.predict(self.text, runtime)
             shown = f"{found.label}  {found.probability:.3f}"
+            if not found.sure:
+                shown = f"{found.verdict}: {shown}"
             print(json.dumps(asdict(found)) if self.json else shown)
 
 

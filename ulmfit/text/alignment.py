@@ -108,7 +108,9 @@ def _places(marked: str, tokens: list[str]) -> list[int]:
     places, at = list[int](), 0
     for token in tokens:
         at += marked[at : at + 1] == " "
-        if marked[at : at + len(token)].replace(" ", SPACE_IN_TOKEN) != token.replace(" ", SPACE_IN_TOKEN):
+        if marked[at : at + len(token)].replace(" ", SPACE_IN_TOKEN) != token.replace(
+            " ", SPACE_IN_TOKEN
+        ):
             raise ValueError(
                 f"the token {token!r} can't be found in the text where it should stand"
                 f" ({marked[at : at + 20]!r}); this language's tokenizer changes characters, so that words can't be weighed"

@@ -1,0 +1,80 @@
+"""`calibrate`: a classifier's temperature and thresholds, from documents that it was not trained on."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ulmfit.classifier import UNSURE, Classifier, Ensemble
+from ulmfit.run import Say, silent
+from ulmfit.runtime import Runtime
+from ulmfit.text.document import Document
+from ulmfit.training.calibration import (
+    MIN_DOCUMENTS,
+    Calibration,
+    Rows,
+    fit_temperature,
+    precision_of,
+    tempered,
+    thresholds,
+)
+
+
+def calibrate(
+    classifier: Classifier,
+    documents: Sequence[Document],
+    *,
+    threshold_for: str | None = None,
+    runtime: Runtime | None = None,
+    say: Say = silent,
+) -> None:
+    """Replaces `classifier.calibration`: the temperature, and with `threshold_for` ("precision=0.95") the thresholds.
+
+    With fewer than `MIN_DOCUMENTS` documents the temperature stays 1. Of an ensemble the members get one each, and so
+    does their mean. Saving is `save_calibration`'s. ValueError: labels that the classifier does not know.
+    """
+    precision = None if threshold_for is None else precision_of(threshold_for)
+    if precision is not None and UNSURE in classifier.labels:
+        raise ValueError(
+            f"a label is called {UNSURE!r}, which is what predictions below a threshold are called; rename it"
+        )
+    if len(documents) < MIN_DOCUMENTS:
+        say(
+            f"probabilities as they are, temperature 1: {len(documents)} validation documents are too few to fit one "
+            f"({MIN_DOCUMENTS} are needed)"
+        )
+    truth, rows = _fit(classifier, documents, runtime, say, "classifier")
+    if precision is None:
+        return
+    found = thresholds(rows, truth, classifier.labels, precision)
+    classifier.calibration = Calibration(classifier.calibration.temperature, found)
+    for label, threshold in found.items():
+        if threshold is None:
+            said = "always unsure: the validation documents do not show such a precision at any probability"
+        else:
+            said = f"unsure below a probability of {threshold:.3f}"
+        say(f"{threshold_for} for {label}: {said}")
+
+
+def _fit(
+    classifier: Classifier,
+    documents: Sequence[Document],
+    runtime: Runtime | None,
+    say: Say,
+    name: str,
+) -> tuple[np.ndarray, Rows]:
+    """(truth, calibrated probabilities) of the documents."""
+    classifier.calibration = Calibration()
+    if isinstance(classifier, Ensemble):
+        parts = [
+            _fit(member, documents, runtime, say, member.config.direction)
+            for member in classifier.members
+        ]
+        truth, rows, name = parts[0][0], np.mean([p for _, p in parts], axis=0), "their mean"
+    else:
+        known, rows = classifier.score(documents, runtime)
+        truth = np.array(known, np.int64)
+    if len(documents) >= MIN_DOCUMENTS:
+        temperature = fit_temperature(rows, truth)
+        say(f"temperature of the {name}: {temperature:.2f}, from {len(documents):,} documents")
+        classifier.calibration = Calibration(temperature)
+    return truth, tempered(rows, classifier.calibration.temperature)

@@ -1,0 +1,78 @@
+"""The verb that makes probabilities mean something: a dataclass; its fields are the flags, its docstring is the help."""
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+from tyro.conf import Positional
+
+from ulmfit.commands.flags import FILE, MODEL, Flat, Machine, Sources, note
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ulmfit.training.calibration import Rows
+
+
+@dataclass(frozen=True)
+class Calibrate:
+    """Fit the temperature of a classifier, and thresholds if wanted, to labelled texts; saved with the classifier."""
+
+    model: Positional[Annotated[str, MODEL]]  # run or classifier directory; changed
+    # labelled texts that the classifier was not trained on
+    data: Positional[Annotated[str, FILE]]
+    test: Annotated[str | None, FILE] = None  # other labelled texts, to measure the effect on
+    # "precision=0.95": unsure below the probability from which on 95 % of a label's predictions are right
+    threshold_for: str | None = None
+    json: bool = False  # print JSON
+    columns: Annotated[Sources, Flat] = Sources()
+    machine: Annotated[Machine, Flat] = Machine()
+
+    def run(self) -> None:
+        from ulmfit.calibration import calibrate
+        from ulmfit.saved import load_classifier, save_calibration
+        from ulmfit.training.calibration import precision_of
+        from ulmfit.training.stage import as_table
+
+        self.columns.check(self.data, self.test)
+        if self.threshold_for is not None:
+            precision_of(self.threshold_for)
+        sets = {self.data: self.columns.read(self.data, use="valid")}
+        if self.test is not None:
+            sets[self.test] = self.columns.read(self.test, use="test")
+        classifier, runtime = load_classifier(self.model), self.machine.start()
+        found = list[dict[str, Any]]()
+        before = {name: classifier.score(documents, runtime) for name, documents in sets.items()}
+        if classifier.calibration.thresholds and self.threshold_for is None:
+            note("the thresholds it had are dropped: they belonged to the old temperature")
+        told = {"threshold_for": self.threshold_for, "runtime": runtime, "say": note}
+        calibrate(classifier, sets[self.data], **told)
+        for name, documents in sets.items():
+            truth, rows = classifier.score(documents, runtime)
+            fitted = " (fitted on it)" if name == self.data else ""
+            found.append({"set": name, "": "before", **figures(before[name][1], truth)})
+            found.append({"set": name, "": "after" + fitted, **figures(rows, truth)})
+        save_calibration(classifier, self.model)
+        if self.json:
+            print(json.dumps({"calibration": classifier.calibration.to_json(), "measured": found}))
+            return
+        print(
+            as_table(
+                [
+                    {k: v if isinstance(v, str) else f"{v:.4f}" for k, v in row.items()}
+                    for row in found
+                ]
+            )
+        )
+
+
+def figures(rows: "Rows", truth: "list[int] | np.ndarray") -> dict[str, float]:
+    """Log loss, and calibration error in 15 bins of equal numbers of documents and of equal width."""
+    from ulmfit.training.calibration import calibration_error
+    from ulmfit.training.metrics import log_loss
+
+    return {
+        "log loss": log_loss(list(truth), rows),
+        "calibration error, equal mass": calibration_error(rows, truth, equal="mass"),
+        "equal width": calibration_error(rows, truth, equal="width"),
+    }

@@ -1,0 +1,123 @@
+"""The verb that says why: a dataclass; its fields are the flags, its docstring is the help."""
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from tyro.conf import Positional
+
+from ulmfit.commands.flags import FILE, MODEL, NAME, TEXT, Flat, Machine, Sources, note
+from ulmfit.commands.use import one_of
+
+if TYPE_CHECKING:
+    from ulmfit.insight.explain import Explanation
+
+FOR, AGAINST = (46, 125, 50), (198, 80, 20)  # background of the words, at full weight
+PALE = 0.12  # words of less than this share of the largest weight stay white
+BAR = 24  # characters of the longest bar
+WIDTH = 100  # of a picture, in characters
+
+
+@dataclass(frozen=True)
+class Explain:
+    """Which words speak for the label of a text, and which against it."""
+
+    model: Positional[Annotated[str, MODEL]]  # run or classifier directory
+    data: Positional[Annotated[str | None, FILE]] = None  # texts; each is explained
+    text: Annotated[str | None, TEXT] = None  # one text instead of a file
+    label: Annotated[str | None, NAME] = None  # explained; the predicted one where left out
+    # occlusion: a reading per word; gradient: about thirty, however long the text; less exact
+    method: Literal["occlusion", "gradient"] = "occlusion"
+    top: int = 10  # words listed below the text
+    out: Annotated[str | None, FILE] = None  # picture to write (SVG), of one text
+    json: bool = False  # print JSON lines
+    columns: Annotated[Sources, Flat] = Sources()
+    machine: Annotated[Machine, Flat] = Machine()
+
+    def run(self) -> None:
+        from rich.console import Console
+
+        from ulmfit.insight.explain import explain
+        from ulmfit.saved import load_classifier
+
+        one_of(self.data, self.text, "a file")
+        self.columns.check(self.data)
+        if self.top < 0:
+            raise ValueError(f"--top must be 0 or more, not {self.top}")
+        if self.out is not None:
+            check_picture(self.out, self.text)
+        classifier, runtime = load_classifier(self.model), self.machine.start()
+        if self.text is None:
+            texts = [d.text for d in self.columns.read(self.data, labelled=False, use="test")]
+        else:
+            texts = [self.text]
+        for number, text in enumerate(texts):
+            found = explain(classifier, text, label=self.label, method=self.method, runtime=runtime)
+            if self.out is not None:
+                Path(self.out).parent.mkdir(parents=True, exist_ok=True)
+                Path(self.out).write_text(picture(found, self.top), encoding="utf-8")
+                note(f"saved in {self.out}")
+            if self.json:
+                print(json.dumps(asdict(found), ensure_ascii=False), flush=True)
+            else:
+                Console(highlight=False).print(
+                    *([""] if number else []), shown(found, self.top), sep="\n"
+                )
+
+
+def check_picture(out: str, text: str | None) -> None:
+    """ValueError before the work where no picture can be written."""
+    if text is None:
+        raise ValueError("--out writes a picture of one text; give it with --text")
+    if Path(out).is_dir() or Path(out).suffix.lower() != ".svg":
+        raise ValueError(f"--out {out}: expected a file's name that ends in .svg")
+
+
+def shown(explanation: "Explanation", top: int) -> Any:
+    """Label, text with its words coloured, and the weightiest words with bars, as rich's `Text`.
+
+    Colours repeat what the list says in signs and numbers, so nothing is lost without them.
+    """
+    from rich.text import Text
+
+    largest = max((abs(word.weight) for word in explanation.words), default=0.0) or 1.0
+    body = Text(explanation.text)
+    for word in explanation.words:
+        if abs(word.weight) >= PALE * largest:
+            body.stylize(style(word.weight / largest), word.start, word.end)
+    head = f"{explanation.label}  {explanation.probability:.3f}  (words weighed by {explanation.method})"
+    lines = [Text(head, style="bold"), Text(), body, Text()]
+    words = explanation.top(top)
+    width = max((len(word.text) for word in words), default=0)
+    for word in words:
+        bar = Text("█" * max(1, round(BAR * abs(word.weight) / largest)))
+        bar.stylize("rgb({},{},{})".format(*(FOR if word.weight > 0 else AGAINST)))
+        lines.append(Text.assemble(f"{word.weight:+7.2f}  {word.text:{width}}  ", bar))
+    if left := len(explanation.words) - len(words):
+        lines.append(
+            Text(f"         and {left} more; log-odds, + for {explanation.label}, − against")
+        )
+    return Text("\n").join(lines)
+
+
+def style(share: float) -> str:
+    """Black on a background between white and the full colour, for a weight of −1 to 1."""
+    full = FOR if share > 0 else AGAINST
+    mixed = [round(255 + (channel - 255) * 0.75 * abs(share)) for channel in full]
+    return "black on rgb({},{},{})".format(*mixed)
+
+
+def picture(explanation: "Explanation", top: int) -> str:
+    """The same as SVG, without the fonts that rich would fetch from the net."""
+    from rich._export_format import CONSOLE_SVG_FORMAT
+    from rich.console import Console
+
+    plain = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+    console = Console(
+        record=True, file=StringIO(), width=WIDTH, force_terminal=True, highlight=False
+    )
+    console.print(shown(explanation, top))
+    return console.export_svg(title="ulmfit explain", code_format=plain, unique_id="ulmfit")
