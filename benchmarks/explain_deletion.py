@@ -43,7 +43,7 @@ def by_xxunk(
     classifier: TextClassifier, where: Alignment, label: int, runtime: Runtime
 ) -> NDArray[np.float64]:
     """Occlusion that puts xxunk for each token of a word instead of leaving it out."""
-    ids, owners = explain._ids(classifier, where), np.array(where.owners)
+    ids, owners = where.ids, np.array(where.owners)
     owners[0] = -1
     of_words = np.unique(owners[1:])
     texts = [ids, *(np.where(owners == word, UNKNOWN_ID, ids) for word in of_words)]
@@ -67,7 +67,7 @@ def along(start: str, steps: int, whole: bool = True) -> Weigh:
     ) -> NDArray[np.float64]:
         table = classifier.net.encoder.embedding.weight.detach()
         of = {"xxunk": table[UNKNOWN_ID], "zero": table[0] * 0, "mean": table[PAD_ID + 1 :].mean(0)}
-        ids = torch.from_numpy(explain._ids(classifier, where).astype(np.int64))
+        ids = torch.from_numpy(where.ids.astype(np.int64))
         net, bptt = classifier.net.eval(), classifier.net.bptt
         net.bptt = len(ids) if whole and len(ids) <= net.max_len else bptt
         change, total = table[ids] - of[start], torch.zeros(len(ids))

@@ -112,12 +112,11 @@ def style(share: float) -> str:
 
 def picture(explanation: "Explanation", top: int) -> str:
     """The same as SVG, without the fonts that rich would fetch from the net."""
-    from rich._export_format import CONSOLE_SVG_FORMAT
     from rich.console import Console
 
-    plain = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
     console = Console(
         record=True, file=StringIO(), width=WIDTH, force_terminal=True, highlight=False
     )
     console.print(shown(explanation, top))
-    return console.export_svg(title="ulmfit explain", code_format=plain, unique_id="ulmfit")
+    drawn = console.export_svg(title="ulmfit explain", unique_id="ulmfit")
+    return re.sub(r"\s*@font-face \{.*?\}", "", drawn, flags=re.DOTALL)

@@ -17,7 +17,7 @@ from ulmfit.classifier import Classifier, Ensemble, TextClassifier
 from ulmfit.config import PAD_ID, UNKNOWN_ID
 from ulmfit.runtime import Runtime
 from ulmfit.shapes import Float, Tensor
-from ulmfit.text.alignment import Alignment, align
+from ulmfit.text.alignment import Alignment, align, spans
 from ulmfit.text.corpus import Corpus
 
 Method = Literal["occlusion", "gradient"]
@@ -69,28 +69,39 @@ def explain(
     if method not in get_args(Method):
         raise ValueError(f"method must be one of {list(get_args(Method))}, not {method!r}")
     runtime = runtime or Runtime.choose()
-    weigh = occlusion if method == "occlusion" else gradient
-    members = classifier.members if isinstance(classifier, Ensemble) else [classifier]
+    words = spans(text)
+    if not words:
+        raise ValueError("there is no word in this text: give one that is not blank")
     found = classifier.predict(text, runtime)
-    label = found.label if label is None else label
-    number, sums = classifier.labels.index(label), list[NDArray[np.float64]]()
-    for member in members:
-        assert isinstance(member, TextClassifier)
-        where = align(text, member.tokenizer)
-        weights = weigh(member, where, number, runtime)
-        sums.append(np.bincount(where.owners[1:], weights[1:], minlength=len(where.words)))
-    words = [
-        Word(text[start:end], start, end, float(weight))
-        for (start, end), weight in zip(where.words, np.mean(sums, axis=0), strict=True)
-    ]
-    return Explanation(text, label, found.probabilities[label], method, tuple(words))
+    label = label or found.label
+    members = classifier.members if isinstance(classifier, Ensemble) else [classifier]
+    weights = np.mean([_of_words(m, text, label, method, runtime) for m in members], axis=0)
+    return Explanation(
+        text,
+        label,
+        found.probabilities[label],
+        method,
+        tuple(Word(text[a:b], a, b, float(w)) for (a, b), w in zip(words, weights, strict=True)),
+    )
+
+
+def _of_words(
+    classifier: Classifier, text: str, label: str, method: Method, runtime: Runtime
+) -> NDArray[np.float64]:
+    """(words,) The weights of each word's tokens, added up."""
+    assert isinstance(classifier, TextClassifier)
+    where, number = align(text, classifier.tokenizer), classifier.labels.index(label)
+    weigh = occlusion if method == "occlusion" else gradient
+    weights = weigh(classifier, where, number, runtime)
+    # xxbos is no word's
+    return np.bincount(where.owners[1:], weights[1:], len(where.words)).astype(np.float64)
 
 
 def occlusion(
     classifier: TextClassifier, where: Alignment, label: int, runtime: Runtime
 ) -> NDArray[np.float64]:
     """For each token the log-odds of `label` that are lost without its word, shared among that word's tokens."""
-    ids, owners = _ids(classifier, where), np.array(where.owners)
+    ids, owners = where.ids, np.array(where.owners)
     owners[0] = -1  # xxbos stays
     of_words = np.unique(owners[1:])
     texts = [ids, *(ids[owners != word] for word in of_words)]
@@ -112,7 +123,7 @@ def gradient(
     With many `steps` the weights add up to the difference in log-odds between the two; of a text longer than `max_len`
     tokens not quite, since no gradient crosses the border of a chunk.
     """
-    ids = torch.from_numpy(_ids(classifier, where).astype(np.int64)).to(runtime.device)
+    ids = torch.from_numpy(where.ids.astype(np.int64)).to(runtime.device)
     if backward := classifier.config.direction == "backward":
         ids = ids.flip(0)
     net = copy.copy(classifier.net.eval().to(runtime.device))  # the same weights
@@ -145,7 +156,3 @@ def _score(net: torch.nn.Module, rows: Float[Tensor, "T E"], label: int) -> Tens
     logits = functional_call(net, changed, (tokens, torch.tensor([len(rows)]))).logits[0].float()
     others = torch.cat([logits[:label], logits[label + 1 :]])
     return logits[label] - others.logsumexp(0)
-
-
-def _ids(classifier: TextClassifier, where: Alignment) -> NDArray[np.unsignedinteger]:
-    return classifier.tokenizer._ids.of(where.tokens)

@@ -4,7 +4,6 @@ A word is what stands between white space. Each character goes through the rules
 `xxmaj`, `xxrep 3 !`, both halves of "don't" and the "\\n" out of `<br />` find back to it.
 """
 
-import os
 import re
 from collections.abc import Callable
 from typing import NamedTuple
@@ -12,6 +11,7 @@ from typing import NamedTuple
 from ulmfit.text.rules import BOS, SPACE_IN_TOKEN, STEPS, Rules
 from ulmfit.text.sentencepiece import Pieces
 from ulmfit.text.tokenizer import Tokenizer
+from ulmfit.text.words import Ids
 
 _WORD = re.compile(r"\S+")
 
@@ -26,6 +26,7 @@ class Span(NamedTuple):
 class Alignment(NamedTuple):
     words: list[Span]  # in order
     tokens: list[str]  # of the whole text, xxbos first
+    ids: Ids  # the same, as `tokenizer.encode` gives them
     owners: list[int]  # for each token its word; 0 for xxbos, too
 
 
@@ -44,11 +45,9 @@ def spans(text: str) -> list[Span]:
 def align(text: str, tokenizer: Tokenizer) -> Alignment:
     """Words, tokens, and which token comes from which word; later tokens never come from earlier words.
 
-    ValueError: there is no word, or a language's own tokenizer returned other characters than it was given.
+    ValueError: a language's own tokenizer returned other characters than it was given.
     """
     words = spans(text)
-    if not words:
-        raise ValueError("there is no word in this text: give one that is not blank")
     tokens = tokenizer.tokenize(text)
     marked = mark(text, tokenizer.config.rules)
     if tokenizer.model is None:
@@ -56,7 +55,8 @@ def align(text: str, tokenizer: Tokenizer) -> Alignment:
     else:
         pieces = Pieces(tokenizer.model, tokenizer.config.rules)
         places = [_behind_spaces(marked.text, at) for at in pieces.places(marked.text)]
-    return Alignment(words, tokens, [marked.owners[at] for at in places])
+    ids = tokenizer.encode(text)
+    return Alignment(words, tokens, ids, [marked.owners[at] for at in places])
 
 
 def mark(text: str, rules: Rules) -> Marked:
@@ -76,8 +76,8 @@ def _replaced(marked: Marked, pattern: re.Pattern[str], rule: Callable[[str], st
     text, owners, end = list[str](), list[int](), 0
     for found in pattern.finditer(marked.text):
         old, new, start = found[0], rule(found[0]), found.start()
-        head = len(os.path.commonprefix([old, new]))
-        tail = len(os.path.commonprefix([old[head:][::-1], new[head:][::-1]]))
+        head = _in_common(old, new)
+        tail = _in_common(old[head:][::-1], new[head:][::-1])
         changed = old[head : len(old) - tail]
         first = start + head + len(changed) - len(changed.lstrip())
         owner = marked.owners[min(first, found.end() - 1)]
@@ -89,6 +89,12 @@ def _replaced(marked: Marked, pattern: re.Pattern[str], rule: Callable[[str], st
     if not text:
         return marked
     return Marked("".join(text) + marked.text[end:], owners + marked.owners[end:])
+
+
+def _in_common(one: str, other: str) -> int:
+    """How many characters both begin with."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def _lowered(marked: Marked) -> Marked:

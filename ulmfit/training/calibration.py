@@ -147,7 +147,7 @@ def _threshold(
     return float(sureness[order][found[-1]]) if len(found) else None
 
 
-def lower_bound(hits: NDArray[np.integer], n: NDArray[np.integer]) -> NDArray[np.float64]:
+def lower_bound(hits: NDArray[Any], n: NDArray[Any]) -> NDArray[np.float64]:
     """The lower end of Wilson's one-sided 95 % interval for a share of `hits` among `n`."""
     share, square = hits / n, Z**2 / n
     return (share + square / 2 - Z * np.sqrt(share * (1 - share) / n + square / (4 * n))) / (
