@@ -16,10 +16,10 @@ from statistics import mean, stdev
 
 import torch
 
+from ulmfit.baseline import baseline_accuracy
 from ulmfit.checkpoint import load_json, save_json
 from ulmfit.config import RuntimeConfig
 from ulmfit.demo import CONFIG, RECORDED, Reviews, load_reviews
-from ulmfit.baseline import baseline_accuracy
 from ulmfit.stages import fit
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results" / "demo_seeds.jsonl"

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 
+from ulmfit.baseline import baseline_accuracy
 from ulmfit.config import SMALL_CLASSIFIER, SMALL_FINETUNE, FitConfig, RuntimeConfig
 from ulmfit.demo import load_reviews
-from ulmfit.baseline import baseline_accuracy
 from ulmfit.language_model import LanguageModel
 from ulmfit.pretrained import find
 from ulmfit.run import Run

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import select
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser")
+PATIENCE = 120  # seconds; a busy machine may take some
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
 
 
@@ -18,7 +20,7 @@ class Browser:
     """One page. `complaints`: what its console said and what it failed to load, in order."""
 
     def __init__(self, write: int, read: int) -> None:
-        self._write, self._read = open(write, "wb"), open(read, "rb")
+        self._write, self._read = write, read
         self._waiting, self._number, self._session = b"", 0, None
         self.complaints: list[str] = []
         target = self._send("Target.createTarget", url="about:blank")["targetId"]
@@ -59,8 +61,7 @@ class Browser:
         self._number += 1
         message = {"id": self._number, "method": method, "params": told}
         message |= {"sessionId": self._session} if self._session else {}
-        self._write.write(json.dumps(message).encode() + b"\0")
-        self._write.flush()
+        os.write(self._write, json.dumps(message).encode() + b"\0")
         while True:
             answer = self._next()
             if answer.get("id") == self._number:
@@ -74,7 +75,9 @@ class Browser:
     def _next(self) -> dict[str, Any]:
         """The next message; messages end with a zero byte."""
         while b"\0" not in self._waiting:
-            got = os.read(self._read.fileno(), 1 << 16)
+            if not select.select([self._read], [], [], PATIENCE)[0]:
+                raise TimeoutError(f"Chromium says nothing for {PATIENCE} s")
+            got = os.read(self._read, 1 << 16)
             if not got:
                 raise RuntimeError("Chromium has ended")
             self._waiting += got
@@ -112,3 +115,5 @@ def chromium(profile: Path) -> Iterator[Browser]:
     finally:
         process.kill()
         process.wait()
+        os.close(ours_out)
+        os.close(ours_in)

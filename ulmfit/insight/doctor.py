@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from ulmfit.config import ClassifierConfig, FitConfig, TokenizerConfig
 from ulmfit.insight.characters import PASSAGES, Passage, beginning
-from ulmfit.insight.duplicates import number, similarity
 from ulmfit.insight.doctor_report import Coverage, Example, Found, Overlap, Part, Place, Report
+from ulmfit.insight.duplicates import number, similarity
 from ulmfit.pretrained import NONE, find
 from ulmfit.progress import track
 from ulmfit.text.document import Document
