@@ -6,12 +6,20 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser")
+# Chromium reads its orders from descriptor 3 and answers on 4.
+START = """
+import fcntl, os, sys
+orders, answers = (fcntl.fcntl(int(fd), fcntl.F_DUPFD, 10) for fd in sys.argv[1:3])
+os.dup2(orders, 3), os.dup2(answers, 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 PATIENCE = 120  # seconds; a busy machine may take some
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
 
@@ -99,11 +107,9 @@ def chromium(profile: Path) -> Iterator[Browser]:
     assert PROGRAM
     theirs_in, ours_out = os.pipe()
     ours_in, theirs_out = os.pipe()
-    # Chromium reads its orders from descriptor 3 and answers on 4.
-    start = f'exec "$0" "$@" 3<&{theirs_in} 4>&{theirs_out}'
     flags = [*FLAGS, "--remote-debugging-pipe", f"--user-data-dir={profile}"]
     process = subprocess.Popen(
-        ["/bin/sh", "-c", start, PROGRAM, *flags],
+        [sys.executable, "-c", START, str(theirs_in), str(theirs_out), PROGRAM, *flags],
         pass_fds=(theirs_in, theirs_out),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -11,7 +11,8 @@ from pathlib import Path
 from ulmfit.checkpoint import load_json
 from ulmfit.classifier import Prediction
 from ulmfit.config import FitConfig, RuntimeConfig, SamplingConfig
-from ulmfit.insight.report import report
+from ulmfit.insight.doctor import examine
+from ulmfit.insight.report import keep_examined, report
 from ulmfit.language_model import LanguageModel
 from ulmfit.run import Say
 from ulmfit.stages import fit
@@ -92,14 +93,16 @@ def demo(out: Path, *, runtime: RuntimeConfig, overwrite: bool, say: Say) -> Non
     for name, mean in load_json(RECORDED).items() if RECORDED.exists() else ():
         print(f"  {name:36} {mean:.1%}   (recorded mean of three seeds)")
     show(classifier.predict([d.text for d in pick(reviews.held_out)]), pick(reviews.held_out))
+    texts = {"unlabelled": reviews.unlabelled, "test": reviews.held_out}
+    keep_examined(out, examine(reviews.labelled, **texts))
+    page = report(out)
     lm = LanguageModel.load(out / "forward" / "language_model")
     print("\nThe language model, having read reviews, goes on from a few words")
     for seed, prompt in enumerate(SENTENCES):
         print("  " + lm.generate(prompt, SamplingConfig(tokens=40, stop=".", seed=seed)))
-    print(
-        f"\n{(time.monotonic() - began) / 60:.1f} minutes. Saved in {out}, with {report(out).name}; use it:"
-    )
+    print(f"\n{(time.monotonic() - began) / 60:.1f} minutes. Saved in {out}; use it:")
     print(f'  ulmfit predict {out} --text "One of the best films of the year."')
+    print(f"All of it as a page: {page}")
 
 
 def pick(documents: Sequence[Document]) -> list[Document]:

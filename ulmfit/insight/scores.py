@@ -105,9 +105,9 @@ def class_scores(matrix: NDArray[np.int64], labels: tuple[str, ...]) -> list[Cla
     found = []
     for k, label in enumerate(labels):
         hit, is_one, said = int(matrix[k, k]), int(matrix[k].sum()), int(matrix[:, k].sum())
-        shares = [hit / n if n else None for n in (said, is_one)]
+        precision, recall = (hit / n if n else None for n in (said, is_one))
         f1 = 2 * hit / (is_one + said) if is_one + said else None
-        found.append(ClassScore(label, is_one, *shares, f1))
+        found.append(ClassScore(label, is_one, precision, recall, f1))
     return found
 
 
