@@ -92,7 +92,9 @@ def measure(name: str, rows: np.ndarray, truth: np.ndarray, labels: tuple[str, .
 def report(lines: list[dict]) -> None:
     """Means over draws; "better": share of draws in which the error fell."""
     for name in dict.fromkeys(x["model"] for x in lines):
-        print(f"\n{name}: documents, temperature, log loss, error (equal mass), better, (equal width)")
+        print(
+            f"\n{name}: documents, temperature, log loss, error (equal mass), better, (equal width)"
+        )
         for size in SIZES:
             of = [x for x in lines if (x["model"], x["size"]) == (name, size)]
             shown = [f"{mean(x['temperature'] for x in of):.2f}"]

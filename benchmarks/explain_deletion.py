@@ -74,7 +74,7 @@ def along(start: str, steps: int, whole: bool = True) -> Weigh:
         for step in range(steps):
             at = 1.0 if steps == 1 else (step + 0.5) / steps
             rows = (of[start] + at * change).requires_grad_()
-            (slope,) = torch.autograd.grad(explain._score(net, rows, label), rows)
+            (slope,) = torch.autograd.grad(explain._score(net, rows, label, 1.0), rows)
             total += (slope * change).sum(1) / steps
         net.bptt = bptt
         return total.double().numpy()

@@ -129,12 +129,12 @@ def gradient(
     net = copy.copy(classifier.net.eval().to(runtime.device))  # the same weights
     if len(ids) <= net.max_len:
         net.bptt = len(ids)  # one chunk gives the same scores, and lets every gradient through
-    table = net.encoder.embedding.weight.detach()
+    temperature, table = classifier.calibration.temperature, net.encoder.embedding.weight.detach()
     start, change = table[UNKNOWN_ID], table[ids] - table[UNKNOWN_ID]
     total = torch.zeros(len(ids), device=ids.device)
     for step in range(steps):
         rows = (start + (step + 0.5) / steps * change).requires_grad_()
-        (slope,) = torch.autograd.grad(_score(net, rows, label), rows)
+        (slope,) = torch.autograd.grad(_score(net, rows, label, temperature), rows)
         total += (slope * change).sum(1)
     weights = total / steps
     return (weights.flip(0) if backward else weights).double().cpu().numpy()
@@ -147,12 +147,15 @@ def log_odds(probabilities: NDArray[np.float32], label: int) -> NDArray[np.float
     return np.log(np.maximum(probabilities[:, label], tiny)) - np.log(np.maximum(others, tiny))
 
 
-def _score(net: torch.nn.Module, rows: Float[Tensor, "T E"], label: int) -> Tensor:
+def _score(
+    net: torch.nn.Module, rows: Float[Tensor, "T E"], label: int, temperature: float
+) -> Tensor:
     """The log-odds of a label for a text given as embeddings: they stand in for the table, a row a token."""
     first = PAD_ID + 1  # no gradient reaches the row of the padding
     table = torch.cat([rows.new_zeros(first, rows.shape[1]), rows])
     tokens = torch.arange(first, len(table), device=rows.device)[None]
     changed = {"encoder.embedding.weight": table}
     logits = functional_call(net, changed, (tokens, torch.tensor([len(rows)]))).logits[0].float()
+    logits = logits / temperature
     others = torch.cat([logits[:label], logits[label + 1 :]])
     return logits[label] - others.logsumexp(0)

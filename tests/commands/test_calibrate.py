@@ -1,0 +1,78 @@
+"""`ulmfit calibrate`: what it prints and what it changes."""
+
+import json
+from pathlib import Path
+
+import polars
+import pytest
+import torch
+
+from ulmfit.classifier import TextClassifier
+from ulmfit.commands.calibrate import Calibrate
+from ulmfit.commands.use import Predict
+from ulmfit.config import ClassifierConfig
+from ulmfit.language_model import LanguageModel
+from ulmfit.text.document import Document
+
+
+@pytest.fixture
+def files(reviews: list[Document], tmp_path: Path) -> tuple[str, str]:
+    """Two tables, the second a little shorter."""
+    paths = []
+    for name, part in (("valid", reviews), ("test", reviews[10:])):
+        rows = {"text": [d.text for d in part], "label": [d.label for d in part]}
+        polars.DataFrame(rows).write_csv(tmp_path / f"{name}.csv")
+        paths.append(str(tmp_path / f"{name}.csv"))
+    return paths[0], paths[1]
+
+
+@pytest.fixture
+def model(lm: LanguageModel, tmp_path: Path) -> str:
+    made = TextClassifier.create(lm, ["bad", "good"], ClassifierConfig())
+    torch.nn.init.normal_(made.net.head.linears[-1].get_parameter("weight"), std=8.0)
+    made.save(tmp_path / "model")
+    return str(tmp_path / "model")
+
+
+def test_before_and_after(
+    model: str, files: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    valid, test = files
+    Calibrate(model, valid, test=test, json=True).run()
+    told = json.loads(capsys.readouterr().out)
+    calibration = TextClassifier.load(model).calibration
+    assert told["calibration"] == calibration.to_json() and calibration.temperature > 1.5
+    before, after, before_test, after_test = told["measured"]
+    assert [row["set"] for row in told["measured"]] == [valid, valid, test, test]
+    assert after[""] == "after (fitted on it)" and after_test[""] == "after"
+    assert after["log loss"] < before["log loss"]
+    assert after_test["log loss"] < before_test["log loss"]
+    Calibrate(model, valid).run()  # once more: the table; before is after now
+    out = capsys.readouterr().out.splitlines()
+    assert out[0].split()[0] == "set" and len(out) == 3
+    assert f"{after['log loss']:.4f}" in out[1] and f"{after['log loss']:.4f}" in out[2]
+
+
+def test_thresholds_come_and_go(
+    model: str, files: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Calibrate(model, files[0], threshold_for="precision=0.99").run()
+    assert "always unsure" in capsys.readouterr().err
+    Predict(model, text="the film").run()
+    assert capsys.readouterr().out.startswith("unsure: ")
+    Predict(model, text="the film", json=True).run()
+    assert json.loads(capsys.readouterr().out)["sure"] is False
+    Predict(model, files[1], out=str(tmp_path / "scored.csv")).run()
+    scored = polars.read_csv(tmp_path / "scored.csv")
+    assert scored.columns == ["text", "label", "prediction", "probability", "most_likely"]
+    assert set(scored["prediction"]) == {"unsure"} and set(scored["most_likely"]) <= {"bad", "good"}
+    capsys.readouterr()
+    Calibrate(model, files[0]).run()
+    assert "dropped" in capsys.readouterr().err
+    Predict(model, files[1]).run()
+    assert "unsure" not in capsys.readouterr().out
+
+
+def test_a_wrong_rule_is_said_before_any_work() -> None:
+    with pytest.raises(ValueError, match=r"precision=0\.95, not '0\.9'"):
+        Calibrate("nosuch", "nosuch.csv", threshold_for="0.9").run()
