@@ -16,14 +16,14 @@ BELOW = ["config shapes", "runtime progress lock", "checkpoint download"]
 COLUMNS = {
     "text": [
         "document rules prefilter parallel joined",
-        "splitter sentencepiece chunk_table",
+        "labels splitter sentencepiece chunk_table",
         "chunks",
         "words",
         "tokenizer shards",
         "corpus counts alignment",
         "encoding",
         "files",
-        "bad_rows separated",
+        "bad_rows separated label_column",
         "tables",
         "columns plain",
         "readers batches splits",
@@ -45,7 +45,8 @@ COLUMNS = {
     ],
 }
 ABOVE = [
-    "language_model catalogue",
+    "language_model catalogue prediction",
+    "outputs",
     "classifier datasets fastai_files",
     "pretrained",
     "saved run vectors",

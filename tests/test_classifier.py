@@ -12,9 +12,10 @@ from tiny import TINY
 
 from ulmfit import classifier as module
 from ulmfit.checkpoint import CheckpointError, load_json, save_json
-from ulmfit.classifier import Ensemble, Prediction, TextClassifier
+from ulmfit.classifier import Ensemble, TextClassifier
 from ulmfit.config import ClassifierConfig, SamplingConfig
 from ulmfit.language_model import LanguageModel
+from ulmfit.prediction import Prediction
 from ulmfit.runtime import Runtime
 from ulmfit.text.document import Document
 

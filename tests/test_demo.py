@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from ulmfit import demo
-from ulmfit.classifier import Prediction
+from ulmfit.prediction import Prediction
 from ulmfit.text.document import Document
 
 

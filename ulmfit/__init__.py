@@ -23,7 +23,7 @@ _HOME = {
     "LanguageModel": "ulmfit.language_model",
     "TextClassifier": "ulmfit.classifier",
     "Ensemble": "ulmfit.classifier",
-    "Prediction": "ulmfit.classifier",
+    "Prediction": "ulmfit.prediction",
     "calibrate": "ulmfit.calibration",
     "save_calibration": "ulmfit.saved",
     "explain": "ulmfit.insight.explain",

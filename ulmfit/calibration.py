@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ulmfit.classifier import UNSURE, Classifier, Ensemble
+from ulmfit.classifier import Classifier, Ensemble
+from ulmfit.prediction import UNSURE
 from ulmfit.run import Say, silent
 from ulmfit.runtime import Runtime
 from ulmfit.text.document import Document
@@ -32,6 +33,10 @@ def calibrate(
     With fewer than `MIN_DOCUMENTS` documents the temperature stays 1. Of an ensemble the members get one each, and so
     does their mean. Saving is `save_calibration`'s. ValueError: labels that the classifier does not know.
     """
+    if classifier.outputs.kind != "single":
+        raise ValueError(
+            f"only a classifier of one class a text is calibrated; this one predicts {classifier.outputs}"
+        )
     precision = None if threshold_for is None else precision_of(threshold_for)
     if precision is not None and UNSURE in classifier.labels:
         raise ValueError(

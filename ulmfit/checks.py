@@ -16,6 +16,7 @@ from ulmfit.config import (
     PretrainConfig,
     TokenizerConfig,
 )
+from ulmfit.outputs import outputs_for
 from ulmfit.text import sentencepiece
 from ulmfit.text.corpus import Corpus
 from ulmfit.text.document import Document
@@ -35,8 +36,13 @@ def check(config: FitConfig, parts: Parts, out: Path | None = None) -> None:
             f"not {len(parts.valid)}; give more or use keep=last"
         )
     check_classifier(config.classifier)
+    outputs = outputs_for(parts.train, config.classifier)
     if config.threshold_for is not None:
         precision_of(config.threshold_for)
+        if outputs.kind != "single":
+            raise ValueError(
+                f"--threshold-for is for labels of which a text has one; here there is {outputs}"
+            )
     if config.finetune:
         check_lm(config.lm)
     for direction in directions(config):
@@ -49,6 +55,8 @@ def check_classifier(config: ClassifierConfig) -> None:
         raise ValueError(
             f"the classifier needs batches of at least 2 documents (BatchNorm), not {config.batch_size}"
         )
+    if not 0 <= config.label_smoothing < 1:
+        raise ValueError(f"label_smoothing lies in [0, 1), not {config.label_smoothing}")
     if min(config.epochs, default=0) < 0 or not classifier_phases(
         config, 2, config.batch_size, 1, config.head_only_below
     ):

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Direction = Literal["forward", "backward"]
+# what a text is labelled with: one class; any number of labels, also none; a number
+LabelKind = Literal["single", "multi", "number"]
 
 # Ids of the special tokens that code outside `text/` needs; the full list is `text.rules.SPECIAL_TOKENS`.
 UNKNOWN_ID, PAD_ID, BOS_ID = 0, 1, 2
@@ -157,6 +159,11 @@ class ClassifierConfig:
     # read each document once, without dropout, while only the head is trained (fastai: in every epoch, with it)
     cache_features: bool = False
     head_only_below: int = 0  # labelled documents; with fewer, no more than the head is trained
+    # weights by how rare a class is, n / (classes · its texts); of several labels, each against its absence (scikit-learn)
+    class_weight: Literal["balanced"] | None = None
+    label_smoothing: float = 0.0  # share of a label that is spread over all of them, in training
+    # bounds of predicted numbers, a scaled sigmoid (fastai); the lowest and highest label where left out
+    y_range: tuple[float, float] | None = None
     keep: Literal["last", "best"] = "last"  # epoch kept; "best" needs ≥ 200 validation documents
     valid_fraction: float = 0.1  # labelled documents held out, where no file is given
 

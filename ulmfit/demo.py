@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from ulmfit.checkpoint import load_json
-from ulmfit.classifier import Prediction
 from ulmfit.config import FitConfig, RuntimeConfig, SamplingConfig
 from ulmfit.insight.doctor import examine
 from ulmfit.insight.report import keep_examined, report
 from ulmfit.language_model import LanguageModel
+from ulmfit.prediction import Prediction
 from ulmfit.run import Say
 from ulmfit.stages import fit
 from ulmfit.text.document import Document
@@ -93,7 +94,7 @@ def demo(out: Path, *, runtime: RuntimeConfig, overwrite: bool, say: Say) -> Non
     for name, mean in load_json(RECORDED).items() if RECORDED.exists() else ():
         print(f"  {name:36} {mean:.1%}   (recorded mean of three seeds)")
     show(classifier.predict([d.text for d in pick(reviews.held_out)]), pick(reviews.held_out))
-    texts = {"unlabelled": reviews.unlabelled, "test": reviews.held_out}
+    texts: Any = {"unlabelled": reviews.unlabelled, "test": reviews.held_out}
     keep_examined(out, examine(reviews.labelled, **texts))
     page = report(out)
     lm = LanguageModel.load(out / "forward" / "language_model")

@@ -1,6 +1,6 @@
 """A finished classifier on the named sets of its run: scores, what it said of each text, and the yardstick beside it.
 
-`predictions/NAME.jsonl` has a line per document, in order: `label`, `probabilities` (in the order of the classifier's
+Where a text has one class, `predictions/NAME.jsonl` has a line per document, in order: `label`, `probabilities` (in the order of the classifier's
 labels), `baseline` (the label the yardstick gives, where there is one), and `text` where one of the two was wrong.
 """
 
@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from ulmfit.baseline import train_baseline
+from ulmfit.baseline import baseline_rows, train_baseline
 from ulmfit.checkpoint import atomic
 from ulmfit.classifier import Classifier
 from ulmfit.run import Run, Say
 from ulmfit.runtime import Runtime
 from ulmfit.text.document import Document
 from ulmfit.text.splits import Parts
-from ulmfit.training.metrics import classification_metrics
 
 MOST = 50_000  # documents the yardstick learns from; word pairs of more take many minutes and gigabytes
 
@@ -31,19 +30,20 @@ def score_sets(
     yardstick = _yardstick(parts.train, run.say) if sets else None
     results, baseline = {}, {}
     for name, documents in sets.items():
-        truth = classifier.truth(documents)
-        texts = [d.text for d in documents]
+        outputs, texts = classifier.outputs, [d.text for d in documents]
+        truth = outputs.truth(documents)
         rows = classifier.probabilities(texts, runtime, progress=f"scoring the {name} set")
-        results[name] = classifier.scores(truth, rows)
+        results[name] = outputs.metrics(truth, rows) | {"documents": len(documents)}
         run.say(f"{name} set: " + ", ".join(f"{k} {v:.4g}" for k, v in results[name].items()))
-        theirs = None if yardstick is None else [str(label) for label in yardstick.predict(texts)]
-        if theirs:
-            found = [classifier.labels.index(label) for label in theirs]
-            baseline[name] = classification_metrics(truth, found)
+        theirs = None
+        if yardstick is not None:
+            theirs = baseline_rows(yardstick, texts)
+            baseline[name] = outputs.metrics(truth, theirs)
             run.say(
-                f"{name} set: accuracy {baseline[name]['accuracy']:.4g} by TF-IDF + logistic regression, the same labels"
+                f"{name} set: {outputs.best} {baseline[name][outputs.best]:.4g} by a linear model on TF-IDF, the same labels"
             )
-        _write(run, name, documents, classifier.labels, rows, theirs)
+        if outputs.kind == "single":
+            _write(run, name, documents, classifier.labels, truth, rows, theirs)
     run.keep(labels=list(classifier.labels), baseline=baseline)
     return results
 
@@ -67,18 +67,21 @@ def _write(
     name: str,
     documents: Sequence[Document],
     labels: Sequence[str],
+    truth: np.ndarray,
     rows: np.ndarray,
-    theirs: list[str] | None,
+    theirs: np.ndarray | None,
 ) -> None:
     with (
         atomic(run.path / "predictions" / f"{name}.jsonl") as path,
         open(path, "w", encoding="utf-8") as file,
     ):
         for i, (document, row) in enumerate(zip(documents, rows, strict=True)):
-            line: dict[str, Any] = {"label": str(document.label)}
+            line: dict[str, Any] = {"label": labels[truth[i]]}
             line["probabilities"] = [round(float(p), 6) for p in row]
-            if theirs:
-                line["baseline"] = theirs[i]
-            if {labels[row.argmax()], *(theirs or ())[i : i + 1]} != {line["label"]}:
+            said = {labels[row.argmax()]}
+            if theirs is not None:
+                line["baseline"] = labels[theirs[i].argmax()]
+                said.add(line["baseline"])
+            if said != {line["label"]}:
                 line["text"] = document.text
             file.write(json.dumps(line, ensure_ascii=False) + "\n")

@@ -32,6 +32,7 @@ from ulmfit.language_model import LanguageModel
 from ulmfit.nn.features import FrozenFeatures
 from ulmfit.nn.kernels.sampled_cross_entropy import NegativeSampler
 from ulmfit.nn.losses import classifier_loss, lm_loss
+from ulmfit.outputs import outputs_for
 from ulmfit.run import Say, silent
 from ulmfit.runtime import Runtime, seed_everything
 from ulmfit.text.batches import DocumentBatches, LMBatches
@@ -40,7 +41,6 @@ from ulmfit.text.document import Document
 from ulmfit.text.splits import hold_out, hold_out_encoded
 from ulmfit.text.tokenizer import Tokenizer
 from ulmfit.training.loop import Optim
-from ulmfit.training.metrics import classification_metrics, log_loss
 from ulmfit.training.phases import (
     Phase,
     classifier_phases,
@@ -162,7 +162,8 @@ def classifier_stage(
             )
     check_classifier(config)
     seed_everything(runtime.seed)
-    classifier = TextClassifier.create(lm, sorted({str(d.label) for d in documents}), config)
+    outputs = outputs_for(documents, config)
+    classifier = TextClassifier.create(lm, outputs, config)
     corpus = Corpus.build(documents, lm.tokenizer, label_names=classifier.labels)
     batch_size = few_documents(len(corpus), config)
     batches = DocumentBatches(
@@ -173,25 +174,30 @@ def classifier_stage(
         backward=lm.config.direction == "backward",
         note=few_documents_note(config, batch_size, len(corpus)),
     )
+    assert corpus.labels is not None
     frozen = None
     if config.cache_features:
         reading = DocumentBatches(corpus, batch_size, shuffle=False, backward=batches.backward)
         frozen = FrozenFeatures(partial(reading.epoch, 0), len(corpus))
-    held = None
+    held, truth = None, outputs.truth(valid)
     if valid:  # encoded once, scored after every epoch
         held = Corpus.build(valid, lm.tokenizer, label_names=classifier.labels, description="")
 
     def evaluate() -> dict[str, float]:
-        assert held is not None and held.labels is not None
-        rows, truth = classifier.probabilities_of(held, runtime), held.labels.tolist()
-        metrics = classification_metrics(truth, rows.argmax(axis=1).tolist())
-        metrics = {"loss": log_loss(truth, rows), **metrics}
-        return {f"valid_{name}": value for name, value in metrics.items()}
+        assert held is not None
+        judged = outputs.judge(truth, classifier.probabilities_of(held, runtime))
+        return {f"valid_{name}": value for name, value in judged.items()}
 
     stage = Stage(
         name=f"classifier, {lm.config.direction}",
         net=classifier.net,
-        loss_fn=partial(classifier_loss, ar=config.ar, tar=config.tar, frozen=frozen),
+        loss_fn=partial(
+            classifier_loss,
+            criterion=outputs.criterion(corpus.labels, config),
+            ar=config.ar,
+            tar=config.tar,
+            frozen=frozen,
+        ),
         batches=batches,
         phases=classifier_phases(
             config,

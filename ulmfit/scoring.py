@@ -1,4 +1,4 @@
-"""A table of texts → the same rows, with `prediction` and `probability` behind their columns.
+"""A table of texts → the same rows, with what is predicted behind their columns.
 
 Of a classifier with thresholds a prediction may be "unsure"; `most_likely` then tells the label all the same.
 """
@@ -7,10 +7,11 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ulmfit.checkpoint import atomic
-from ulmfit.classifier import Classifier, Prediction
+from ulmfit.classifier import Classifier
+from ulmfit.outputs import Outputs
 from ulmfit.run import Say
 from ulmfit.runtime import Runtime
 from ulmfit.text.bad_rows import OnBad
@@ -21,7 +22,7 @@ from ulmfit.text.tables import TABLES, open_table, table_from
 if TYPE_CHECKING:
     import polars
 
-ADDED, WITH_THRESHOLDS = ("prediction", "probability"), ("prediction", "probability", "most_likely")
+JOINED = "|"  # between the labels of a text where a format has no lists
 
 
 def score_file(
@@ -46,18 +47,18 @@ def score_file(
     else:
         table = open_table(source, say)
     frame = table.frame()
-    added = WITH_THRESHOLDS if classifier.calibration.thresholds else ADDED
-    if taken := [column for column in added if column in frame.columns]:
+    if taken := [c for c in classifier.outputs.columns if c in frame.columns]:
         raise DataError(
             f"{name} has a column {taken[0]!r} already; rename it, so that nothing is overwritten"
         )
-    if not as_json if out is None else suffix_of(Path(out)) in (".csv", ".tsv"):
-        _check_flat(frame, name)
+    flat = not as_json if out is None else suffix_of(Path(out)) in (".csv", ".tsv")
+    if flat:
+        _check_flat(frame, name, classifier)
     texts = usable_texts(table, text_column, on_bad, say)
     there = [text for text in texts if text is not None]
     found = iter(classifier.predict(there, runtime, progress="predicting"))
     predictions = [None if text is None else next(found) for text in texts]
-    scored = frame.with_columns(**_columns(predictions, added))
+    scored = frame.with_columns(**_columns(predictions, classifier.outputs, flat))
     if out is None:
         sys.stdout.write(scored.write_ndjson() if as_json else scored.write_csv())
     else:
@@ -77,8 +78,14 @@ def _check_path(path: Path) -> None:
         raise DataError(f"{path} can't be written: {parent} {problem}")
 
 
-def _check_flat(frame: "polars.DataFrame", name: str) -> None:
-    """DataError where a column holds lists or objects: CSV has no way to write them."""
+def _check_flat(frame: "polars.DataFrame", name: str, classifier: Classifier) -> None:
+    """DataError where a column holds lists or objects, or labels could not be told apart: CSV has no way to write them."""
+    several = classifier.outputs.kind == "multi"
+    if several and (unclear := [label for label in classifier.labels if JOINED in label]):
+        raise DataError(
+            f"the label {unclear[0]!r} holds {JOINED!r}, which stands between labels in CSV and TSV; "
+            "give --out a name that ends in .jsonl or .parquet, or use --json"
+        )
     if nested := [column for column, kind in frame.schema.items() if kind.is_nested()]:
         raise DataError(
             f"{name}: column {nested[0]!r} holds lists or objects, which CSV and TSV can't; "
@@ -86,19 +93,29 @@ def _check_flat(frame: "polars.DataFrame", name: str) -> None:
         )
 
 
-def _columns(
-    predictions: Sequence[Prediction | None], names: Sequence[str]
-) -> "dict[str, polars.Series]":
+def _columns(predictions: list, outputs: Outputs, flat: bool) -> "dict[str, polars.Series]":
+    """The columns to add; several labels as a list, or joined where the format is `flat`."""
     import polars
 
-    columns = {
-        "prediction": polars.Series([p and p.verdict for p in predictions], dtype=polars.String),
-        "probability": polars.Series(
-            [p and p.probability for p in predictions], dtype=polars.Float64
-        ),
-        "most_likely": polars.Series([p and p.label for p in predictions], dtype=polars.String),
+    first = {
+        "single": polars.String,
+        "multi": polars.String if flat else polars.List(polars.String),
+        "number": polars.Float64,
     }
-    return {name: columns[name] for name in names}
+    kinds = {"prediction": first[outputs.kind], "most_likely": polars.String}
+    columns = {name: list[Any]() for name in outputs.columns}
+    for prediction in predictions:
+        row = {} if prediction is None else prediction.row()
+        if prediction is not None and "most_likely" in columns:
+            row["most_likely"] = prediction.label
+        if flat and row and outputs.kind == "multi":
+            row["prediction"] = JOINED.join(row["prediction"])
+        for name, values in columns.items():
+            values.append(row.get(name))
+    return {
+        name: polars.Series(name, values, kinds.get(name, polars.Float64))
+        for name, values in columns.items()
+    }
 
 
 def _write(frame: "polars.DataFrame", path: Path) -> None:

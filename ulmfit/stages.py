@@ -86,7 +86,7 @@ def fit(
                 )
             )
         classifier = members[0] if len(members) == 1 else Ensemble(members)
-        if len(members) > 1 or config.threshold_for:
+        if classifier.outputs.kind == "single" and (len(members) > 1 or config.threshold_for):
             calibrate(
                 classifier,
                 parts.valid,
@@ -189,12 +189,18 @@ def train_classifier(
         return TextClassifier.load(saved)
     stage, classifier = classifier_stage(lm, documents, valid, config, runtime)
     if config.keep == "best":
-        stage.evaluate = best = KeepBest(stage, "valid_accuracy", run.path / "resume" / stage.name)
+        stage.evaluate = best = KeepBest(
+            stage,
+            f"valid_{classifier.outputs.best}",
+            run.path / "resume" / stage.name,
+            lowest=classifier.outputs.best_is_lowest,
+        )
         run.train(stage, runtime, config)
         kept = best.restore()
     else:
         run.train(stage, runtime, config)
         kept = None
-    calibrate(classifier, valid, runtime=runtime, say=run.say)
+    if classifier.outputs.kind == "single":
+        calibrate(classifier, valid, runtime=runtime, say=run.say)
     classifier.save(saved, card=run.card("train_classifier", stage, config, kept))
     return classifier

@@ -15,6 +15,7 @@ PART = Part(
 )
 WELL = Report(
     parts={"train": PART, "test": PART},
+    label_kind="single",
     classes={"a": 50, "b": 50},
     new_labels={},
     two_labels=Found({}),

@@ -8,7 +8,6 @@ import polars as pl
 import pytest
 
 from ulmfit.text.columns import documents_of
-from ulmfit.text.corpus import Corpus
 from ulmfit.text.document import Document
 from ulmfit.text.files import DataError
 from ulmfit.text.tokenizer import Tokenizer
@@ -92,12 +91,6 @@ def test_objects_are_no_labels_and_lists_no_texts() -> None:
         documents_of(pl.DataFrame({"text": ["a"], "label": [{"x": 1}]}))
     with pytest.raises(DataError, match="expected one value a row"):
         documents_of(pl.DataFrame({"text": [["a"]]}), labelled=False)
-
-
-@pytest.mark.parametrize(("label", "what"), [(0.5, "a number"), (("a", "b"), "several labels")])
-def test_nothing_learns_other_labels_yet(label: Any, what: str, tokenizer: Tokenizer) -> None:
-    with pytest.raises(ValueError, match=f"is {what}; classifiers learn one class per text"):
-        Corpus.build([Document("a", label)], tokenizer)
 
 
 # ---- bad rows ----

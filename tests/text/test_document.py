@@ -9,6 +9,6 @@ def test_a_class_has_a_name(label: Label, name: str) -> None:
 
 
 @pytest.mark.parametrize(("label", "what"), [(0.5, "a number"), (("a", "b"), "several labels")])
-def test_what_no_classifier_learns_is_refused(label: Label, what: str) -> None:
-    with pytest.raises(ValueError, match=f"is {what}; .* one class per text"):
+def test_a_label_of_another_kind_is_no_class(label: Label, what: str) -> None:
+    with pytest.raises(ValueError, match=f"is {what}, and here each text has one class"):
         class_name(label)

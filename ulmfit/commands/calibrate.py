@@ -72,7 +72,7 @@ def figures(rows: "Rows", truth: "list[int] | np.ndarray") -> dict[str, float]:
     from ulmfit.training.metrics import log_loss
 
     return {
-        "log loss": log_loss(list(truth), rows),
+        "log loss": log_loss(truth, rows),
         "calibration error, equal mass": calibration_error(rows, truth, equal="mass"),
         "equal width": calibration_error(rows, truth, equal="width"),
     }

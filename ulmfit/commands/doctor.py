@@ -40,6 +40,7 @@ class Doctor:
 
         from ulmfit.insight.advice import findings
         from ulmfit.insight.doctor import examine
+        from ulmfit.text.labels import kind_of
 
         files = {
             "train": self.labelled,
@@ -58,13 +59,15 @@ class Doctor:
                 skipped.append(line)
 
         read = self.columns.read
+        labelled = read(self.labelled, on_bad="skip", say=said)
+        kind = kind_of(d.label for d in labelled)
         report = examine(
-            read(self.labelled, on_bad="skip", say=said),
+            labelled,
             unlabelled=read(
                 self.unlabelled, labelled=False, use="unlabelled", on_bad="skip", say=said
             ),
-            valid=read(self.valid, use="valid", on_bad="skip", say=said),
-            test=read(self.test, use="test", on_bad="skip", say=said),
+            valid=read(self.valid, use="valid", on_bad="skip", say=said, kind=kind),
+            test=read(self.test, use="test", on_bad="skip", say=said, kind=kind),
             pretrained=self.pretrained,
             classifier=replace(FitConfig.classifier, max_len=self.max_len),
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import arg
 
-from ulmfit.config import RuntimeConfig
+from ulmfit.config import LabelKind, RuntimeConfig
 
 if TYPE_CHECKING:
     from ulmfit.datasets import Use
@@ -29,6 +29,10 @@ class Sources:
     # column of the text; several become one text, each field marked
     text_column: Annotated[tuple[str, ...] | None, NAMES] = None
     label_column: Annotated[str | None, NAME] = None  # column of the label
+    # one class a text, several labels, or a number; follows from the label column where left out
+    label_kind: LabelKind | None = None
+    # what stands between several labels in one cell, such as "|"
+    label_separator: Annotated[str | None, TEXT] = None
     # what ends a document in plain text; tables need none
     split_on: SplitOn | None = None
     on_bad: OnBad = "error"  # rows that can't be used: stop and list them, or skip and say so
@@ -43,24 +47,37 @@ class Sources:
         use: "Use" = "train",
         on_bad: OnBad | None = None,
         say: Callable[[str], None] | None = None,
+        kind: LabelKind | None = None,
     ) -> list[Any]:
         """The documents of a file, folder, pattern or named data set; none where no path is given.
 
         `use` decides which part a bare name means. A file or folder of that name wins, and that is said, unless
         `data_dir` tells that the data set is meant.
+        `kind`: of the labels, where no flag tells.
         """
         if path is None:
             return []
-        return list(self._open(path, labelled, use, on_bad or self.on_bad, say or note))
+        kind = self.label_kind or kind
+        return list(self._open(path, labelled, use, on_bad or self.on_bad, say or note, kind))
 
     def _open(
-        self, path: str, labelled: bool, use: "Use", on_bad: OnBad, say: Callable[[str], None]
+        self,
+        path: str,
+        labelled: bool,
+        use: "Use",
+        on_bad: OnBad,
+        say: Callable[[str], None],
+        kind: LabelKind | None = None,
     ) -> Iterable[Any]:
         """`read`, as a stream where the file is one: plain text is, tables and data sets are in memory."""
         from ulmfit.datasets import documents_for, is_name
         from ulmfit.text.readers import files_of, read_documents
 
         if is_name(path) and (self.data_dir is not None or not Path(path).exists()):
+            if labelled and (kind not in (None, "single") or self.label_separator):
+                raise ValueError(
+                    f"{path} has one class a text, as all public data sets that have names"
+                )
             return documents_for(path, use, labelled=labelled, data_dir=self.data_dir, say=say)
         if not Path(path).exists() and not files_of(path):
             raise ValueError(
@@ -78,6 +95,8 @@ class Sources:
             split_on=None if labelled else self.split_on,
             on_bad=on_bad,
             say=say,
+            label_kind=kind,
+            label_separator=self.label_separator,
         )
 
     def check(self, *paths: str | None) -> None:
@@ -120,7 +139,7 @@ class Sources:
         if self != Sources():
             raise ValueError(
                 f"{found[0]} is a tokenized corpus: there are no files to read; leave out --text-column,"
-                " --label-column, --split-on and --data-dir"
+                " --label-column, --label-kind, --split-on and --data-dir"
             )
         return Corpus.load(found[0])
 

@@ -46,15 +46,17 @@ class Fit:
 
     def run(self) -> None:
         from ulmfit import stages
+        from ulmfit.text.labels import kind_of
 
         self.columns.check(self.labelled, self.unlabelled, self.valid, self.test)
         read = self.columns.read
+        labelled = read(self.labelled)
+        kind = kind_of(d.label for d in labelled)
         parts: dict[str, Any] = {
             "unlabelled": read(self.unlabelled, labelled=False, use="unlabelled"),
-            "valid": read(self.valid, use="valid") if self.valid else None,
-            "test": read(self.test, use="test"),
+            "valid": read(self.valid, use="valid", kind=kind) if self.valid else None,
+            "test": read(self.test, use="test", kind=kind),
         }
-        labelled = read(self.labelled)
         told: dict[str, Any] = {"config": self.config, "runtime": self.runtime, "say": note}
         if self.dry_run:
             stages.dry_run(labelled, **parts, **told)

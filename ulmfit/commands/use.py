@@ -23,7 +23,7 @@ from ulmfit.config import FitConfig, SamplingConfig
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Accuracy and macro-F1 of a classifier on a file, or the perplexity of a language model on a file or a text."""
+    """How well a classifier does on a labelled file (accuracy, macro-F1; other figures for several labels, and for numbers), or the perplexity of a language model on a file or a text."""
 
     model: Positional[Annotated[str, MODEL]]  # run, model directory, or shipped model
     # labelled file for a classifier, any texts for a language model; a data set's name: its test part
@@ -50,18 +50,17 @@ class Evaluate:
                 "--text is for language models; `ulmfit predict` labels one text"
             )
         else:
-            figures = model.evaluate(
-                self.columns.read(self.data, use="test"), runtime, progress="scoring"
-            )
+            documents = self.columns.read(self.data, use="test", kind=model.outputs.kind)
+            figures = model.evaluate(documents, runtime, progress="scoring")
         if self.json:
             print(json.dumps(figures))
         for name, figure in () if self.json else figures.items():
-            print(f"{name:12} {figure:.4f}" if isinstance(figure, float) else f"{name:12} {figure}")
+            print(f"{name:17} {figure:.4f}" if isinstance(figure, float) else f"{name:17} {figure}")
 
 
 @dataclass(frozen=True)
 class Predict:
-    """Label texts: a table with `prediction` and `probability` added, or one text."""
+    """Label texts: a table with `prediction` and `probability` added (of several labels one each; of numbers none), or one text."""
 
     model: Positional[Annotated[str, MODEL]]  # run or classifier directory
     # CSV, TSV, JSONL or Parquet; - reads CSV from standard input
@@ -100,10 +99,7 @@ class Predict:
             )
         elif self.text is not None:
             found = model.predict(self.text, runtime)
-            shown = f"{found.label}  {found.probability:.3f}"
-            if not found.sure:
-                shown = f"{found.verdict}: {shown}"
-            print(json.dumps(asdict(found)) if self.json else shown)
+            print(json.dumps(asdict(found)) if self.json else found.line())
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,9 @@ def _classes(report: Report) -> Iterator[Finding]:
     if "train" not in report.parts:
         return
     sizes = report.classes
+    if report.label_kind == "number":
+        yield Finding("labels", "ok", "numbers; nothing is looked for in them")
+        return
     if len(sizes) < 2:
         advice = (
             "A classifier needs two labels at least: choose another --label-column, or add texts."

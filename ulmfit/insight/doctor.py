@@ -15,6 +15,7 @@ from ulmfit.insight.duplicates import number, similarity
 from ulmfit.pretrained import NONE, find
 from ulmfit.progress import track
 from ulmfit.text.document import Document
+from ulmfit.text.labels import kind_of, names_of
 from ulmfit.text.splits import same
 from ulmfit.text.tokenizer import Tokenizer, make_vocab
 from ulmfit.text.words import Words
@@ -70,6 +71,7 @@ def examine(
             part: _part(found, lengths[i], copies[i], groups[i], classifier)
             for (part, found), i in zip(documents.items(), rows.values(), strict=True)
         },
+        label_kind=kind_of(d.label for d in documents.get("train", ())),
         classes=dict(known.most_common()),
         new_labels={
             part: new
@@ -86,7 +88,7 @@ def examine(
 
 
 def _labels(documents: Sequence[Document]) -> Counter[str]:
-    return Counter(str(d.label) for d in documents if d.label is not None)
+    return Counter(name for d in documents if d.label is not None for name in names_of(d.label))
 
 
 # ---- tokens ----

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from ulmfit.config import LabelKind
+
 
 @dataclass(frozen=True)
 class Place:
@@ -72,7 +74,8 @@ class Report:
     """What `examine` found. Parts are train, unlabelled, valid and test, as far as they were given."""
 
     parts: dict[str, Part]
-    classes: dict[str, int]  # texts per label in train, most first
+    label_kind: LabelKind  # of the texts in train
+    classes: dict[str, int]  # texts per label in train, most first; none where they are numbers
     new_labels: dict[str, list[str]]  # part → labels that train lacks
     two_labels: Found  # equal texts, different labels
     near_two_labels: Found  # nearly equal texts, different labels

@@ -62,6 +62,10 @@ def explain(
     `occlusion` costs a prediction for each word, `gradient` about as much as 30 predictions, however long the text.
     ValueError: a blank text, an unknown label, or a language whose tokens can't be followed to the words.
     """
+    if classifier.outputs.kind != "single":
+        raise ValueError(
+            f"words are weighed for classifiers of one class a text; this one predicts {classifier.outputs}"
+        )
     if label is not None and label not in classifier.labels:
         raise ValueError(
             f"the classifier does not know the label {label!r}; it knows {list(classifier.labels)}"
@@ -73,7 +77,7 @@ def explain(
     if not words:
         raise ValueError("there is no word in this text: give one that is not blank")
     found = classifier.predict(text, runtime)
-    label = label or found.label
+    label = label or str(found.label)
     members = classifier.members if isinstance(classifier, Ensemble) else [classifier]
     weights = np.mean([_of_words(m, text, label, method, runtime) for m in members], axis=0)
     return Explanation(

@@ -1,4 +1,4 @@
-"""What training minimises: cross-entropy, plus AWD-LSTM's two activation penalties (AWD §4.6).
+"""What training minimises: cross-entropy (of numbers: squared error), plus AWD-LSTM's two activation penalties (AWD §4.6).
 
 Loss functions share one signature, `(net, batch, carry) -> (Loss, carry)`, so that one training
 loop serves both tasks. `carry` is the LSTM state of the token streams; documents carry nothing.
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 import torch.nn.functional as F
 
 from ulmfit.nn.awd_lstm import State, detach
@@ -17,12 +18,13 @@ from ulmfit.nn.kernels.sampled_cross_entropy import sampled_cross_entropy
 from ulmfit.shapes import Bool, Float, Int, Tensor
 
 Sampler = Callable[[], tuple[Tensor, Tensor]]  # → negatives (K,), log_expected (V,)
+Criterion = Callable[[Tensor, Tensor], Tensor]  # logits (B, C), labels (B,) or (B, C) → mean
 
 
 @dataclass(frozen=True)
 class Loss:
     total: Float[Tensor, ""]  # what is differentiated
-    main: Float[Tensor, ""]  # cross-entropy without the penalties, detached: what is reported
+    main: Float[Tensor, ""]  # without the penalties, detached: what is reported
     count: int  # targets that `main` is the mean of
 
 
@@ -41,7 +43,7 @@ class LabelledDocuments(Protocol):
     @property
     def lengths(self) -> Int[Tensor, " B"]: ...
     @property
-    def labels(self) -> Int[Tensor, " B"]: ...
+    def labels(self) -> Int[Tensor, " B"] | Float[Tensor, " B"] | Float[Tensor, "B C"]: ...
 
 
 def lm_loss(
@@ -75,25 +77,66 @@ def classifier_loss(
     batch: LabelledDocuments,
     carry: None,
     *,
+    criterion: Criterion = F.cross_entropy,
     ar: float = 2.0,
     tar: float = 1.0,
     frozen: Callable[[ClassifierNet, Any], Tensor | None] | None = None,
 ) -> tuple[Loss, None]:
-    """Mean cross-entropy of the labels; the penalties run over pooled tokens, not over padding.
+    """Mean of the `criterion`, by default cross-entropy of one class; the penalties run over pooled tokens, not over padding.
 
     `frozen` gives pooled features where they are known without reading (`FrozenFeatures`), else `None`.
     """
     pooled = frozen(net, batch) if frozen and net.training else None
     if pooled is not None:
-        main = F.cross_entropy(net.head(pooled), batch.labels)
+        main = criterion(net.head(pooled), batch.labels)
         return Loss(main, main.detach(), batch.labels.numel()), None
     out = net(batch.tokens, batch.lengths)
-    main = F.cross_entropy(out.logits, batch.labels)
+    main = criterion(out.logits, batch.labels)
     total = main
     if net.training and out.output.requires_grad:  # a frozen encoder has nothing to penalise
         total = main + ar_loss(out.output, out.kept, alpha=ar)
         total = total + tar_loss(out.output, out.kept, beta=tar)
     return Loss(total, main.detach(), batch.labels.numel()), None
+
+
+def weighted_cross_entropy(
+    logits: Float[Tensor, "B C"],
+    labels: Int[Tensor, " B"],
+    *,
+    weights: Float[Tensor, " C"] | None = None,
+    smoothing: float = 0.0,
+) -> Float[Tensor, ""]:
+    """Cross-entropy of one class: its mean by the weights of the classes, its target (1 − s) of the label and s spread over all."""
+    weights = None if weights is None else weights.to(logits.device)
+    return F.cross_entropy(logits.float(), labels, weights, label_smoothing=smoothing)
+
+
+def binary_cross_entropy(
+    logits: Float[Tensor, "B C"],
+    labels: Float[Tensor, "B C"],
+    *,
+    weights: Float[Tensor, "2 C"] | None = None,
+    smoothing: float = 0.0,
+) -> Float[Tensor, ""]:
+    """Mean over texts and labels, each label yes (1) or no (0) for itself. `weights`: of a label's no and yes; `smoothing`:
+    s makes them 1 − s/2 and s/2."""
+    weight = (
+        None if weights is None else torch.where(labels > 0, *weights.to(logits.device).flip(0))
+    )
+    targets = labels * (1 - smoothing) + smoothing / 2
+    return F.binary_cross_entropy_with_logits(logits.float(), targets, weight)
+
+
+def in_range(logits: Float[Tensor, "B 1"], low: float, high: float) -> Float[Tensor, "B 1"]:
+    """Numbers between `low` and `high`: a scaled sigmoid (fastai's `SigmoidRange`)."""
+    return low + (high - low) * logits.float().sigmoid()
+
+
+def range_loss(
+    logits: Float[Tensor, "B 1"], labels: Float[Tensor, " B"], *, low: float, high: float
+) -> Float[Tensor, ""]:
+    """Mean squared error of numbers, in units of their range, so that learning rates do not depend on it."""
+    return F.mse_loss(in_range(logits, low, high)[:, 0], labels) / (high - low) ** 2
 
 
 def ar_loss(

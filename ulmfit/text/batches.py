@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from ulmfit.config import PAD_ID
-from ulmfit.shapes import Int, Tensor
+from ulmfit.shapes import Float, Int, Tensor
 from ulmfit.text.corpus import Corpus, join
 from ulmfit.text.tokenizer import Ids
 
@@ -31,7 +31,8 @@ class DocumentBatch(NamedTuple):
 
     tokens: Int[Tensor, "B T"]
     lengths: Int[Tensor, " B"]  # without padding
-    labels: Int[Tensor, " B"] | None  # -1 = unlabelled
+    # one class, -1 = unlabelled; numbers; several labels as 0 and 1; both NaN = unlabelled
+    labels: Int[Tensor, " B"] | Float[Tensor, " B"] | Float[Tensor, "B C"] | None
     index: Int[Tensor, " B"]  # pyright: ignore  # place in the corpus; hides tuple.index
 
 
@@ -151,7 +152,7 @@ class DocumentBatches:
         for row, i in zip(tokens, index, strict=True):
             ids = corpus[int(i)]
             row[: len(ids)] = ids[::-1] if self.backward else ids
-        labels = None if corpus.labels is None else _tensor(corpus.labels[index])
+        labels = None if corpus.labels is None else torch.from_numpy(corpus.labels[index])
         return DocumentBatch(_tensor(tokens), _tensor(lengths), labels, _tensor(index))
 
 

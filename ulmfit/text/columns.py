@@ -1,12 +1,14 @@
-"""Columns of tables → documents: which column is the text, which the label, and what their values mean."""
+"""Columns of tables → documents: which column is the text, which the label, and what texts mean."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
+from ulmfit.config import LabelKind
 from ulmfit.text.bad_rows import Bad, OnBad, settle
 from ulmfit.text.document import Document, Label
 from ulmfit.text.files import DataError, Say, quiet
+from ulmfit.text.label_column import labels_of, missing, written
 from ulmfit.text.rules import FIELD
 from ulmfit.text.tables import Table, named, table_of
 
@@ -31,6 +33,8 @@ class Reading:
     labelled: bool  # whether labels are looked at
     on_bad: OnBad
     say: Say
+    label_kind: LabelKind | None = None
+    label_separator: str | None = None  # between several labels that stand in one string
 
 
 def documents_of(
@@ -41,15 +45,19 @@ def documents_of(
     labelled: bool = True,
     on_bad: OnBad = "error",
     say: Say | None = None,
+    label_kind: LabelKind | None = None,
+    label_separator: str | None = None,
     source: str = "the table",
 ) -> list[Document]:
     """One document a row, in order. Columns not named are chosen where only one has a usual name; several text
     columns become one text, marked as fastai does.
 
-    `labelled=False`: labels are not looked at. DataError: no such column, or rows without text or label (unless
+    `labelled=False`: labels are not looked at. `label_kind`, `label_separator`: as for `read_documents`. DataError: no such column, or rows without text or label (unless
     on_bad="skip", which leaves them out and says so).
     """
-    how = Reading(text_column, label_column, labelled, on_bad, say or quiet)
+    how = Reading(
+        text_column, label_column, labelled, on_bad, say or quiet, label_kind, label_separator
+    )
     return documents([table_of(frame, source)], how, source)
 
 
@@ -62,7 +70,9 @@ def documents(tables: Sequence[Table], how: Reading, source: str) -> list[Docume
     if how.labelled:
         name = _column(tables[0].names, how.label_column, "label", LABEL_NAMES, say, source)
         values = [value for table in tables for value in table.values(name)]
-        labels = _labels(values, name, say, source)
+        labels = labels_of(
+            values, how.label_kind, how.label_separator, say, f"{source}: column {name!r}"
+        )
     kept, bad = list[Document](), list[Bad]()
     here = 0
     for table in tables:
@@ -171,47 +181,5 @@ def _strings(table: Table, column: str) -> list[str | None]:
         raise DataError(
             f"{table.source}: column {column!r} holds lists or objects; expected one value a row."
         )
-    texts = [None if _missing(value) else _written(value) for value in values]
+    texts = [None if missing(value) else written(value) for value in values]
     return [text if text is not None and text.strip() else None for text in texts]
-
-
-def _labels(values: list[Any], column: str, say: Say, source: str) -> list[Label | None]:
-    """Labels by the kind of the column: names of classes, numbers, or several names a row.
-
-    Strings, integers and booleans are names of classes; so are floats where all are whole, since one missing value turns
-    a column of integers into floats. None where there is none.
-    """
-    there = [value for value in values if not _missing(value)]
-    lists = sum(isinstance(value, list) for value in there)
-    floats = sum(isinstance(value, float) for value in there)
-    numbers = sum(isinstance(value, float | int) and not isinstance(value, bool) for value in there)
-    if any(isinstance(value, dict) for value in there) or lists not in (0, len(there)):
-        raise DataError(f"{source}: column {column!r} holds objects, or lists beside single values; expected labels of one kind.")  # fmt: skip
-    if lists:
-        return [None if _missing(value) else _names(value) for value in values]
-    if floats and not all(value.is_integer() for value in there if isinstance(value, float)):
-        if numbers < len(there):
-            raise DataError(f"{source}: column {column!r} holds numbers beside other labels; expected labels of one kind.")  # fmt: skip
-        return [None if _missing(value) else float(value) for value in values]
-    if floats:
-        say(f"{source}: the whole numbers in column {column!r} are names of classes")
-    # "good " is typed, not meant
-    return [None if _missing(value) else _written(value).strip() or None for value in values]
-
-
-def _names(values: list[Any]) -> tuple[str, ...] | None:
-    """Several labels of one row; none of them may be missing, but there may be none."""
-    names = tuple("" if _missing(value) else _written(value).strip() for value in values)
-    return names if all(names) else None
-
-
-def _missing(value: Any) -> bool:
-    return value is None or value != value  # NaN
-
-
-def _written(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)

@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ulmfit.progress import track
-from ulmfit.text.document import Document, class_name
+from ulmfit.text.document import Document, Label
 from ulmfit.text.joined import Joined
+from ulmfit.text.labels import Labels, label_array
+from ulmfit.text.labels import label_names as names_among
 from ulmfit.text.tokenizer import Ids, Tokenizer
 
-UNLABELLED = -1
 PIECE = 10_000_000  # ids looked at together
 
 
@@ -31,7 +32,9 @@ class Corpus:
 
     ids: Ids | Joined  # (N,)
     offsets: NDArray[np.int64]  # (D+1,) document i is ids[offsets[i]:offsets[i + 1]]
-    labels: NDArray[np.int64] | None  # (D,) positions in label_names, -1 = unlabelled
+    labels: (
+        Labels | None
+    )  # (D,) places in label_names, -1 = unlabelled; (D, C) 0 and 1; (D,) numbers
     label_names: tuple[str, ...]
     fingerprint: str  # 16 hex digits of tokenizer and content
     tokenizer: Tokenizer | None = None  # the one it was made with, where it was made by one
@@ -49,7 +52,7 @@ class Corpus:
     ) -> "Corpus":
         """Encodes `documents`; they are read some way ahead. With `path`: written there, whole or not at all, and
         memory-mapped. `label_names` None: the labels found, sorted; otherwise a label outside it is
-        a ValueError. So is a stream without documents. The document that reaches `max_tokens` is the last.
+        a ValueError; numbers have no names. So is a stream without documents. The document that reaches `max_tokens` is the last.
         """
         limit = math.inf if max_tokens is None else max_tokens
         if path is None:
@@ -157,7 +160,7 @@ def write_index(
     folder: Path,
     tokenizer: Tokenizer,
     offsets: NDArray[np.int64],
-    labels: NDArray[np.int64] | None,
+    labels: Labels | None,
     names: Sequence[str],
     fingerprint: str,
     more: dict[str, Any] | None = None,
@@ -226,33 +229,21 @@ def _encode(
     label_names: Sequence[str] | None,
     limit: float,
     description: str,
-) -> tuple[NDArray[np.int64], NDArray[np.int64] | None, tuple[str, ...]]:
+) -> tuple[NDArray[np.int64], Labels | None, tuple[str, ...]]:
     """(offsets, labels, label names); the ids go to `write`."""
-    offsets, labels = [0], list[int]()
-    known = {name: i for i, name in enumerate(label_names or ())}
+    offsets, labels = [0], list[Label | None]()
     ahead, read = tee(track(documents, description, unit="documents"))
     encoded = tokenizer.encode_all(document.text for document in ahead)
     for document, ids in zip(read, encoded, strict=True):
-        label = None if document.label is None else class_name(document.label)
-        if label is not None and label not in known:
-            if label_names is not None:
-                raise ValueError(
-                    f"Document {len(labels) + 1} has the label {label!r}; known are"
-                    f" {', '.join(map(repr, label_names))}. Correct it, or train with it."
-                )
-            known[label] = len(known)
         write(ids)
         offsets.append(offsets[-1] + len(ids))
-        labels.append(UNLABELLED if label is None else known[label])
+        labels.append(document.label)
         if offsets[-1] >= limit:
             break
     if not labels:
         raise ValueError("There are no documents to encode.")
-    names = tuple(label_names) if label_names is not None else tuple(sorted(known))
-    # Labels were numbered as they came; their final number is their place in `names`.
-    final = np.array([*(names.index(name) for name in known), UNLABELLED], dtype=np.int64)
-    labelled = any(label != UNLABELLED for label in labels)
-    return np.array(offsets), final[np.array(labels)] if labelled else None, names
+    names = names_among(labels) if label_names is None else tuple(label_names)
+    return np.array(offsets), label_array(labels, names), names
 
 
 def digest_of(tokenizer: Tokenizer, names: Sequence[str]) -> "hashlib._Hash":

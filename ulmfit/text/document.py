@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# name of a class; a number; names of several classes. Classifiers know the first so far.
+# name of a class; a number; any of several names, also none
 Label = str | float | tuple[str, ...]
 
 
@@ -17,11 +17,11 @@ class Document:
 
 
 def class_name(label: Label) -> str:
-    """The name of a single class. ValueError: a number with a fraction or several labels, which nothing here learns."""
+    """The name of a single class. ValueError: a number with a fraction or several labels, which are other kinds of label."""
     if isinstance(label, str | int | np.integer | np.bool_):  # people write Document(text, 1)
         return str(label)
     what = "a number" if isinstance(label, float | np.floating) else "several labels"
     raise ValueError(
-        f"the label {label!r} is {what}; classifiers learn one class per text so far:"
-        " give its name as a string, or choose another label column"
+        f"the label {label!r} is {what}, and here each text has one class: give its name as a string,"
+        " or choose another label column"
     )

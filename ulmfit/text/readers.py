@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 
+from ulmfit.config import LabelKind
 from ulmfit.text.bad_rows import Bad, OnBad, settle
 from ulmfit.text.columns import Reading, documents, documents_of, wrong_with
 from ulmfit.text.document import Document
@@ -35,6 +36,8 @@ def read_documents(
     split_on: SplitOn | None = None,
     on_bad: OnBad = "error",
     say: Say | None = None,
+    label_kind: LabelKind | None = None,
+    label_separator: str | None = None,
 ) -> Iterable[Document]:
     """The documents of a file, folder or pattern ("data/*.csv"), in its order; a list for tables, a stream for plain text.
 
@@ -42,11 +45,13 @@ def read_documents(
     the same columns. Another folder holds one sub-folder of texts per label. Anything else is plain text, never labelled,
     cut by `split_on` (None: at WikiText titles where it begins with one, else a file is a document). .gz .bz2 .xz .zst
     are read as they are; what is not UTF-8 is read as UTF-16 or Western European where it can be, and that is said.
-    `labelled=False`: only texts are wanted, and labels not looked at. `say` hears what was chosen and left out.
+    `labelled=False`: only texts are wanted, and labels not looked at. `label_kind`: "single" class, "multi" (several) or
+    "number", where it does not follow from the label column; `label_separator`: between several labels in one string. `say` hears what was chosen and left out.
     DataError: missing, empty, no such column, another encoding; and bad rows, each with its place: broken ones, no text,
     no label. on_bad="skip" leaves these out and says so.
     """
-    path, how = Path(path), Reading(text_column, label_column, labelled, on_bad, say or quiet)
+    path, say = Path(path), say or quiet
+    how = Reading(text_column, label_column, labelled, on_bad, say, label_kind, label_separator)
     if path.is_dir():
         return _folder(path, how, split_on)
     files = files_of(path)
@@ -127,6 +132,10 @@ def _texts_by_label(
 ) -> Iterable[Document]:
     if not how.labelled and split_on not in (None, "file"):
         return _plain(chain.from_iterable(by_label.values()), how, split_on)
+    if how.labelled and (how.label_kind not in (None, "single") or how.label_separator):
+        raise DataError(
+            f"{source}: folders give each text one class; for labels of another kind give a table."
+        )
     found, bad, notes = list[Document](), list[Bad](), list[str]()
     for folder, files in by_label.items():
         label = None if folder.name in UNLABELLED_FOLDERS or not how.labelled else folder.name

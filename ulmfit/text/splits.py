@@ -8,10 +8,12 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from ulmfit.config import FitConfig
 from ulmfit.text.corpus import Corpus
-from ulmfit.text.document import Document, class_name
+from ulmfit.text.document import Document
+from ulmfit.text.labels import SAID, kind_of, label_names, names_of
 
 
 def same(text: str) -> str:
@@ -24,10 +26,11 @@ def hold_out(
 ) -> tuple[list[Document], list[Document]]:
     """(rest, held): about `fraction` of the documents is held, at least one; nothing of fewer than three texts.
 
-    `stratify`: of every label about as much, but never all of it; a label with few documents may give none.
+    `stratify`: of every label about as much, but never all of it; a label with few documents may give none. Of several
+    labels on one text the rarest counts. Numbers are held at random.
     Documents with equal text move together, so a held text is never trained on. Order within the parts is kept.
     """
-    labels = [str(d.label) if stratify else "" for d in documents]
+    labels = [(d.label is not None and stratify and names_of(d.label)) or ("",) for d in documents]
     held = _rows_held((same(d.text) for d in documents), labels, fraction, seed)
     rest = [d for row, d in enumerate(documents) if row not in held]
     return rest, [documents[row] for row in sorted(held)]
@@ -36,15 +39,15 @@ def hold_out(
 def hold_out_encoded(corpus: Corpus, fraction: float, seed: int) -> tuple[Corpus, Corpus]:
     """As `hold_out` without labels, of a corpus: documents of equal ids move together, and no ids are copied."""
     keys = (hashlib.blake2b(ids.tobytes(), digest_size=8).digest() for ids in corpus)
-    held = _rows_held(keys, [""] * len(corpus), fraction, seed)
+    held = _rows_held(keys, [("",)] * len(corpus), fraction, seed)
     rest = [row for row in range(len(corpus)) if row not in held]
     return corpus.subset(rest), corpus.subset(sorted(held))
 
 
 def _rows_held(
-    keys: Iterable[Hashable], labels: Sequence[str], fraction: float, seed: int
+    keys: Iterable[Hashable], labels: Sequence[tuple[str, ...]], fraction: float, seed: int
 ) -> set[int]:
-    """The rows to hold; those of one key move together."""
+    """The rows to hold; those of one key move together. `labels` of each row, as far as they are looked at."""
     if not 0 <= fraction < 1:
         raise ValueError(f"a fraction to hold out lies in [0, 1), not {fraction}")
     groups: dict[Hashable, list[int]] = defaultdict(list)  # key → its rows
@@ -53,9 +56,10 @@ def _rows_held(
     if fraction == 0 or len(groups) < 3:
         return set()
     wanted = max(1, round(fraction * len(labels)))
-    left, held = Counter(labels), set[int]()
-    for rows in _in_turn(list(groups.values()), labels, random.Random(seed)):
-        gone = Counter(labels[row] for row in rows)
+    left, held = Counter(chain.from_iterable(labels)), set[int]()
+    rarest = [min(names, key=left.__getitem__) for names in labels]
+    for rows in _in_turn(list(groups.values()), rarest, random.Random(seed)):
+        gone = Counter(name for row in rows for name in labels[row])
         stays = all(left[label] > n for label, n in gone.items())
         if stays and len(held) + len(rows) / 2 <= wanted:
             held.update(rows)
@@ -127,12 +131,8 @@ def divide(
             say(f"{overlap} labelled documents occur in the {name} set: left out of training")
             train = rest
     check_labels(train)  # only now: a label may have occurred in held texts alone
-    known = {str(d.label) for d in train}
     for name, part in (("validation", valid or ()), ("test", test)):
-        if unknown := sorted({str(d.label) for d in part} - known):
-            raise ValueError(
-                f"the {name} set has labels that the training set lacks: {', '.join(unknown)}"
-            )
+        _check_alike(train, part, name)
     if valid is None:
         train, valid = hold_out(train, config.classifier.valid_fraction, seed)
     held = [*valid, *test]
@@ -151,13 +151,40 @@ def divide(
 
 
 def check_labels(documents: Sequence[Document]) -> None:
-    """ValueError where there is nothing to learn: no documents, one class, or a label with a single example."""
-    count = Counter(class_name(d.label) for d in documents if d.label is not None)
-    if len(count) < 2:
+    """ValueError where there is nothing to learn: no documents, one class or number, a label with a single example, or
+    labels that all texts have; and where labels are of several kinds."""
+    labels = [d.label for d in documents if d.label is not None]
+    kind = kind_of(labels)
+    if kind == "number":
+        if len(set(labels)) < 2:
+            raise ValueError(f"numbers to learn must differ; all {len(labels)} are {labels[0]:g}")
+        return
+    count = Counter(name for label in labels for name in names_of(label))
+    if kind == "single" and len(count) < 2:
         raise ValueError(
             f"a classifier needs at least two labels; found {list(count) or 'no documents'}"
         )
     if single := sorted(label for label, n in count.items() if n == 1):
         raise ValueError(
             f"{len(single)} labels have a single example ({', '.join(single[:5])}); give each at least two, or remove them"
+        )
+    if min(count.values(), default=len(labels)) == len(labels):
+        raise ValueError(
+            f"there is nothing to learn: all texts have the same labels ({', '.join(count) or 'none'})"
+        )
+
+
+def _check_alike(train: Sequence[Document], part: Sequence[Document], name: str) -> None:
+    """ValueError where the labels of a part are of another kind than those of the training set, or unknown there."""
+    kind = kind_of(d.label for d in train)
+    if any(d.label is not None for d in part) and (its := kind_of(d.label for d in part)) != kind:
+        raise ValueError(
+            f"a text of the training set has {SAID[kind]}, one of the {name} set {SAID[its]}; read both with the same"
+            " --label-kind"
+        )
+    if unknown := sorted(
+        {*label_names(d.label for d in part)} - {*label_names(d.label for d in train)}
+    ):
+        raise ValueError(
+            f"the {name} set has labels that the training set lacks: {', '.join(unknown)}"
         )

@@ -4,8 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+THRESHOLD = 0.5  # probability from which one of several labels is given
 
-def classification_metrics(truth: Sequence[int], predicted: Sequence[int]) -> dict[str, float]:
+
+def classification_metrics(
+    truth: Sequence[int] | np.ndarray, predicted: Sequence[int] | np.ndarray
+) -> dict[str, float]:
     """`accuracy`, and `macro_f1` (scikit-learn's) where scikit-learn is installed."""
     metrics = {"accuracy": float(np.mean(np.asarray(truth) == np.asarray(predicted)))}
     try:
@@ -16,7 +20,47 @@ def classification_metrics(truth: Sequence[int], predicted: Sequence[int]) -> di
     return metrics | {"macro_f1": float(macro_f1)}
 
 
-def log_loss(truth: Sequence[int], probabilities: np.ndarray) -> float:
+def log_loss(truth: Sequence[int] | np.ndarray, probabilities: np.ndarray) -> float:
     """Mean cross-entropy in nats of (D, C) float32 probabilities; one that has become 0 counts as the smallest above."""
     of_truth = probabilities[np.arange(len(truth)), np.asarray(truth)]
     return float(-np.log(np.maximum(of_truth, np.finfo(np.float32).tiny)).mean())
+
+
+def multi_label_metrics(truth: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+    """`micro_f1` over all labels together, `macro_f1` their mean (0 for a label that is neither there nor found), and
+    `average_precision`, the mean over labels that are there, scikit-learn's, where it is installed.
+
+    `truth`: (D, C) 0 and 1; a label of (D, C) `probabilities` is given from 0.5 on.
+    """
+    there, given = truth > 0, probabilities >= THRESHOLD
+    right, all_of_them = (there & given).sum(axis=0), there.sum(axis=0) + given.sum(axis=0)
+    micro = 2 * right.sum() / max(1, all_of_them.sum())
+    metrics = {"micro_f1": micro, "macro_f1": np.mean(2 * right / np.maximum(1, all_of_them))}
+    try:
+        from sklearn.metrics import average_precision_score
+    except ImportError:
+        return {name: float(value) for name, value in metrics.items()}
+    some = there.any(axis=0)
+    if some.any():
+        metrics["average_precision"] = average_precision_score(
+            there[:, some], probabilities[:, some]
+        )
+    return {name: float(value) for name, value in metrics.items()}
+
+
+def binary_log_loss(truth: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean binary cross-entropy in nats of (D, C) labels, 0 and 1, each for itself; bounded as `log_loss`."""
+    of_truth = np.where(truth > 0, probabilities, 1 - probabilities)
+    return float(-np.log(np.maximum(of_truth, np.finfo(np.float32).tiny)).mean())
+
+
+def number_metrics(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    """`mae`, `rmse` in the numbers' own unit; `r2`, the share of their variance that is explained, left out where all of
+    `truth` is one number."""
+    errors = predicted.astype(np.float64) - truth
+    metrics = {
+        "mae": float(np.abs(errors).mean()),
+        "rmse": float(np.sqrt(np.square(errors).mean())),
+    }
+    spread = np.square(truth - truth.mean()).mean()
+    return metrics | ({"r2": float(1 - np.square(errors).mean() / spread)} if spread else {})

@@ -133,9 +133,11 @@ class Stage:
 class KeepBest:
     """An `evaluate` that also remembers the weights of the best epoch by one metric, on disk, across restarts."""
 
-    def __init__(self, stage: Stage, metric: str, directory: Path) -> None:
+    def __init__(self, stage: Stage, metric: str, directory: Path, *, lowest: bool = False) -> None:
+        """`lowest`: the metric is an error."""
         if stage.evaluate is None:
             raise ValueError("keeping the best epoch needs a validation set")
+        self._lowest = lowest
         self._net, self._evaluate, self._metric, self._directory = (
             stage.net,
             stage.evaluate,
@@ -146,7 +148,9 @@ class KeepBest:
     def __call__(self) -> dict[str, float]:
         metrics = self._evaluate()
         record = self._directory / "best.json"
-        if not record.exists() or metrics[self._metric] > load_json(record)[self._metric]:
+        now = metrics[self._metric]
+        best = load_json(record)[self._metric] if record.exists() else None
+        if best is None or (now < best if self._lowest else now > best):
             save_tensors(self._directory / "best.safetensors", self._net.state_dict())
             save_json(record, metrics)
         return metrics

@@ -1,0 +1,286 @@
+"""What comes out of a classifier's head, by the kind of its labels: probabilities of classes, of labels each for itself, or a
+number; how it is learnt, judged and told."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ulmfit.config import ClassifierConfig, LabelKind
+from ulmfit.nn.losses import (
+    Criterion,
+    binary_cross_entropy,
+    in_range,
+    range_loss,
+    weighted_cross_entropy,
+)
+from ulmfit.prediction import MultiLabelPrediction, NumberPrediction, Prediction
+from ulmfit.text.document import Document
+from ulmfit.text.labels import SAID, kind_of, label_array, label_names
+from ulmfit.training.calibration import Calibration
+from ulmfit.training.metrics import (
+    THRESHOLD,
+    binary_log_loss,
+    classification_metrics,
+    log_loss,
+    multi_label_metrics,
+    number_metrics,
+)
+
+
+class Outputs(ABC):
+    """One kind of label. Rows are (D, `size`) float32: what `activate` gave."""
+
+    kind: ClassVar[LabelKind]
+    best: ClassVar[str]  # the metric that keep="best" goes by
+    best_is_lowest: ClassVar[bool] = False
+    labels: tuple[str, ...]
+    calibration: Calibration = Calibration()
+
+    @property
+    def size(self) -> int:
+        """Numbers that come out of the head for each text."""
+        return len(self.labels)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that a prediction adds to a table."""
+        return tuple(self.predictions(np.zeros((1, self.size), np.float32))[0].row())
+
+    def truth(self, documents: Sequence[Document]) -> np.ndarray:
+        """Their labels as an array. ValueError: none, of another kind, or never seen in training."""
+        labels = [d.label for d in documents]
+        if missing := sum(label is None for label in labels):
+            raise ValueError(f"{missing} of {len(labels)} documents have no label")
+        if (found := kind_of(labels)) != self.kind and labels:
+            raise ValueError(
+                f"labels are {SAID[found]} a text, and this classifier learnt {SAID[self.kind]}:"
+                f" read them with label_kind={self.kind!r} (--label-kind {self.kind})"
+            )
+        if unknown := sorted({*label_names(labels)} - {*self.labels}):
+            raise ValueError(
+                f"labels {unknown} are unknown to this classifier; it knows {list(self.labels)}"
+            )
+        found = label_array(labels, self.labels)
+        return self._nothing() if found is None else found
+
+    def _nothing(self) -> np.ndarray:
+        """The truth of no documents."""
+        shape = {"single": (0,), "multi": (0, self.size), "number": (0,)}[self.kind]
+        return np.zeros(shape, np.int64 if self.kind == "single" else np.float32)
+
+    def calibrated(self, calibration: Calibration) -> "Outputs":
+        """The same with another calibration. ValueError: of labels that have none."""
+        if calibration != Calibration():
+            raise ValueError(
+                f"only probabilities of one class a text can be calibrated; these are of {self}"
+            )
+        return self
+
+    def judge(self, truth: np.ndarray, rows: np.ndarray) -> dict[str, float]:
+        """`loss` and `metrics`, for the table per epoch."""
+        return {"loss": self.loss(truth, rows), **self.metrics(truth, rows)}
+
+    def saved(self) -> dict[str, Any]:
+        """For config.json; `outputs_of` reads it."""
+        return {"label_kind": self.kind, "labels": list(self.labels)}
+
+    @abstractmethod
+    def __str__(self) -> str:
+        """What a text is labelled with."""
+
+    @abstractmethod
+    def activate(self, logits: Tensor) -> Tensor:
+        """Logits (B, `size`) → rows."""
+
+    @abstractmethod
+    def criterion(self, truth: np.ndarray, config: ClassifierConfig) -> Criterion:
+        """What is minimised; `truth` of the training documents gives the weights."""
+
+    @abstractmethod
+    def loss(self, truth: np.ndarray, rows: np.ndarray) -> float:
+        """What is minimised, without weights and smoothing."""
+
+    @abstractmethod
+    def metrics(self, truth: np.ndarray, rows: np.ndarray) -> dict[str, float]:
+        """What rows are worth, by name; `best` is always among them."""
+
+    @abstractmethod
+    def predictions(self, rows: np.ndarray) -> list[Any]:
+        """A prediction a row."""
+
+
+@dataclass(frozen=True)
+class SingleLabel(Outputs):
+    """One class per text: softmax, cross-entropy."""
+
+    labels: tuple[str, ...]
+    calibration: Calibration = field(default=Calibration(), compare=False)
+    kind: ClassVar[LabelKind] = "single"
+    best: ClassVar[str] = "accuracy"
+
+    def __str__(self) -> str:
+        return f"one of {len(self.labels)} classes per text"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (*super().columns, *(["most_likely"] if self.calibration.thresholds else []))
+
+    def calibrated(self, calibration: Calibration) -> "SingleLabel":
+        return replace(self, calibration=calibration)
+
+    def saved(self) -> dict[str, Any]:
+        return {**super().saved(), "calibration": self.calibration.to_json()}
+
+    def activate(self, logits: Tensor) -> Tensor:
+        return (logits / self.calibration.temperature).softmax(dim=1)
+
+    def criterion(self, truth: np.ndarray, config: ClassifierConfig) -> Criterion:
+        weights = None
+        if config.class_weight:
+            count = np.bincount(truth, minlength=self.size)
+            weights = torch.from_numpy(len(truth) / (self.size * count)).float()
+        return partial(weighted_cross_entropy, weights=weights, smoothing=config.label_smoothing)
+
+    def loss(self, truth: np.ndarray, rows: np.ndarray) -> float:
+        return log_loss(truth.tolist(), rows)
+
+    def metrics(self, truth: np.ndarray, rows: np.ndarray) -> dict[str, float]:
+        return classification_metrics(truth.tolist(), rows.argmax(axis=1).tolist())
+
+    def predictions(self, rows: np.ndarray) -> list[Prediction]:
+        found = []
+        for row, k in zip(rows, rows.argmax(axis=1), strict=True):
+            label, probability = self.labels[k], float(row[k])
+            sure = self.calibration.sure(label, probability)
+            found.append(Prediction(label, probability, _by_name(self.labels, row), sure))
+        return found
+
+
+@dataclass(frozen=True)
+class MultiLabel(Outputs):
+    """Any number of labels per text, each yes or no: sigmoid, binary cross-entropy."""
+
+    labels: tuple[str, ...]
+    kind: ClassVar[LabelKind] = "multi"
+    best: ClassVar[str] = "micro_f1"
+
+    def __str__(self) -> str:
+        return f"any of {len(self.labels)} labels per text"
+
+    def activate(self, logits: Tensor) -> Tensor:
+        return logits.sigmoid()
+
+    def criterion(self, truth: np.ndarray, config: ClassifierConfig) -> Criterion:
+        weights = None
+        if config.class_weight:
+            count = np.stack([(truth == 0).sum(axis=0), (truth > 0).sum(axis=0)])
+            weights = torch.from_numpy(len(truth) / (2 * np.maximum(1, count))).float()
+        return partial(binary_cross_entropy, weights=weights, smoothing=config.label_smoothing)
+
+    def loss(self, truth: np.ndarray, rows: np.ndarray) -> float:
+        return binary_log_loss(truth, rows)
+
+    def metrics(self, truth: np.ndarray, rows: np.ndarray) -> dict[str, float]:
+        return multi_label_metrics(truth, rows)
+
+    def predictions(self, rows: np.ndarray) -> list[MultiLabelPrediction]:
+        return [
+            MultiLabelPrediction(
+                tuple(n for n, p in zip(self.labels, row, strict=True) if p >= THRESHOLD),
+                _by_name(self.labels, row),
+            )
+            for row in rows
+        ]
+
+
+@dataclass(frozen=True)
+class BoundedNumber(Outputs):
+    """A number per text, between `low` and `high`: scaled sigmoid, squared error."""
+
+    low: float
+    high: float
+    labels: tuple[str, ...] = field(default=(), init=False)
+    kind: ClassVar[LabelKind] = "number"
+    best: ClassVar[str] = "rmse"
+    best_is_lowest: ClassVar[bool] = True
+
+    @property
+    def size(self) -> int:
+        return 1
+
+    def __str__(self) -> str:
+        return f"a number per text, from {self.low:g} to {self.high:g}"
+
+    def saved(self) -> dict[str, Any]:
+        return {**super().saved(), "y_range": [self.low, self.high]}
+
+    def activate(self, logits: Tensor) -> Tensor:
+        return in_range(logits, self.low, self.high)
+
+    def criterion(self, truth: np.ndarray, config: ClassifierConfig) -> Criterion:
+        return partial(range_loss, low=self.low, high=self.high)
+
+    def loss(self, truth: np.ndarray, rows: np.ndarray) -> float:
+        return float(np.square(rows[:, 0] - truth).mean()) / (self.high - self.low) ** 2
+
+    def metrics(self, truth: np.ndarray, rows: np.ndarray) -> dict[str, float]:
+        return number_metrics(truth, rows[:, 0])
+
+    def predictions(self, rows: np.ndarray) -> list[NumberPrediction]:
+        return [NumberPrediction(float(value)) for value in rows[:, 0]]
+
+
+def outputs_for(documents: Sequence[Document], config: ClassifierConfig) -> Outputs:
+    """The outputs of a classifier that learns these documents. ValueError: settings that their labels have no use for, or
+    numbers that are all the same or not in `y_range`."""
+    labels = [d.label for d in documents if d.label is not None]
+    kind = kind_of(labels)
+    unused = (
+        {"class_weight": config.class_weight, "label_smoothing": config.label_smoothing}
+        if kind == "number"
+        else {"y_range": config.y_range}
+    )
+    if given := [name for name, value in unused.items() if value]:
+        raise ValueError(
+            f"{given[0]} {unused[given[0]]} has no meaning where a text has {SAID[kind]}: leave it out,"
+            " or read the labels as another kind (--label-kind)"
+        )
+    if kind != "number":
+        return (SingleLabel if kind == "single" else MultiLabel)(label_names(labels))
+    numbers = np.array(labels, np.float64)
+    low, high = config.y_range or (numbers.min(), numbers.max())
+    if not np.isfinite(numbers).all() or not -np.inf < low < high < np.inf:
+        raise ValueError(
+            f"numbers from {low:g} to {high:g} can't be learnt: give finite ones that differ"
+            " (--classifier.y-range LOW HIGH: the lowest and the highest that may be predicted)"
+        )
+    if outside := int(((numbers < low) | (numbers > high)).sum()):
+        raise ValueError(
+            f"{outside} labels lie outside of y_range {low:g} to {high:g} (they go from {numbers.min():g}"
+            f" to {numbers.max():g}); widen --classifier.y-range, or leave it out"
+        )
+    return BoundedNumber(float(low), float(high))
+
+
+def outputs_of(saved: dict[str, Any]) -> Outputs:
+    """The inverse of `Outputs.saved`; of files from before there were kinds, one class per text. KeyError, TypeError,
+    ValueError: not such a record."""
+    kind, labels = saved.get("label_kind", "single"), tuple(saved["labels"])
+    if kind == "number":
+        low, high = saved["y_range"]
+        return BoundedNumber(float(low), float(high))
+    if kind == "multi":
+        return MultiLabel(labels)
+    if kind != "single":
+        raise ValueError(f"labels of kind {kind!r}")
+    return SingleLabel(labels, Calibration(**saved.get("calibration", {})))
+
+
+def _by_name(labels: Sequence[str], row: np.ndarray) -> dict[str, float]:
+    return dict(zip(labels, row.tolist(), strict=True))

@@ -1,0 +1,121 @@
+"""A column of labels: of which kind they are, and what its values mean."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ulmfit.config import LabelKind
+from ulmfit.text.document import Label
+from ulmfit.text.files import DataError, Say
+
+SEEN_AS_CLASSES = 2  # so many different numbers go without a remark that they are taken as classes
+
+
+def labels_of(
+    values: Sequence[Any], kind: LabelKind | None, separator: str | None, say: Say, where: str
+) -> list[Label | None]:
+    """A label a row, None where there is none. `kind` left out: lists are several labels, floats numbers, all else classes;
+    so are floats where all are whole, since one missing value turns a column of integers into floats. What was chosen
+    is said where another kind could be meant.
+
+    `separator`: between the labels in a string; an empty one then has no labels, which is said. DataError: values that are
+    not of that kind, or of several kinds.
+    """
+    there = [value for value in values if not missing(value)]
+    lists = sum(isinstance(value, list) for value in there)
+    if any(isinstance(value, dict) for value in there) or lists not in (0, len(there)):
+        raise DataError(
+            f"{where} holds objects, or lists beside single values; expected labels of one kind."
+        )
+    if separator is not None and kind in (None, "multi"):
+        return _parted(values, lists, separator, say, where)
+    if separator is not None:
+        raise DataError(f"--label-separator is for several labels a text, not --label-kind {kind}.")
+    if kind is None:
+        kind = "multi" if lists else _inferred(there, say, where)
+    if lists and kind != "multi":
+        raise DataError(f"{where} holds lists; expected one value a row for --label-kind {kind}.")
+    if there and not lists and kind == "multi":
+        raise DataError(
+            f"{where} holds single values such as {there[0]!r}; expected lists, or strings and --label-separator."
+        )
+    read: Callable[[Any], Label | None] = {"multi": _names, "single": _name, "number": _number}[
+        kind
+    ]
+    try:
+        return [None if missing(value) else read(value) for value in values]
+    except ValueError as error:
+        raise DataError(f"{where} holds {error}") from None
+
+
+def missing(value: Any) -> bool:
+    """Whether a cell is empty."""
+    return value is None or value != value  # NaN
+
+
+def written(value: Any) -> str:
+    """A value as people would write it: `true`, `1` for 1.0."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _inferred(there: Sequence[Any], say: Say, where: str) -> LabelKind:
+    fractions = any(isinstance(value, float) and not value.is_integer() for value in there)
+    if fractions:
+        if not all(isinstance(v, float | int) and not isinstance(v, bool) for v in there):
+            raise DataError(f"{where} holds numbers beside other labels; expected labels of one kind.")  # fmt: skip
+        say(f"{where} holds numbers to predict (--label-kind single: names of classes)")
+        return "number"
+    floats = any(isinstance(value, float) for value in there)
+    if floats or (len(set(there)) > SEEN_AS_CLASSES and all(map(_is_number, there))):
+        say(
+            f"{where}: the {'whole ' if floats else ''}numbers are names of classes (--label-kind number: to predict)"
+        )
+    return "single"
+
+
+def _parted(
+    values: Sequence[Any], lists: int, separator: str, say: Say, where: str
+) -> list[Label | None]:
+    if not separator.strip() and separator != " ":
+        raise DataError(f"--label-separator {separator!r} parts nothing; give what stands between two labels.")  # fmt: skip
+    if lists:
+        raise DataError(f"{where} holds lists already; leave out --label-separator.")
+    strings = ["" if missing(value) else written(value) for value in values]
+    rows: list[Label | None] = [
+        tuple(name.strip() for name in string.split(separator) if name.strip())
+        for string in strings
+    ]
+    if empty := sum(not row for row in rows):
+        say(f"{where}: {empty:,} rows are empty: texts to which no label applies")
+    return rows
+
+
+def _names(values: list[Any]) -> tuple[str, ...] | None:
+    """Several labels of one row; none of them may be missing, but there may be none."""
+    names = tuple("" if missing(value) else written(value).strip() for value in values)
+    return names if all(names) else None
+
+
+def _name(value: Any) -> str | None:
+    return written(value).strip() or None  # "good " is typed, not meant
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, str) and not value.strip():
+        return None
+    if not _is_number(value):
+        raise ValueError(
+            f"{value!r}; expected finite numbers, such as 4.5, for --label-kind number."
+        )
+    return float(value)
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        return not isinstance(value, bool) and math.isfinite(float(value))
+    except (TypeError, ValueError):
+        return False

@@ -1,0 +1,86 @@
+"""Labels of documents as an array: one class as its place, several as 0 and 1, numbers as they are."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ulmfit.config import LabelKind
+from ulmfit.text.document import Label, class_name
+
+UNLABELLED = -1
+SAID: dict[LabelKind, str] = {
+    "single": "one class",
+    "multi": "several labels",
+    "number": "a number",
+}
+
+Labels = NDArray[np.int64] | NDArray[np.float32]
+
+
+def kind_of(labels: Iterable[Label | None]) -> LabelKind:
+    """What they are; "single" where there is none. ValueError: things of several kinds."""
+    found: dict[LabelKind, Label] = {_kind(label): label for label in labels if label is not None}
+    if len(found) > 1:
+        shown = "; ".join(f"{label!r} is {SAID[kind]}" for kind, label in sorted(found.items()))
+        raise ValueError(f"labels are of several kinds ({shown}); give labels of one kind")
+    kinds: list[LabelKind] = [*found]
+    return kinds[0] if kinds else "single"
+
+
+def names_of(label: Label) -> tuple[str, ...]:
+    """The classes that a label names: one, or any number of them; of a number none."""
+    if isinstance(label, tuple):
+        return tuple(map(class_name, label))
+    return () if _kind(label) == "number" else (class_name(label),)
+
+
+def label_names(labels: Iterable[Label | None]) -> tuple[str, ...]:
+    """All classes that are named, sorted."""
+    return tuple(
+        sorted({name for label in labels if label is not None for name in names_of(label)})
+    )
+
+
+def label_array(labels: Sequence[Label | None], names: Sequence[str]) -> Labels | None:
+    """One class a document: its place in `names` (D,), -1 where there is none. Several: 0 and 1 (D, C). Numbers: themselves
+    (D,); both NaN where there is none. None where no document has a label.
+
+    ValueError: a label outside of `names`, or labels of several kinds.
+    """
+    if all(label is None for label in labels):
+        return None
+    kind = kind_of(labels)
+    if kind == "number":
+        return np.array([np.nan if label is None else label for label in labels], np.float32)
+    place = {name: i for i, name in enumerate(names)}
+    if kind == "single":
+        return np.array(
+            [
+                UNLABELLED if label is None else _places(row, label, place)[0]
+                for row, label in enumerate(labels, 1)
+            ],
+            np.int64,
+        )
+    several = np.full((len(labels), len(names)), np.nan, np.float32)
+    for row, label in enumerate(labels):
+        if label is not None:
+            several[row] = 0.0
+            several[row, _places(row + 1, label, place)] = 1.0
+    return several
+
+
+def _places(number: int, label: Label, place: dict[str, int]) -> list[int]:
+    found = names_of(label)
+    if unknown := [name for name in found if name not in place]:
+        raise ValueError(
+            f"Document {number} has the label {unknown[0]!r}; known are {', '.join(map(repr, place))}."
+            " Correct it, or train with it."
+        )
+    return [place[name] for name in found]
+
+
+def _kind(label: Label) -> LabelKind:
+    if isinstance(label, tuple):
+        return "multi"
+    return "number" if isinstance(label, float | np.floating) else "single"
