@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo test test-slow lint peers bench bench-accuracy bench-report clean
 
 demo: .venv/demo  ## the whole method on real film reviews, a few minutes
 	$(BIN)/ulmfit demo --overwrite
@@ -14,6 +14,30 @@ test: .venv/dev  ## what CI runs
 
 test-slow: .venv/dev  ## the long comparisons: 25,000 reviews token by token
 	$(BIN)/python -m pytest -m slow
+
+PEERS := fastai tfidf minilm setfit
+
+peers: $(PEERS:%=.peers/%/ready) .venv/dev  ## environments of what we are compared with
+	@for peer in $(PEERS); do test -s .peers/$$peer/ready || echo "left out: $$peer, see .peers/$$peer.log"; done
+
+# All in one command with a named torch: otherwise pip takes the newest, and with it gigabytes of CUDA.
+# What does not resolve leaves an empty file, so that the others go on.
+.peers/%/ready: benchmarks/peers/%.txt
+	$(PYTHON) -m venv .peers/$*
+	if .peers/$*/bin/pip install --quiet --disable-pip-version-check --requirement $< >.peers/$*.log 2>&1; \
+	then cp $< $@; else : >$@; grep -v ^WARNING .peers/$*.log; fi
+
+bench: peers  ## every comparison of speed; two hours on an idle machine
+	$(BIN)/python -m benchmarks.speed $(BENCH)
+
+bench-%: peers  ## one of them, as bench-lm-step
+	$(BIN)/python -m benchmarks.speed $* $(BENCH)
+
+bench-accuracy: peers  ## accuracy beside the peers; name data sets and more with BENCH="--data-dir …"
+	$(BIN)/python -m benchmarks.accuracy $(BENCH)
+
+bench-report: .venv/dev  ## tables and chart out of the raw lines, between two marker lines of docs/results.md
+	$(BIN)/python -m benchmarks.report
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

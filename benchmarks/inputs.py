@@ -160,3 +160,25 @@ def _cut_to(reviews: list[str], tokens: int, tokenizer: Any) -> list[str]:
 
 def _write(inputs: Inputs, name: str, content: Any) -> None:
     (inputs.folder / name).write_text(json.dumps(content), encoding="utf-8")
+
+
+def small_for_fastai() -> dict[str, Any]:
+    """The shipped model, written so that fastai's side can read it; gives back where, and its sizes in fastai's words."""
+    from ulmfit import pretrained
+    from ulmfit.config import FitConfig
+
+    model, folder = pretrained.load(FitConfig.pretrained, "forward"), FOLDER / "small"
+    assert model is not None
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.numpy() for name, tensor in model.net.state_dict().items()}
+    np.savez(folder / "weights.npz", **tensors)
+    (folder / "vocab.json").write_text(json.dumps(model.tokenizer.vocab), encoding="utf-8")
+    shape = model.config
+    sizes = {"emb_sz": shape.embedding_size, "n_hid": shape.hidden_size, "n_layers": shape.layers}
+    return {"pretrained": str(folder), "sizes": sizes}
+
+
+def weights_and_vocab(folder: Path) -> tuple[dict[str, np.ndarray], list[str]]:
+    """What `small_for_fastai` wrote."""
+    vocab = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
+    return dict(np.load(folder / "weights.npz")), vocab

@@ -1,0 +1,194 @@
+"""Raw lines → tables and a chart in docs/results.md, between two marker lines; nothing else there is touched.
+
+    python -m benchmarks.report
+
+The last line of each task counts. Ratios are fastai's figure through ours, so more is better.
+"""
+
+from collections.abc import Sequence
+from statistics import median
+from typing import Any
+
+from benchmarks import record
+from benchmarks.tasks import TASKS, Task
+from ulmfit.insight.pictures import LINE, MARK, drawing
+
+PAGE = record.ROOT / "docs" / "results.md"
+CHART = "speed.svg"  # beside the page
+BEGIN, END = "<!-- bench-report: begin -->", "<!-- bench-report: end -->"
+UNITS = {"seconds": ("s", 1.0), "peak_rss": ("GB", 1e9), "bytes": ("MB", 1e6)}
+SPEED_HEADER = (
+    "what",
+    "× fastai",
+    "× fastai tuned",
+    "range of × fastai",
+    "at least / aim",
+    "verdict",
+    "ours",
+    "fastai",
+)
+
+
+def main() -> None:
+    """Write the page and, with a line to draw, its chart."""
+    speed = latest(record.read("speed"), "task")
+    accuracy = latest(record.read("accuracy"), "data", "peer", "seed")
+    text = "\n\n".join(filter(None, (speed_part(speed), accuracy_part(accuracy))))
+    page = PAGE.read_text(encoding="utf-8")
+    if speed:
+        (PAGE.parent / CHART).write_text(chart(speed), encoding="utf-8")
+    PAGE.write_text(between(page, text or "No run is recorded yet."), encoding="utf-8")
+
+
+def between(page: str, text: str) -> str:
+    """`page` with `text` between its marker lines. ValueError: they are not there, once and in order."""
+    if page.count(BEGIN) != 1 or page.count(END) != 1 or page.index(BEGIN) > page.index(END):
+        raise ValueError(f"{PAGE} must hold the lines {BEGIN} and {END}, once each and in order")
+    head, rest = page.split(BEGIN)
+    return f"{head}{BEGIN}\n\n{text}\n\n{END}{rest.split(END)[1]}"
+
+
+def latest(lines: Sequence[dict[str, Any]], *keys: str) -> list[dict[str, Any]]:
+    """The last line of each kind, kinds in the order of their first lines."""
+    return list({tuple(line.get(key) for key in keys): line for line in lines}.values())
+
+
+# Speed
+
+
+def ratios(line: dict[str, Any], measure: str) -> dict[str, float]:
+    """Contestant → its figure through ours: medians of windows, or single figures."""
+    figures = {name: figure(found) for name, found in line[measure].items()}
+    return {name: value / figures["ours"] for name, value in figures.items() if name != "ours"}
+
+
+def figure(found: Any) -> float:
+    """The median of windows; a single figure is itself."""
+    return median(found) if isinstance(found, list) else found
+
+
+def speed_part(lines: Sequence[dict[str, Any]]) -> str:
+    """The table, a sentence on circumstances, and the chart; empty without lines."""
+    by_task = {line["task"]: line for line in lines}
+    rows = [
+        speed_row(task, by_task[task.record or name])
+        for name, task in TASKS.items()
+        if (task.record or name) in by_task
+    ]
+    if not rows:
+        return ""
+    parts = ["### Beside fastai", circumstances(lines), table(SPEED_HEADER, rows)]
+    return "\n\n".join([*parts, f"![Ratios to fastai, a bar a task]({CHART})"])
+
+
+def speed_row(task: Task, line: dict[str, Any]) -> list[str]:
+    found = ratios(line, task.measure)
+    tuned = f"{found['fastai tuned']:.2f}" if "fastai tuned" in found else "–"
+    promised = f"{task.least:g} / {task.aim:g}" if task.least and task.aim else "–"
+    spread = "–"
+    if task.measure == "seconds":
+        ours, theirs = line["seconds"]["ours"], line["seconds"]["fastai"]
+        turns = [b / a for a, b in zip(ours, theirs, strict=True)]
+        spread = f"{min(turns):.2f}–{max(turns):.2f}"
+    what = task.what if line["agrees"] is not False else f"{task.what} (**not the same work**)"
+    shown = [absolute(line, task.measure, name) for name in ("ours", "fastai")]
+    best = f"**{found['fastai']:.2f}**"
+    return [what, best, tuned, spread, promised, verdict(task, found["fastai"]), *shown]
+
+
+def verdict(task: Task, ratio: float) -> str:
+    """Whether the promise was kept."""
+    if task.least is None or task.aim is None:
+        return "–"
+    return "aim met" if ratio >= task.aim else "met" if ratio >= task.least else "missed"
+
+
+def absolute(line: dict[str, Any], measure: str, name: str) -> str:
+    """A figure with its unit: of time what one window's work takes, per unit where there are few."""
+    value, (unit, scale) = figure(line[measure][name]), UNITS[measure]
+    if measure != "seconds":
+        return f"{value / scale:.3g} {unit}"
+    if line["unit"] == "tokens":
+        return f"{line['work'] / value:,.0f} tokens/s"
+    each = value / line["work"]
+    return f"{each:.3g} s" if each >= 1 else f"{each * 1000:.3g} ms"
+
+
+def circumstances(lines: Sequence[dict[str, Any]]) -> str:
+    """What all figures have in common, or what each line had."""
+    said = sorted(
+        {
+            f"{line['machine']}, {line['cores']} cores, {line.get('threads', '?')} threads, "
+            f"torch {version(line, 'torch')}, commit {line['commit']}{'+' * line['changed']}"
+            for line in lines
+        }
+    )
+    windows = [len(w) for line in lines for w in line.get("seconds", {}).values()]
+    load = max(line["load"][0] for line in lines)
+    return (
+        f"`make bench`: medians of {min(windows)} windows or more in turn (ours, fastai, fastai tuned); the same weights, ids "
+        "and batches, and with dropout off equal losses or probabilities. Tuned: glibc's allocator keeps its memory. "
+        f"Range: smallest and largest ratio of two neighbouring windows. {'; '.join(said)}. "
+        f"Load average at the end of a task: {load:g} or less."
+    )
+
+
+def version(line: dict[str, Any], package: str) -> str:
+    return line.get("versions", {}).get("ours", {}).get(package, "?")
+
+
+def chart(lines: Sequence[dict[str, Any]]) -> str:
+    """The ratios to fastai as bars, on a logarithmic axis, with the promises marked."""
+    by_task = {line["task"]: line for line in lines}
+    found = [
+        (task, ratios(by_task[task.record or name], task.measure)["fastai"])
+        for name, task in TASKS.items()
+        if (task.record or name) in by_task
+    ][::-1]
+    with drawing("Times as fast, or as small, as fastai") as (axes, svg):
+        places = range(len(found))
+        axes.barh(places, [ratio - 1 for _, ratio in found], left=1, color=LINE, height=0.6)
+        least = [(place, task.least) for place, (task, _) in enumerate(found) if task.least]
+        axes.plot([x for _, x in least], [y for y, _ in least], "|", color=MARK, markersize=12)
+        axes.set_yticks(places, [task.what for task, _ in found], fontsize=8)
+        axes.set_xscale("log")
+        axes.set_xlabel("ratio (log scale); the mark is what was promised at least")
+    return svg.getvalue()
+
+
+# Accuracy
+
+
+def accuracy_part(lines: Sequence[dict[str, Any]]) -> str:
+    """A column for each data set, a row for each peer: mean over seeds, with minutes; empty without lines."""
+    if not lines:
+        return ""
+    sets = list(dict.fromkeys(line["data"] for line in lines))
+    rows = []
+    for peer in dict.fromkeys(line["peer"] for line in lines):
+        own = [line for line in lines if line["peer"] == peer]
+        rows.append([peer, *(cell([line for line in own if line["data"] == s]) for s in sets)])
+    said = "`make bench-accuracy`: test accuracy in %, each seed in brackets, minutes of training and prediction behind it."
+    return "\n\n".join(["### Accuracy beside other ways", said, table(("peer", *sets), rows)])
+
+
+def cell(lines: Sequence[dict[str, Any]]) -> str:
+    """Mean, seeds and minutes of one peer on one set; why it is missing, where it is."""
+    if not lines:
+        return "–"
+    if reason := lines[-1].get("left_out"):
+        return f"left out: {reason}"
+    scores = [100 * line["accuracy"] for line in lines]
+    each = f" ({', '.join(f'{s:.1f}' for s in scores)})" if len(scores) > 1 else ""
+    minutes = median(line["seconds"] for line in lines) / 60
+    return f"{sum(scores) / len(scores):.1f}{each}, {minutes:.1f} min"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Markdown."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+if __name__ == "__main__":
+    main()
