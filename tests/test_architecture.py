@@ -60,7 +60,7 @@ ABOVE = [
     "__init__",
     "commands.flags",
     "commands.train commands.find_lr commands.use commands.models commands.data commands.doctor commands.tokenize commands.report",
-    "commands.explain commands.calibrate",
+    "commands.explain commands.calibrate commands.bench",
     "cli",
     "__main__",
 ]
@@ -78,7 +78,7 @@ COMMAND_LINE = {
     "commands.data",
     "commands.tokenize",
     "commands.explain",
-    "commands.calibrate",
+    "commands.calibrate commands.bench",
 }
 PRINTERS = {*COMMAND_LINE, "demo", "pretrained", "progress", "training.log"}
 EVERYWHERE = {"torch", "numpy", "safetensors"}  # other packages are imported where they are used

@@ -11,6 +11,7 @@ from typing import Any
 import tyro
 
 from ulmfit.commands.calibrate import Calibrate
+from ulmfit.commands.bench import Bench
 from ulmfit.commands.data import Datasets
 from ulmfit.commands.doctor import Doctor
 from ulmfit.commands.explain import Explain
@@ -40,6 +41,7 @@ COMMANDS: dict[str, Any] = {
     "models": Models,
     "import-fastai": ImportFastai,
     "datasets": Datasets,
+    "bench": Bench,
 }
 
 GO_ON = 75  # exit code for "repeat this later", EX_TEMPFAIL of sysexits.h

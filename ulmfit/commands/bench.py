@@ -1,0 +1,38 @@
+"""`ulmfit bench`: how fast things are on this machine."""
+
+import json
+from dataclasses import dataclass
+from typing import Annotated
+
+from ulmfit.commands.flags import Flat, Machine, note
+
+
+@dataclass(frozen=True)
+class Bench:
+    """How fast training and prediction are here: a minute with the shipped model."""
+
+    seconds: float = 5.0  # of each measurement, at least
+    json: bool = False  # print JSON
+    machine: Annotated[Machine, Flat] = Machine()
+
+    def run(self) -> None:
+        from ulmfit.speed import figures
+
+        if self.seconds < 0:
+            raise ValueError(f"--seconds is {self.seconds:g}; give 0 or more")
+        runtime = self.machine.start()
+        note(runtime.describe())
+        found = []
+        for figure in figures(runtime, self.seconds):
+            found.append(row := figure.row())
+            if not self.json:
+                typical, low, high = (shown(row[name]) for name in ("median", "low", "high"))
+                spread = f"({low} to {high})"
+                print(f"{figure.name:42} {typical:>10} {figure.unit:12} {spread}", flush=True)
+        if self.json:
+            print(json.dumps({"machine": runtime.describe(), "figures": found}))
+
+
+def shown(number: float) -> str:
+    """Three digits, or all before the point."""
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
