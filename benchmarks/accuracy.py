@@ -68,7 +68,7 @@ def peers(threads: int, tiny: bool) -> dict[str, Peer]:
     """All of them; in a tiny run they learn next to nothing."""
     budgets = {f"ulmfit, {m:g} minutes": {"minutes": m} for m in ((0.01,) if tiny else (5, 10))}
     tokens = 1_000 if tiny else 5 * TOKENS_A_MINUTE
-    handed = {"tokens": tokens, "threads": threads} | ({} if tiny else small_for_fastai())
+    handed = {"tokens": tokens, "threads": threads} | small_for_fastai()
     steps = {"steps": 2} if tiny else {}
     common = {"threads": threads}
     return {

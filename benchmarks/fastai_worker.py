@@ -17,7 +17,7 @@ from fastai.text.models.awdlstm import AWD_LSTM, awd_lstm_clas_config, awd_lstm_
 from fastai.torch_core import TensorCategory
 from fastcore.foundation import L
 
-from benchmarks.inputs import LABELS, Inputs
+from benchmarks.inputs import LABELS, Inputs, our_name
 from benchmarks.worker import Window, serve, timed
 
 LR, DECAY = 1e-2, 0.01
@@ -196,23 +196,6 @@ def fill(model: torch.nn.Module, inputs: Inputs) -> None:
     """Every tensor of fastai's net, those that are saved twice too, from ours."""
     weights = {n: torch.from_numpy(inputs.weights[our_name(n)]) for n in model.state_dict()}
     model.load_state_dict(weights)
-
-
-def our_name(name: str) -> str:
-    """fastai's name of a tensor in a language model or classifier → ours."""
-    part, _, name = name.replace("0.module.", "0.", 1).partition(".")
-    match name.removeprefix("module.").split("."):
-        case ["encoder" | "encoder_dp", *_] if part == "0":
-            return "encoder.embedding.weight"
-        case ["rnns", layer, *_, matrix]:
-            return f"encoder.lstms.{layer}.{matrix.removesuffix('_raw')}"
-        case ["decoder", "weight"]:  # tied
-            return "encoder.embedding.weight"
-        case ["decoder", "bias"]:
-            return "decoder_bias"
-        case ["layers", block, kind, tensor]:
-            return f"head.{'norms' if kind == '0' else 'linears'}.{block}.{tensor}"
-    raise KeyError(f"no rule for fastai's {part}.{name}")
 
 
 def quiet(learn: Any) -> Any:

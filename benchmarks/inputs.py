@@ -25,6 +25,7 @@ WIDTH = range(220, 241)  # tokens of a document that the classifier is trained o
 class Size:
     """How large everything is."""
 
+    reviews: int  # that vocabulary and texts are taken from
     vocab: int  # words
     embedding: int
     hidden: int
@@ -39,8 +40,10 @@ class Size:
 
 
 SIZES = {
-    "base": Size(60_008, 400, 1152, 3, 64, 72, 2, 1, 320, 20, 200),  # fastai's AWD-LSTM, as trained
-    "tiny": Size(1_000, 12, 20, 3, 4, 72, 3, 2, 8, 3, 5),  # to test the harness with
+    "base": Size(
+        20_000, 60_008, 400, 1152, 3, 64, 72, 2, 1, 320, 20, 200
+    ),  # fastai's AWD-LSTM, as trained
+    "tiny": Size(300, 1_000, 12, 20, 3, 4, 72, 3, 2, 8, 3, 5),  # to test the harness with
 }
 
 
@@ -102,10 +105,10 @@ def _make(inputs: Inputs) -> None:
     from ulmfit.text.tokenizer import Tokenizer
 
     size = inputs.size
-    reviews = [d.text for d in load_reviews().unlabelled]
+    reviews = [d.text for d in load_reviews().unlabelled[: size.reviews]]
     fillers = [f"xxfake{i}" for i in range(8)]  # fastai has as many behind 60,000 words
     config = TokenizerConfig(max_vocab=size.vocab, min_freq=2)
-    tokenizer = Tokenizer.build(reviews[: max(2_000, size.vocab)], config, keep=fillers)
+    tokenizer = Tokenizer.build(reviews, config, keep=fillers)
     if len(tokenizer) != size.vocab:
         extra = [f"xxmore{i}" for i in range(size.vocab - len(tokenizer))]
         tokenizer = Tokenizer(config, [*tokenizer.vocab, *extra], patterns=tokenizer.patterns)
@@ -113,14 +116,14 @@ def _make(inputs: Inputs) -> None:
     _write(inputs, "vocab.json", tokenizer.vocab)
     np.savez(inputs.folder / "weights.npz", **_weights(size))
 
-    encoded = list(tokenizer.encode_all(reviews[:4_000]))
+    encoded = list(tokenizer.encode_all(reviews[: len(reviews) // 2]))
     wanted = size.batch * size.bptt * size.lm_steps + 1
     np.save(inputs.folder / "stream.npy", np.concatenate(encoded)[:wanted].astype(np.int64))
     n = size.batch * size.classifier_steps
     long = [ids.tolist() for ids in encoded if len(ids) >= WIDTH.stop][:n]
     lengths = np.random.default_rng(0).choice(WIDTH, n).tolist()
     train = [ids[:length] for ids, length in zip(long, lengths, strict=True)]
-    single = {tokens: _cut_to(reviews[4_000:], tokens, tokenizer) for tokens in TOKENS}
+    single = {tokens: _cut_to(reviews[::-1], tokens, tokenizer) for tokens in TOKENS}
     same = [ids[: WIDTH.start] for ids in long]
     found = {"batch": reviews[: size.documents], "single": single, "train": train, "same": same}
     _write(inputs, "texts.json", found)
@@ -182,3 +185,20 @@ def weights_and_vocab(folder: Path) -> tuple[dict[str, np.ndarray], list[str]]:
     """What `small_for_fastai` wrote."""
     vocab = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
     return dict(np.load(folder / "weights.npz")), vocab
+
+
+def our_name(name: str) -> str:
+    """fastai's name of a tensor in a language model or classifier → ours."""
+    part, _, name = name.replace("0.module.", "0.", 1).partition(".")
+    match name.removeprefix("module.").split("."):
+        case ["encoder" | "encoder_dp", *_] if part == "0":
+            return "encoder.embedding.weight"
+        case ["rnns", layer, *_, matrix]:
+            return f"encoder.lstms.{layer}.{matrix.removesuffix('_raw')}"
+        case ["decoder", "weight"]:  # tied
+            return "encoder.embedding.weight"
+        case ["decoder", "bias"]:
+            return "decoder_bias"
+        case ["layers", block, kind, tensor]:
+            return f"head.{'norms' if kind == '0' else 'linears'}.{block}.{tensor}"
+    raise KeyError(f"no rule for fastai's {part}.{name}")

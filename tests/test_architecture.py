@@ -52,7 +52,7 @@ ABOVE = [
     "saved run vectors",
     "checks baseline calibration",
     "prepare scoring evaluation",
-    "stages",
+    "stages speed",
     "insight.pictures insight.duplicates insight.doctor_report insight.characters insight.scores insight.curves insight.page insight.explain",
     "insight.doctor insight.advice insight.charts",
     "insight.report",
@@ -78,7 +78,8 @@ COMMAND_LINE = {
     "commands.data",
     "commands.tokenize",
     "commands.explain",
-    "commands.calibrate commands.bench",
+    "commands.calibrate",
+    "commands.bench",
 }
 PRINTERS = {*COMMAND_LINE, "demo", "pretrained", "progress", "training.log"}
 EVERYWHERE = {"torch", "numpy", "safetensors"}  # other packages are imported where they are used

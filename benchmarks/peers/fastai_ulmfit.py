@@ -15,8 +15,8 @@ from fastai.text.data import TextDataLoaders
 from fastai.text.learner import language_model_learner, match_embeds, text_classifier_learner
 from fastai.text.models.awdlstm import AWD_LSTM, awd_lstm_clas_config, awd_lstm_lm_config
 
-from benchmarks.fastai_worker import our_name, quiet
-from benchmarks.inputs import weights_and_vocab
+from benchmarks.fastai_worker import quiet
+from benchmarks.inputs import our_name, weights_and_vocab
 
 TOKENS_A_WORD = 1.25  # between spaces, in reviews
 

