@@ -33,7 +33,7 @@ bench: peers  ## every comparison of speed; two hours on an idle machine
 bench-%: peers  ## one of them, as bench-lm-step
 	$(BIN)/python -m benchmarks.speed $* $(BENCH)
 
-bench-accuracy: peers  ## accuracy beside the peers; name data sets and more with BENCH="--data-dir …"
+bench-accuracy: peers  ## accuracy beside the peers; of one set, as BENCH="--data NAME TRAIN TEST"
 	$(BIN)/python -m benchmarks.accuracy $(BENCH)
 
 bench-report: .venv/dev  ## tables and chart out of the raw lines, between two marker lines of docs/results.md

@@ -1,12 +1,11 @@
 """Accuracy of this library and of others, on the same labels and the same texts held out.
 
-    python -m benchmarks.accuracy --data-dir FOLDER                    # all peers on all sets
-    python -m benchmarks.accuracy imdb --data-dir FOLDER --peers tfidf "ulmfit, 5 minutes"
-    python -m benchmarks.accuracy tiny                                 # the harness itself
+    python -m benchmarks.accuracy --data imdb train.parquet test.parquet unsup.parquet --labels 1000
+    python -m benchmarks.accuracy --data trec-6 train.csv test.csv --peers "ulmfit, 5 minutes" --seeds 0 1 2
+    python -m benchmarks.accuracy              # a toy set, to test the harness with
 
-Sets: imdb (1,000 labels and all unlabelled reviews), trec-6 and sst-2 out of a folder with train, test and perhaps
-unsup files, as `ulmfit fit` reads them: FOLDER/imdb/train.parquet and so on. Every peer runs in its own environment
-(`make peers`); what it was given, measured and answered becomes a line of benchmarks/results/accuracy.jsonl.
+Every peer runs in its own environment (`make peers`). What it was told, how long it took and how often it was right
+becomes a line of benchmarks/results/accuracy.jsonl; of the toy set nothing.
 """
 
 import argparse
@@ -105,20 +104,15 @@ def run(peer: Peer, data: Data, seed: int) -> dict[str, Any]:
     return {"accuracy": right / len(data.test), "seconds": seconds, **found}
 
 
-def read(name: str, folder: Path | None, labels: int, seed: int) -> Data:
-    """A set by name; `labels` documents of its training part, drawn with `seed`, the rest without labels."""
-    if name == "tiny":
-        return tiny()
-    if folder is None:
-        raise ValueError(f"--data-dir must name the folder that holds {name}/train.* and test.*")
-    parts = {part: list((folder / name).glob(f"{part}.*")) for part in ("train", "test", "unsup")}
-    if not parts["train"] or not parts["test"]:
-        raise ValueError(f"{folder / name} must hold a file train.* and a file test.*")
-    train = list(read_documents(parts["train"][0]))
-    random.Random(seed).shuffle(train)
-    more = [d.text for d in train[labels:]] if labels else []
-    more += [d.text for path in parts["unsup"] for d in read_documents(path, labelled=False)]
-    return Data(train[: labels or None], more, list(read_documents(parts["test"][0])))
+def read(train: str, test: str, more: list[str], labels: int, tests: int, seed: int) -> Data:
+    """Files as `ulmfit fit` reads them. `labels` documents, drawn with `seed`, keep theirs (0: all), the others are
+    unlabelled; at most `tests` are scored, always the same."""
+    labelled, held = list(read_documents(train)), list(read_documents(test))
+    random.Random(seed).shuffle(labelled)
+    random.Random(0).shuffle(held)
+    unlabelled = [d.text for d in labelled[labels:]] if labels else []
+    unlabelled += [d.text for path in more for d in read_documents(path, labelled=False)]
+    return Data(labelled[: labels or None], unlabelled, held[:tests])
 
 
 def tiny() -> Data:
@@ -132,32 +126,40 @@ def tiny() -> Data:
     return Data(made[:40], [d.text for d in made], made[40:])
 
 
-LABELS = {"imdb": 1_000, "trec-6": 0, "sst-2": 0, "tiny": 0}  # 0: all
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("data", nargs="*", choices=[*LABELS, []], help="sets")
-    parser.add_argument("--data-dir", type=Path)
+    files_help = "a name, a file to learn from, one to be scored on, perhaps others without labels"
+    parser.add_argument("--data", nargs="+", metavar=("NAME", "FILE"), help=files_help)
+    parser.add_argument("--labels", type=int, default=0, help="so many keep theirs; 0: all")
+    parser.add_argument("--tests", type=int, default=5_000, help="at most so many are scored")
     parser.add_argument("--peers", nargs="*", help="names as in the table; all where left out")
     parser.add_argument("--seeds", type=int, nargs="*", default=[0])
     parser.add_argument("--threads", type=int, default=2)
     told = parser.parse_args()
-    for name in told.data or [n for n in LABELS if n != "tiny"]:
-        found = peers(told.threads, name == "tiny")
-        if unknown := set(told.peers or ()) - set(found):
-            parser.error(f"no peer {', '.join(sorted(unknown))}; there are {', '.join(found)}")
-        for seed in told.seeds:
-            data = read(name, told.data_dir, LABELS[name], seed)
-            for peer in told.peers or found:
-                result = run(found[peer], data, seed)
-                settings = {"data": name, "peer": peer, "seed": seed, "labels": len(data.train)}
-                if name != "tiny":
-                    record.append("accuracy", settings | found[peer].settings | result)
-                shown = result.get("accuracy", result.get("left_out"))
-                print(f"{name:8} {peer:34} seed {seed}: {shown}", flush=True)
+    if told.data and len(told.data) < 3:
+        parser.error("--data wants a name, a file to learn from and one to be scored on")
+    found = peers(told.threads, not told.data)
+    if unknown := set(told.peers or ()) - set(found):
+        parser.error(f"no peer {', '.join(sorted(unknown))}; there are {', '.join(found)}")
+    name, *files = told.data or ["toy"]
+    for seed in told.seeds:
+        data = tiny()
+        if files:
+            data = read(files[0], files[1], files[2:], told.labels, told.tests, seed)
+        sizes = {
+            "labels": len(data.train),
+            "unlabelled": len(data.unlabelled),
+            "tests": len(data.test),
+        }
+        for peer in told.peers or found:
+            result = run(found[peer], data, seed)
+            settings = {"data": name, "peer": peer, **found[peer].settings, "seed": seed, **sizes}
+            if files:
+                record.append("accuracy", settings | result)
+            shown = result.get("accuracy", result.get("left_out"))
+            print(f"{name:8} {peer:34} seed {seed}: {shown}", flush=True)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ THEIR_START = f"{THEIR_IMPORT}; load_learner(FILE).predict(TEXT)"
 def measure(task: Task, size: str, windows: int, threads: int) -> dict[str, Any]:
     """Whole processes in turn, by the wall clock, and the peak memory of the last of each."""
     inputs = Inputs.open(size)
-    commands = starts(inputs) if "start" in task.what else imports()
+    commands = starts(inputs) if task.settings["until"] == "prediction" else imports()
     versions = prepare(size, threads)
     for command in commands.values():
         run(command, threads)  # files come into the system's cache

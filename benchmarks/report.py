@@ -32,7 +32,7 @@ SPEED_HEADER = (
 def main() -> None:
     """Write the page and, with a line to draw, its chart."""
     speed = latest(record.read("speed"), "task")
-    accuracy = latest(record.read("accuracy"), "data", "peer", "seed")
+    accuracy = latest(record.read("accuracy"), "data", "labels", "peer", "seed")
     text = "\n\n".join(filter(None, (speed_part(speed), accuracy_part(accuracy))))
     page = PAGE.read_text(encoding="utf-8")
     if speed:
@@ -163,11 +163,12 @@ def accuracy_part(lines: Sequence[dict[str, Any]]) -> str:
     """A column for each data set, a row for each peer: mean over seeds, with minutes; empty without lines."""
     if not lines:
         return ""
-    sets = list(dict.fromkeys(line["data"] for line in lines))
+    lines = [line | {"set": f"{line['data']}, {line['labels']:,} labels"} for line in lines]
+    sets = list(dict.fromkeys(line["set"] for line in lines))
     rows = []
     for peer in dict.fromkeys(line["peer"] for line in lines):
         own = [line for line in lines if line["peer"] == peer]
-        rows.append([peer, *(cell([line for line in own if line["data"] == s]) for s in sets)])
+        rows.append([peer, *(cell([line for line in own if line["set"] == s]) for s in sets)])
     said = "`make bench-accuracy`: test accuracy in %, each seed in brackets, minutes of training and prediction behind it."
     return "\n\n".join(["### Accuracy beside other ways", said, table(("peer", *sets), rows)])
 

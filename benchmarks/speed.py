@@ -40,9 +40,10 @@ CONTESTANTS = {
 def measure(task: Task, size: str, windows: int, threads: int) -> dict[str, Any]:
     """Proof, warm-up, and the windows of all contestants in turn."""
     with ExitStack() as stack:
-        workers = {name: Worker(*how) for name, how in CONTESTANTS.items()}
-        for worker in workers.values():
-            stack.callback(worker.close)
+        workers: dict[str, Worker] = {}
+        for name, how in CONTESTANTS.items():
+            workers[name] = Worker(*how)
+            stack.callback(workers[name].close)
         told = {"prepare": task.work, "size": size, "threads": threads, **task.settings}
         proof = {}
         for name, worker in workers.items():

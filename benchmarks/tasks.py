@@ -50,6 +50,13 @@ TASKS = {
     "saved-fp16": Task(
         "saved classifier, fp16", "saved", {"storage": "fp16"}, 2, 5, "bytes", exact=False
     ),
-    "start": Task("process start to the first prediction", "processes", {}, 5, 12, exact=False),
-    "import": Task("import", "processes", {}, 20, 60, exact=False),
+    "start": Task(
+        "process start to the first prediction",
+        "processes",
+        {"until": "prediction"},
+        5,
+        12,
+        exact=False,
+    ),
+    "import": Task("import", "processes", {"until": "import"}, 20, 60, exact=False),
 }

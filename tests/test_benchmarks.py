@@ -100,8 +100,11 @@ def test_the_chart_has_a_bar_for_each_task() -> None:
 def test_accuracies_are_means_with_every_seed() -> None:
     own = {"data": "imdb", "peer": "a", "labels": 5, "seconds": 90.0}
     lines = [own | {"seed": 0, "accuracy": 0.8}, own | {"seed": 1, "accuracy": 0.9}]
-    lines.append({"data": "trec-6", "peer": "b", "seed": 0, "left_out": "pip failed"})
+    lines.append(
+        {"data": "trec-6", "labels": 5_452, "peer": "b", "seed": 0, "left_out": "pip failed"}
+    )
     text = report.accuracy_part(lines)
+    assert "| peer | imdb, 5 labels | trec-6, 5,452 labels |" in text
     assert "| a | 85.0 (80.0, 90.0), 1.5 min | – |" in text
     assert "| b | – | left out: pip failed |" in text
 
