@@ -7,8 +7,9 @@ a row (`replace_wrep`; that text is split as a whole), and exceptions of several
 which are found across spaces (the chunks concerned are split together).
 """
 
+import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from threading import RLock
 
@@ -38,25 +39,28 @@ PASSING_CHARACTERS = 10_000_000
 
 # The numbers of two chunks that no text holds: xxbos, and one without tokens.
 _BEGIN, _NOTHING = 0, 1
+_COMPOUND = -1  # in place of a number: white space that is more than one plain space belongs to it
 _GAP = -3  # in place of hashes, for white space
 # White space other than one plain space, which may stand before it.
 _GAPS = re.compile(r"([^\S ]\s*)")
 _GETS_SPACE = re.compile(r"[/#\\]|(\S)\1\1")  # the rules put a space before these
-_CHANGES = re.compile(r"[/#\\]|(\S)\1\1")  # without these and capitals, the rules change nothing
-_CAPITAL = re.compile(r"[A-Z]")
 _WORD = re.compile(r"\w+")
 _POSITIVE = 0x7FFFFFFF
 _GAP_ROW = Row(head=_GAP, tail=_GAP)
 
 
 class _Memory(dict[str, int]):
-    """Chunk → its number; a new one is learnt."""
+    """Chunk → its number; a new one gets the next, and its tokens before numbers are used. A gap stands behind a space."""
 
-    def __init__(self, owner: "Chunks") -> None:
-        self._owner = owner
+    def __init__(self, numbers: Iterator[int]) -> None:
+        self.new, self._numbers = list[str](), numbers
 
     def __missing__(self, chunk: str) -> int:
-        return self._owner.learn(chunk)
+        if chunk[0] != " " and chunk.split() != [chunk]:
+            return _COMPOUND
+        self.new.append(chunk)
+        number = self[chunk] = next(self._numbers)
+        return number
 
 
 class Chunks:
@@ -85,47 +89,71 @@ class Chunks:
         with self._lock:
             if len(self._table.chunks) > MEMORY_ENTRIES or self._passing > PASSING_CHARACTERS:
                 self._forget()
-            chunks, begins = self._read(texts)
-            self._split_across(chunks, begins, texts)
+            try:
+                chunks, begins = self._read(texts)
+                self._split_across(chunks, begins, texts)
+            except BaseException:  # numbers without tokens must not stay
+                self._clear()
+                raise
             return self._table.gather(chunks, begins)
-
-    def learn(self, chunk: str) -> int:
-        """The number that a new chunk gets; called by the memory."""
-        if chunk.isspace():
-            number = self._table.add(chunk, self._splitter.word(chunk), _GAP_ROW)
-        else:
-            words, marked = _by_rules(chunk)
-            raw, spaced = list[str](), set[int]()
-            for word in marked.split(" "):
-                raw += self._splitter.word(word)
-                spaced.add(len(raw) - 1)
-            head, tail = _outer_words(words)
-            first, last = self._firsts.get(raw[0], 0), self._lasts.get(raw[-1], 0)
-            row = first, last, head, tail, int(len(words) > 1)
-            number = self._table.add(chunk, self._splitter.with_phrases(raw, spaced), row)
-        if len(chunk) <= MEMORY_LENGTH:
-            self._memory[chunk] = number
-        else:
-            self._passing += len(chunk)
-        return number
 
     def _read(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """(numbers of all chunks, where each text begins)."""
-        parts, begins, size = list[NDArray[np.int32]](), list[int](), 0
-        number = self._memory.__getitem__
+        pieces = list[str]()
         for text in texts:
-            text = self._html(text)
-            pieces = text.split()
-            if " ".join(pieces) != text:
-                pieces = _with_gaps(text)
-            numbers = [_BEGIN, *map(number, pieces)]
-            begins.append(size)
-            size += len(numbers)
-            parts.append(np.array(numbers, np.int32))
-        self._table.store()
-        chunks = np.concatenate(parts)
+            text = rm_useless_spaces(self._html(text).strip())
+            pieces += f" {text}".split(" ") if text else [""]  # "" stands for xxbos
+        chunks = np.fromiter(map(self._memory.__getitem__, pieces), np.int32, len(pieces))
+        if len(at := np.flatnonzero(chunks == _COMPOUND)):
+            chunks = self._with_gaps(chunks, at.tolist(), pieces)
+        self._learn()
         self._table.uses[chunks] += 1
-        return chunks, np.array(begins)
+        return chunks, np.flatnonzero(chunks == _BEGIN)
+
+    def _with_gaps(
+        self, chunks: NDArray[np.int32], at: list[int], pieces: list[str]
+    ) -> NDArray[np.int32]:
+        """The numbers with those of chunks and of the white space between them, for the compounds at `at`."""
+        parts, done = list[NDArray[np.int32]](), 0
+        for begin in at:
+            if begin < done:
+                continue
+            parts.append(chunks[done:begin])
+            done = begin + 1
+            while pieces[done - 1][-1].isspace():  # a gap goes on behind a space; none ends a text
+                done += 1
+            compound = _GAPS.split(" ".join(pieces[begin:done]))
+            found = list[str]()
+            for gap, part in zip(["", *compound[1::2]], compound[::2], strict=True):
+                if gap:
+                    spaced = gap[-1] != " " and _GETS_SPACE.match(part)
+                    found.append(f" {gap} " if spaced else f" {gap}")
+                found += part.split(" ") if part else []
+            parts.append(np.array([self._memory[piece] for piece in found], np.int32))
+        return np.concatenate([*parts, chunks[done:]])
+
+    def _learn(self) -> None:
+        """Puts the tokens of the new chunks into the table."""
+        new, self._memory.new = self._memory.new, []
+        if not new:
+            return
+        split, firsts, lasts = self._splitter.word, self._firsts, self._lasts
+        for chunk, (repeated, marked) in zip(new, _by_rules(new), strict=True):
+            if chunk[0] == " ":
+                self._table.add(chunk[1:], split(chunk[1:]), _GAP_ROW)
+                continue
+            words = repeated.split() if " " in repeated else [chunk]
+            raw, spaced = list[str](), set[int]()
+            for word in marked.split(" "):
+                raw += split(word)
+                spaced.add(len(raw) - 1)
+            head, tail = _outer_words(words)
+            row = firsts.get(raw[0], 0), lasts.get(raw[-1], 0), head, tail, int(len(words) > 1)
+            self._table.add(chunk, self._splitter.with_phrases(raw, spaced), row)
+            if len(chunk) > MEMORY_LENGTH:
+                self._passing += len(chunk)
+                del self._memory[chunk]
+        self._table.store()
 
     def _split_across(
         self, chunks: NDArray[np.int32], begins: NDArray[np.int64], texts: Sequence[str]
@@ -135,7 +163,7 @@ class Chunks:
         for begin, end in joined:
             chunk = " ".join(self._table.chunks[i] for i in chunks[begin:end].tolist())
             chunks[begin:end] = _NOTHING
-            chunks[begin] = self._once(chunk, self._splitter.split(_by_rules(chunk)[1]))
+            chunks[begin] = self._once(chunk, self._splitter.split(next(_by_rules([chunk]))[1]))
         for i in map(int, np.unique(np.searchsorted(begins, repeated, "right") - 1)):
             text = replace_rep(self._html(texts[i]))
             if replace_wrep(text) != text:
@@ -147,6 +175,7 @@ class Chunks:
     def _once(self, text: str, tokens: list[str]) -> int:
         """The number of tokens that are needed in this batch only."""
         self._passing += len(text)
+        next(self._numbers)
         return self._table.add("", tokens)
 
     def _joined(self, chunks: NDArray[np.int32]) -> list[tuple[int, int]]:
@@ -172,49 +201,36 @@ class Chunks:
         return at[two[three != 0]]
 
     def _clear(self) -> None:
-        self._memory, self._table, self._passing = _Memory(self), ChunkTable(), 0
-        self._table.add("", [BOS])  # _BEGIN
-        self._table.add("", [])  # _NOTHING
+        self._numbers = itertools.count()
+        self._memory, self._table, self._passing = _Memory(self._numbers), ChunkTable(), 0
+        self._memory[""] = self._once("", [BOS])  # _BEGIN
+        self._once("", [])  # _NOTHING
         self._table.store()
 
     def _forget(self) -> None:
         """Keeps the half of the chunks that was used most since the last time."""
         old, memory = self._table, self._memory
+        del memory[""]
         kept = sorted(memory.items(), key=lambda item: -old.uses[item[1]])[: MEMORY_ENTRIES // 2]
         self._clear()
         for chunk, number in kept:
-            self._memory[chunk] = self._table.add(chunk, old.tokens(number), old.row(number))
+            self._memory[chunk] = next(self._numbers)
+            self._table.add(old.chunks[number], old.tokens(number), old.row(number))
         self._table.store()
 
 
-def _with_gaps(text: str) -> list[str]:
-    """Chunks, and between them the white space that becomes a token."""
-    text = text.strip()
-    parts = _GAPS.split(rm_useless_spaces(text) if "  " in text else text)
-    pieces = parts[0].split(" ") if parts[0] else []
-    for gap, part in zip(parts[1::2], parts[2::2], strict=True):
-        if not pieces[-1]:  # the one space before the gap, which no token keeps
-            pieces.pop()
-        spaced = gap[-1] != " " and _GETS_SPACE.match(part)
-        pieces += [gap + " " if spaced else gap, *part.split(" ")]
-    return pieces
-
-
-def _by_rules(chunk: str) -> tuple[list[str], str]:
-    """A chunk, or some with one space between them: its words as replace_wrep sees them, and the chunk after all
-    rules but that one and those of HTML."""
-    words = [chunk]
-    if _CHANGES.search(chunk):
-        text = replace_rep(chunk)
-        words = words if text == chunk else text.split()
-        chunk = rm_useless_spaces(spec_add_spaces(text))
-    if _CAPITAL.search(chunk):
-        chunk = replace_maj(replace_all_caps(chunk))
-    return words, chunk.lower().strip()
+def _by_rules(chunks: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Of each chunk, or of some with one space between them: the words as replace_wrep sees them, and the text after
+    all rules but that one and those of HTML. No rule looks across a line break."""
+    repeated = replace_rep("\n".join(chunk if chunk[0] != " " else "" for chunk in chunks))
+    marked = replace_maj(replace_all_caps(rm_useless_spaces(spec_add_spaces(repeated)))).lower()
+    return zip(repeated.split("\n"), map(str.strip, marked.split("\n")), strict=True)
 
 
 def _outer_words(words: list[str]) -> tuple[int, int]:
     """head and tail of `Row`."""
+    if len(words) == 1 and words[0].isalnum():
+        return 2 * (hash(words[0]) & _POSITIVE,)
     head, tail = _WORD.match(words[0]), _WORD.fullmatch(words[-1])
     return (
         hash(head[0]) & _POSITIVE if head else NO_HEAD,

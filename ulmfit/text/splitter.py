@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from ulmfit.text.prefilter import may_begin, may_end, may_match_within
+from ulmfit.text.prefilter import Ranges, may_begin, may_end, may_match_within
 
 NOTICE = (
     "Patterns and exceptions of spaCy, https://github.com/explosion/spaCy, MIT licence,"
@@ -23,6 +23,8 @@ NOTICE = (
 )
 # A core of such characters alone holds neither an infix nor an address, if the patterns agree.
 _PLAIN = ((0x27, 0x27), (0x30, 0x39), (0x41, 0x5A), (0x61, 0x7A), (0xDF, 0xF6), (0xF8, 0xFF))
+# Words of such characters alone hold no affix either, if the patterns agree.
+_LETTERS = ((0x61, 0x7A), (0xDF, 0xF6), (0xF8, 0xFF))
 _SPANS = re.compile(r"\s+|\S+")
 
 Search = Callable[[str], re.Match[str] | None]
@@ -85,10 +87,10 @@ class Splitter:
         self._infixes = re.compile("|".join(patterns.infixes)) if patterns.infixes else None
         self._token_match = _matcher(patterns.token_match)
         self._url_match = _matcher(patterns.url_match)
-        inside = [p for p in (*patterns.infixes, patterns.url_match) if p]
-        plain = not any(may_match_within(p, _PLAIN) for p in inside)
-        characters = "".join(f"{chr(low)}-{chr(high)}" for low, high in _PLAIN)
-        self._plain = re.compile(f"[{characters}]+" if plain else "(?!)").fullmatch
+        inside = [*patterns.infixes, *filter(None, [patterns.url_match])]
+        self._plain = _all_of(_PLAIN, inside)
+        affixes = [*self._prefixes.patterns, *self._suffixes.patterns]
+        self._letters = _all_of(_LETTERS, [*inside, *affixes])
         self.phrases = dict(self._phrases())
         self._trie = _trie(self.phrases.values())
         self._phrase_starts = frozenset(self._trie)
@@ -142,7 +144,9 @@ class Splitter:
         prefixes, suffixes = list[str](), list[str]()
         length = -1
         while string and len(string) != length:
-            if string in exceptions or (self._token_match and self._token_match(string)):
+            if string in exceptions or self._letters(string):
+                break
+            if self._token_match and self._token_match(string):
                 break
             length = len(string)
             before = self._prefixes.length(string)
@@ -199,12 +203,12 @@ class _Affixes(dict[str, Search | None]):
     def __init__(
         self, patterns: Sequence[str], end: int, possible: Callable[[str, str], bool]
     ) -> None:
-        self._patterns, self._end, self._possible = patterns, end, possible
+        self.patterns, self._end, self._possible = patterns, end, possible
 
     def __missing__(self, char: str) -> Search | None:
         # "$" also matches before a line break, so white space rules nothing out
         rule_out = char and not char.isspace()
-        kept = [p for p in self._patterns if not rule_out or self._possible(p, char)]
+        kept = [p for p in self.patterns if not rule_out or self._possible(p, char)]
         # spaCy tries them in this order
         self[char] = re.compile("|".join(kept)).search if kept else None
         return self[char]
@@ -221,6 +225,13 @@ def _strings(values: Iterable[Any]) -> tuple[str, ...]:
     if isinstance(values, str) or not all(isinstance(value, str) for value in values):
         raise TypeError(f"expected a list of strings, got {str(values)[:80]}")
     return tuple(values)
+
+
+def _all_of(ranges: Ranges, patterns: Iterable[str]) -> Search:
+    """A match for strings of nothing but characters in `ranges`, if these can't hold one of `patterns`."""
+    characters = "".join(f"{chr(low)}-{chr(high)}" for low, high in ranges)
+    possible = any(may_match_within(pattern, ranges) for pattern in patterns)
+    return re.compile("(?!)" if possible else f"[{characters}]+").fullmatch
 
 
 def _matcher(pattern: str | None) -> Search | None:
