@@ -1,0 +1,1 @@
+"""A trained classifier where people need it: exported, and predicting without PyTorch."""
