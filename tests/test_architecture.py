@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "ulmfit"
 
 # Bottom to top; a file imports only from rows above its own, a column only from itself and BELOW.
-BELOW = ["config shapes", "runtime progress lock", "checkpoint download"]
+BELOW = ["config shapes prediction", "runtime progress lock", "checkpoint download"]
 COLUMNS = {
     "text": [
         "document rules prefilter parallel joined",
@@ -47,8 +47,8 @@ COLUMNS = {
 ABOVE = [
     "language_model catalogue prediction",
     "outputs",
-    "classifier datasets fastai_files",
-    "pretrained",
+    "classifier datasets fastai_files deploy.onnx deploy.graph",
+    "pretrained deploy.exported deploy.export",
     "saved run vectors",
     "checks baseline calibration",
     "prepare scoring evaluation",
@@ -60,7 +60,7 @@ ABOVE = [
     "__init__",
     "commands.flags",
     "commands.train commands.find_lr commands.use commands.models commands.data commands.doctor commands.tokenize commands.report",
-    "commands.explain commands.calibrate commands.bench",
+    "commands.explain commands.calibrate commands.bench commands.export",
     "cli",
     "__main__",
 ]
@@ -80,6 +80,7 @@ COMMAND_LINE = {
     "commands.explain",
     "commands.calibrate",
     "commands.bench",
+    "commands.export",
 }
 PRINTERS = {*COMMAND_LINE, "demo", "pretrained", "progress", "training.log"}
 EVERYWHERE = {"torch", "numpy", "safetensors"}  # other packages are imported where they are used

@@ -44,6 +44,7 @@ _HOME = {
     "models": "ulmfit.pretrained",
     # a run as a page
     "report": "ulmfit.insight.report",
+    "export": "ulmfit.deploy.export",
 }
 
 __all__ = sorted(_HOME)

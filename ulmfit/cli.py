@@ -10,11 +10,12 @@ from typing import Any
 
 import tyro
 
-from ulmfit.commands.calibrate import Calibrate
 from ulmfit.commands.bench import Bench
+from ulmfit.commands.calibrate import Calibrate
 from ulmfit.commands.data import Datasets
 from ulmfit.commands.doctor import Doctor
 from ulmfit.commands.explain import Explain
+from ulmfit.commands.export import Export
 from ulmfit.commands.find_lr import FindLR
 from ulmfit.commands.models import ImportFastai, Models
 from ulmfit.commands.report import Report
@@ -31,6 +32,7 @@ COMMANDS: dict[str, Any] = {
     "report": Report,
     "explain": Explain,
     "calibrate": Calibrate,
+    "export": Export,
     "tokenize": Tokenize,
     "pretrain-lm": PretrainLM,
     "finetune-lm": FinetuneLM,

@@ -5,6 +5,8 @@ from pathlib import Path
 from ulmfit.checkpoint import CheckpointError, load_json, save_json
 from ulmfit.classifier import KIND as CLASSIFIER
 from ulmfit.classifier import Classifier, Ensemble, TextClassifier
+from ulmfit.deploy.exported import ExportedClassifier
+from ulmfit.deploy.onnx import KIND as EXPORTED
 from ulmfit.language_model import KIND as LANGUAGE_MODEL
 from ulmfit.language_model import LanguageModel
 from ulmfit.pretrained import DIRECTIONS, PUBLISHED, models, on_disk, published, shipped
@@ -32,6 +34,8 @@ def load(path: str | Path) -> LanguageModel | Classifier:
         return LanguageModel.load(path)
     if kind == CLASSIFIER:
         return TextClassifier.load(path)
+    if kind == EXPORTED:
+        return ExportedClassifier(path)
     if kind == "run" and not saved.get("finished"):
         raise CheckpointError(
             f"{path} is a run that is not finished; repeat its command to go on ({saved.get('command')}), "

@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from tyro.conf import Positional
 
@@ -39,7 +39,7 @@ class Evaluate:
 
         one_of(self.data, self.text, "a file")
         self.columns.check(self.data)
-        model, runtime = ulmfit.load(self.model), self.machine.start()
+        runtime, model = self.machine.start(), ulmfit.load(self.model)
         if isinstance(model, ulmfit.LanguageModel):
             read = self.columns.read(self.data, labelled=False, use="test")
             texts = [d.text for d in read] if self.text is None else [self.text]
@@ -62,7 +62,7 @@ class Evaluate:
 class Predict:
     """Label texts: a table with `prediction` and `probability` added (of several labels one each; of numbers none), or one text."""
 
-    model: Positional[Annotated[str, MODEL]]  # run or classifier directory
+    model: Positional[Annotated[str, MODEL]]  # run, classifier directory, or its export
     # CSV, TSV, JSONL or Parquet; - reads CSV from standard input
     data: Positional[Annotated[str | None, FILE]] = None
     text: Annotated[str | None, TEXT] = None  # one text instead of a file
@@ -76,8 +76,7 @@ class Predict:
 
     def run(self) -> None:
         from ulmfit.datasets import is_name
-        from ulmfit.saved import load_classifier
-        from ulmfit.scoring import score_file
+        from ulmfit.deploy.onnx import is_exported
 
         one_of(self.data, self.text, "a file (or - for standard input)")
         if self.data is not None and is_name(self.data) and not Path(self.data).exists():
@@ -85,21 +84,42 @@ class Predict:
                 f"predict labels a table, and there is no file {self.data}; the data set of that name is for "
                 "`ulmfit evaluate`"
             )
-        model, runtime = load_classifier(self.model), self.machine.start()
-        if self.data is not None:
-            score_file(
-                model,
-                self.data,
-                self.out,
-                self.text_column,
-                runtime,
-                as_json=self.json,
-                on_bad=self.on_bad,
-                say=note,
+        exported = is_exported(self.model)
+        if exported and self.machine.device not in ("auto", "cpu"):
+            raise ValueError(
+                f"{self.model} is an export, which computes on the CPU; leave out --device"
             )
+        if self.data is not None:
+            self._score_file(self.data)
         elif self.text is not None:
-            found = model.predict(self.text, runtime)
+            found = self._found(self.text, exported)
             print(json.dumps(asdict(found)) if self.json else found.line())
+
+    def _score_file(self, data: str) -> None:
+        from ulmfit.saved import load_classifier
+        from ulmfit.scoring import score_file
+
+        runtime, model = self.machine.start(), load_classifier(self.model)
+        score_file(
+            model,
+            data,
+            self.out,
+            self.text_column,
+            runtime,
+            as_json=self.json,
+            on_bad=self.on_bad,
+            say=note,
+        )
+
+    def _found(self, text: str, exported: bool) -> Any:
+        if exported:  # without PyTorch, so in a tenth of the time
+            from ulmfit.deploy.onnx import Predictor
+
+            return Predictor(self.model, threads=self.machine.threads).predict(text)
+        from ulmfit.saved import load_classifier
+
+        runtime, model = self.machine.start(), load_classifier(self.model)
+        return model.predict(text, runtime)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from torch import nn
 
 from ulmfit.nn.heads import ClassifierNet
 
-CHUNK = 256  # tokens read at a time; unlike `bptt` it changes no number
+CHUNK = 128  # tokens read at a time; unlike `bptt` it changes no number
 OPSET, IR_VERSION = 18, 8  # read by onnxruntime from 1.14 on
 # Largest LSTM weight as an integer. Seven bits: the sum of two products fits 16 bits on processors without VNNI.
 LARGEST_WEIGHT = 63
@@ -30,7 +30,9 @@ class Pools(NamedTuple):
     total: str
 
 
-def classifier_graph(net: ClassifierNet, *, low_precision: bool = False) -> Any:
+def classifier_graph(
+    net: ClassifierNet, *, temperature: float = 1.0, low_precision: bool = False
+) -> Any:
     """The net in evaluation as `onnx.ModelProto`. Low precision: embedding and LSTM weights are int8, with a scale per
     word and per gate of a unit; activations are quantised as they come."""
     from onnx import TensorProto, helper
@@ -41,6 +43,8 @@ def classifier_graph(net: ClassifierNet, *, low_precision: bool = False) -> Any:
     count = graph("Cast", graph("Sub", "lengths", first), to=TensorProto.FLOAT)
     mean = graph("Div", pools.total, graph("Unsqueeze", count, graph.integers([1])))
     logits = _head(graph, graph("Concat", pools.last, pools.largest, mean, axis=1), net)
+    if temperature != 1.0:
+        logits = graph("Div", logits, graph.constant(np.array(temperature, np.float32)))
     graph("Softmax", logits, outputs=["probabilities"], axis=1)
     inputs = [
         helper.make_tensor_value_info("tokens", TensorProto.INT64, ["B", "T"]),

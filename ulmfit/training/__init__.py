@@ -1,20 +1,25 @@
-"""Losses → weights. Re-exported: what one needs to drive a `Stage` by hand."""
+"""Losses → weights. What one needs to drive a `Stage` by hand, imported when first used: calibration does without PyTorch."""
 
-from ulmfit.training.log import Log
-from ulmfit.training.lr_finder import LRCurve, find_lr
-from ulmfit.training.phases import Phase, discriminative, layer_rates, quick_unfreezing
-from ulmfit.training.schedule import OneCycle, SlantedTriangular
-from ulmfit.training.stage import Stage
+from importlib import import_module
+from typing import Any
 
-__all__ = [
-    "LRCurve",
-    "Log",
-    "OneCycle",
-    "Phase",
-    "SlantedTriangular",
-    "Stage",
-    "discriminative",
-    "find_lr",
-    "layer_rates",
-    "quick_unfreezing",
-]
+_HOME = {
+    "LRCurve": "lr_finder",
+    "Log": "log",
+    "OneCycle": "schedule",
+    "Phase": "phases",
+    "SlantedTriangular": "schedule",
+    "Stage": "stage",
+    "discriminative": "phases",
+    "find_lr": "lr_finder",
+    "layer_rates": "phases",
+    "quick_unfreezing": "phases",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'ulmfit.training' has no attribute {name!r}")
+    return getattr(import_module(f"ulmfit.training.{_HOME[name]}"), name)

@@ -1,0 +1,34 @@
+"""`ExportedClassifier`: an exported classifier as a noun like the others, so that files are scored with it."""
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ulmfit.classifier import WINDOW, Classifier
+from ulmfit.deploy.onnx import Predictor
+from ulmfit.outputs import SingleLabel
+from ulmfit.progress import bar
+from ulmfit.runtime import Runtime
+
+
+class ExportedClassifier(Classifier):
+    """A `Predictor` with the verbs of a `Classifier`. It computes on the CPU, whatever the `Runtime` says,
+    in as many threads as PyTorch has been given."""
+
+    def __init__(self, path: str | Path) -> None:
+        self._predictor = Predictor(path, threads=torch.get_num_threads())
+        self.outputs = SingleLabel(self._predictor.labels, self._predictor.calibration)
+
+    def probabilities(
+        self, texts: Iterable[str], runtime: Runtime | None = None, *, progress: str = ""
+    ) -> np.ndarray:
+        total = len(texts) if isinstance(texts, Sequence) else None
+        rest, blocks = iter(texts), [np.zeros((0, len(self.labels)), np.float32)]
+        with bar(progress, total=total, unit="texts") as advance:
+            while window := list(islice(rest, WINDOW)):
+                blocks.append(self._predictor.probabilities(window))
+                advance(len(window), "")
+        return np.concatenate(blocks)

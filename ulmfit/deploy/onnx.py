@@ -1,0 +1,115 @@
+"""`Predictor`: an exported classifier on onnxruntime, NumPy and `ulmfit.text`. PyTorch and spaCy are not imported."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ulmfit.config import PAD_ID
+from ulmfit.prediction import Prediction
+from ulmfit.text.tokenizer import Ids, Tokenizer
+from ulmfit.training.calibration import Calibration, tempered
+
+KIND, FORMAT = "onnx", 1  # in config.json
+BATCH_SIZE = 64  # texts read together
+
+
+class Predictor:
+    """What `ulmfit.export` wrote, ready to predict. `threads` None: onnxruntime's choice.
+
+    ValueError: the directory is not such an export, or damaged. ImportError: onnxruntime is missing.
+    """
+
+    def __init__(self, path: str | Path, *, threads: int | None = None) -> None:
+        path = Path(path)
+        saved = _config(path)
+        self.labels: tuple[str, ...] = tuple(saved["labels"])
+        self.calibration = Calibration(**saved.get("calibration", {}))
+        self._members = [_Member(path / d, d == "backward", threads) for d in saved["directions"]]
+
+    def probabilities(self, texts: Iterable[str]) -> NDArray[np.float32]:
+        """(D, C), rows in the order of `texts`, columns in the order of `labels`; the mean of both directions."""
+        texts = list(texts)
+        rows = np.mean([m.probabilities(texts, len(self.labels)) for m in self._members], axis=0)
+        return tempered(rows, self.calibration.temperature)
+
+    def predict(self, texts: str | Iterable[str]) -> Any:
+        """One `Prediction` for a string, a list of them (in input order) for an iterable of strings."""
+        if isinstance(texts, str):
+            return self.predict([texts])[0]
+        found = []
+        for row in self.probabilities(texts):
+            label, probability = self.labels[row.argmax()], float(row.max())
+            of_all = dict(zip(self.labels, row.tolist(), strict=True))
+            sure = self.calibration.sure(label, probability)
+            found.append(Prediction(label, probability, of_all, sure))
+        return found
+
+
+class _Member:
+    """Tokenizer and net of one direction."""
+
+    def __init__(self, path: Path, backward: bool, threads: int | None) -> None:
+        self.tokenizer, self.turn = Tokenizer.load(path / "tokenizer.json"), -1 if backward else 1
+        self.session = _session(path / "model.onnx", threads)
+
+    def probabilities(self, texts: list[str], n_labels: int) -> NDArray[np.float32]:
+        rows = np.zeros((len(texts), n_labels), np.float32)
+        documents = [ids[:: self.turn] for ids in self.tokenizer.encode_all(texts)]
+        order = sorted(range(len(texts)), key=lambda i: -len(documents[i]))  # like lengths together
+        for start in range(0, len(order), BATCH_SIZE):
+            index = order[start : start + BATCH_SIZE]
+            rows[index] = self.session.run(None, _padded([documents[i] for i in index]))[0]
+        return rows
+
+
+def _padded(documents: list[Ids]) -> dict[str, NDArray[np.int64]]:
+    """The graph's inputs, longest document first."""
+    tokens = np.full((len(documents), len(documents[0])), PAD_ID, np.int64)
+    for row, ids in zip(tokens, documents, strict=True):
+        row[: len(ids)] = ids
+    return {"tokens": tokens, "lengths": np.array([len(ids) for ids in documents])}
+
+
+def is_exported(path: str | Path) -> bool:
+    """Whether a directory holds an exported classifier, of whatever version."""
+    try:
+        saved = json.loads((Path(path) / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(saved, dict) and saved.get("kind") == KIND
+
+
+def _config(path: Path) -> dict[str, Any]:
+    if not is_exported(path):
+        raise ValueError(
+            f"{path} holds no exported classifier; write one with `ulmfit export MODEL --onnx --out DIR`"
+        )
+    saved = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    if saved.get("format") != FORMAT or not {"labels", "directions"} <= saved.keys():
+        raise ValueError(
+            f"{path / 'config.json'} is of format {saved.get('format')}, this version reads {FORMAT}:"
+            " export the classifier again"
+        )
+    return saved
+
+
+def _session(path: Path, threads: int | None) -> Any:
+    try:
+        import onnxruntime
+    except ImportError:
+        raise ImportError(
+            'an exported classifier needs onnxruntime: pip install "ulmfit[onnx]"'
+        ) from None
+    options = onnxruntime.SessionOptions()
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own are not derived from anything narrower
+        raise ValueError(
+            f"{path} is missing or damaged ({str(error).splitlines()[0]}); export the classifier again"
+        ) from None
