@@ -31,6 +31,7 @@ PAGES = {
 RESULTS = ROOT / "benchmarks" / "results"  # comes with the first recorded run
 WITHOUT_A_VERB = {"--help", "--version"}  # of `ulmfit` itself
 OTHER_PROGRAMS = {"--logdir", "--index-url", "--fuzz"}
+OTHER_PROGRAMS |= {"--headless", "--no-sandbox", "--screenshot", "--window-size"}  # Chromium's
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)  # language, content
 PYTHON = {
     (page, number): code

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from ulmfit.checkpoint import load_json
 from ulmfit.config import FitConfig, RuntimeConfig, SamplingConfig
@@ -94,8 +93,8 @@ def demo(out: Path, *, runtime: RuntimeConfig, overwrite: bool, say: Say) -> Non
     for name, mean in load_json(RECORDED).items() if RECORDED.exists() else ():
         print(f"  {name:36} {mean:.1%}   (recorded mean of three seeds)")
     show(classifier.predict([d.text for d in pick(reviews.held_out)]), pick(reviews.held_out))
-    texts: Any = {"unlabelled": reviews.unlabelled, "test": reviews.held_out}
-    keep_examined(out, examine(reviews.labelled, **texts))
+    found = examine(reviews.labelled, unlabelled=reviews.unlabelled, test=reviews.held_out)
+    keep_examined(out, found)
     page = report(out)
     lm = LanguageModel.load(out / "forward" / "language_model")
     print("\nThe language model, having read reviews, goes on from a few words")

@@ -121,6 +121,9 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     good = json.dumps({"label": "bad", "probabilities": [1, 0, 0]})
     path.write_text(good)
     assert Predictions.load(path, LABELS).baseline is None
+    path.write_text("")
+    with pytest.raises(CheckpointError, match="empty"):
+        Predictions.load(path, LABELS)
     for line in (
         "{",
         "[]",

@@ -32,6 +32,8 @@ class Predictions:
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
             rows: list[dict[str, Any]] = [json.loads(line) for line in lines]
+            if not rows:
+                raise ValueError("it is empty")
             theirs = [column[row["baseline"]] for row in rows if "baseline" in row]
             return cls(
                 labels,
