@@ -84,4 +84,4 @@ def _write(
                 said.add(line["baseline"])
             if said != {line["label"]}:
                 line["text"] = document.text
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            file.write(json.dumps(line) + "\n")  # ASCII: half a surrogate pair has no UTF-8

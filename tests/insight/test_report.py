@@ -184,6 +184,14 @@ def test_long_mistakes_unfold_and_lose_no_word(run: Path) -> None:
     assert "the other 110 words" in text and set(words) <= set(re.findall(r"\bw\d+\b", text))
 
 
+def test_half_a_surrogate_pair_and_a_zero_byte_do_no_harm(run: Path) -> None:
+    lines = _test_lines(run)
+    lines[0] |= {"label": load_json(run / "config.json")["labels"][0], "probabilities": [0, 1]}
+    lines[0]["text"] = "\ud83d alone, \x00 and \x1b"
+    (run / "predictions" / "test.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    assert "? alone, " in page(run)
+
+
 def test_a_run_of_a_language_model_alone_has_a_page(run: Path) -> None:
     shutil.rmtree(run / "predictions")
     (run / "doctor.json").unlink()

@@ -49,7 +49,8 @@ def report(run: str | Path, *, explain: Explain | None = None) -> Path:
     if record.get("kind") != "run":
         raise CheckpointError(f"{path} is not a run directory; give what --out named in training")
     with atomic(path / NAME) as temporary:
-        temporary.write_text(render(contents(path, record, explain)), encoding="utf-8")
+        page = render(contents(path, record, explain))
+        temporary.write_text(page, encoding="utf-8", errors="replace")  # half a surrogate pair
     return path / NAME
 
 
