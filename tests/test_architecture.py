@@ -54,13 +54,14 @@ ABOVE = [
     "prepare scoring evaluation",
     "stages speed",
     "insight.pictures insight.duplicates insight.doctor_report insight.characters insight.scores insight.curves insight.page insight.explain",
-    "insight.doctor insight.advice insight.charts",
-    "insight.report",
+    "insight.doctor insight.advice insight.charts insight.power_law insight.next_labels",
+    "insight.report insight.label_curve",
+    "insight.curve_report",
     "demo",
     "__init__",
     "commands.flags",
     "commands.train commands.find_lr commands.use commands.models commands.data commands.doctor commands.tokenize commands.report",
-    "commands.explain commands.calibrate commands.bench commands.export",
+    "commands.explain commands.calibrate commands.bench commands.export commands.label_curve commands.next_labels",
     "cli",
     "__main__",
 ]
@@ -81,6 +82,8 @@ COMMAND_LINE = {
     "commands.calibrate",
     "commands.bench",
     "commands.export",
+    "commands.label_curve",
+    "commands.next_labels",
 }
 PRINTERS = {*COMMAND_LINE, "demo", "pretrained", "progress", "training.log"}
 EVERYWHERE = {"torch", "numpy", "safetensors"}  # other packages are imported where they are used

@@ -17,7 +17,9 @@ from ulmfit.commands.doctor import Doctor
 from ulmfit.commands.explain import Explain
 from ulmfit.commands.export import Export
 from ulmfit.commands.find_lr import FindLR
+from ulmfit.commands.label_curve import LabelCurve
 from ulmfit.commands.models import ImportFastai, Models
+from ulmfit.commands.next_labels import NextLabels
 from ulmfit.commands.report import Report
 from ulmfit.commands.tokenize import Tokenize
 from ulmfit.commands.train import Demo, FinetuneLM, Fit, PretrainLM, TrainClassifier
@@ -39,6 +41,8 @@ COMMANDS: dict[str, Any] = {
     "train-classifier": TrainClassifier,
     "doctor": Doctor,
     "find-lr": FindLR,
+    "label-curve": LabelCurve,
+    "next-labels": NextLabels,
     "generate": Generate,
     "models": Models,
     "import-fastai": ImportFastai,

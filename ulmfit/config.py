@@ -4,7 +4,7 @@ Sources: `paper` = Howard & Ruder 2018 (arXiv 1801.06146); `AWD` = Merity et al.
 `fastai` = fastai 2.8.12, `fastai/text` and `nbs/examples/ulmfit.ipynb`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Direction = Literal["forward", "backward"]
@@ -257,3 +257,7 @@ class FitConfig:
     # "precision=0.95": a prediction is unsure below the probability from which on 95 % of its label's predictions were
     # right on the validation set
     threshold_for: str | None = None
+
+
+# A label curve holds more out than a training does: all its points are scored on that.
+CURVE_FIT = FitConfig(classifier=replace(SMALL_CLASSIFIER, valid_fraction=0.2))

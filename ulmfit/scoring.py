@@ -40,20 +40,18 @@ def score_file(
     without `out` to standard output, as CSV or, `as_json`, as JSON lines. Rows keep their order. on_bad="skip": rows that
     can't be read are left out, those without text keep an empty prediction, and both is said."""
     if out is not None:
-        _check_path(Path(out))
+        check_path(Path(out))
     name = "standard input" if source == "-" else source
     if source == "-":
         table = table_from(sys.stdin.buffer.read(), ".csv", name, say)
     else:
         table = open_table(source, say)
     frame = table.frame()
-    if taken := [c for c in classifier.outputs.columns if c in frame.columns]:
-        raise DataError(
-            f"{name} has a column {taken[0]!r} already; rename it, so that nothing is overwritten"
-        )
+    check_free(frame, classifier.outputs.columns, name)
     flat = not as_json if out is None else suffix_of(Path(out)) in (".csv", ".tsv")
     if flat:
-        _check_flat(frame, name, classifier)
+        _check_joined(classifier)
+        check_flat(frame, name)
     texts = usable_texts(table, text_column, on_bad, say)
     there = [text for text in texts if text is not None]
     found = iter(classifier.predict(there, runtime, progress="predicting"))
@@ -62,11 +60,11 @@ def score_file(
     if out is None:
         sys.stdout.write(scored.write_ndjson() if as_json else scored.write_csv())
     else:
-        _write(scored, Path(out))
+        write_table(scored, Path(out))
         say(f"{len(predictions):,} rows written to {out}")
 
 
-def _check_path(path: Path) -> None:
+def check_path(path: Path) -> None:
     """DataError before the work where the table could not be written behind it."""
     if path.suffix.lower() not in TABLES:  # nothing is compressed
         raise DataError(f"{path} can't be written: give a name that ends in {', '.join(TABLES)}")
@@ -78,14 +76,26 @@ def _check_path(path: Path) -> None:
         raise DataError(f"{path} can't be written: {parent} {problem}")
 
 
-def _check_flat(frame: "polars.DataFrame", name: str, classifier: Classifier) -> None:
-    """DataError where a column holds lists or objects, or labels could not be told apart: CSV has no way to write them."""
+def _check_joined(classifier: Classifier) -> None:
+    """DataError where several labels in one field could not be told apart."""
     several = classifier.outputs.kind == "multi"
     if several and (unclear := [label for label in classifier.labels if JOINED in label]):
         raise DataError(
             f"the label {unclear[0]!r} holds {JOINED!r}, which stands between labels in CSV and TSV; "
             "give --out a name that ends in .jsonl or .parquet, or use --json"
         )
+
+
+def check_free(frame: "polars.DataFrame", added: Sequence[str], name: str) -> None:
+    """DataError where a column that will be added is there already."""
+    if taken := [column for column in added if column in frame.columns]:
+        raise DataError(
+            f"{name} has a column {taken[0]!r} already; rename it, so that nothing is overwritten"
+        )
+
+
+def check_flat(frame: "polars.DataFrame", name: str) -> None:
+    """DataError where a column holds lists or objects: CSV has no way to write them."""
     if nested := [column for column, kind in frame.schema.items() if kind.is_nested()]:
         raise DataError(
             f"{name}: column {nested[0]!r} holds lists or objects, which CSV and TSV can't; "
@@ -118,7 +128,8 @@ def _columns(predictions: list, outputs: Outputs, flat: bool) -> "dict[str, pola
     }
 
 
-def _write(frame: "polars.DataFrame", path: Path) -> None:
+def write_table(frame: "polars.DataFrame", path: Path) -> None:
+    """In the format of the suffix, atomically; `check_path` has seen it."""
     suffix = suffix_of(path)
     with atomic(path) as temporary:
         if suffix == ".parquet":

@@ -1,0 +1,75 @@
+"""The verb that says how much more labels would bring: its fields are the flags, its docstring is the help."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from ulmfit.commands.flags import DIR, FILE, Flat, Machine, Sources, note
+from ulmfit.config import CURVE_FIT, FitConfig, RuntimeConfig
+
+SIZES = arg(metavar="N [N ...]")
+
+
+@dataclass(frozen=True)
+class LabelCurve:
+    """How accuracy grows with the labels, and what more of them would bring; beside the linear baseline."""
+
+    # CSV, TSV, JSONL, Parquet, a folder of texts by label, or a data set's name
+    labelled: Positional[Annotated[str, FILE]]
+    out: Annotated[str, DIR]  # run directory to write; what is finished in it is kept
+    # more texts of the same kind (or a data set's name) for the language model; labels are ignored
+    unlabelled: Annotated[str | None, FILE] = None
+    # labelled texts that every point is scored on; a fraction of the labelled ones where left out
+    test: Annotated[str | None, FILE] = None
+    # numbers of labels; all there are, and halves of that, where left out
+    sizes: Annotated[tuple[int, ...] | None, SIZES] = None
+    draws: int = 3  # classifiers for each number of labels, each on labels drawn anew
+    # begin no classifier that would not end within this; the same command goes on later
+    budget_minutes: float | None = None
+    overwrite: bool = False  # measure anew where the directory holds other settings or data
+    json: bool = False  # print JSON
+    columns: Annotated[Sources, Flat] = Sources()
+    config: Annotated[FitConfig, Flat] = CURVE_FIT
+    seed: int = RuntimeConfig.seed  # of draws, initialisation, dropout and order
+    machine: Annotated[Machine, Flat] = Machine()
+
+    def run(self) -> None:
+        from ulmfit.checkpoint import save_json
+        from ulmfit.insight import curve_report
+        from ulmfit.insight.label_curve import label_curve
+        from ulmfit.training.stage import as_table
+
+        self.columns.check(self.labelled, self.unlabelled, self.test)
+        read, machine = self.columns.read, self.machine
+        curve = label_curve(
+            read(self.labelled),
+            unlabelled=read(self.unlabelled, labelled=False, use="unlabelled"),
+            test=read(self.test, use="test"),
+            sizes=self.sizes,
+            draws=self.draws,
+            budget_minutes=self.budget_minutes,
+            config=self.config,
+            runtime=RuntimeConfig(machine.device, machine.precision, machine.threads, self.seed),
+            out=self.out,
+            overwrite=self.overwrite,
+            say=note,
+        )
+        told = curve_report.as_json(curve)
+        save_json(Path(self.out) / "label_curve.json", told)
+        note(f"saved in {self.out}/label_curve.json")
+        if curve.points:
+            try:
+                picture = curve_report.curve_picture(curve, "Accuracy and labels")
+                (Path(self.out) / "curve.svg").write_text(picture, encoding="utf-8")
+                note(f"saved in {self.out}/curve.svg")
+            except ImportError as missing:  # the figures are worth more than their picture
+                note(f"no curve.svg: {missing}")
+        if self.json:
+            print(json.dumps(told))
+            return
+        if curve.points:
+            print(as_table(curve_report.rows(curve)) + "\n")
+        print("\n".join(told["sentences"]))

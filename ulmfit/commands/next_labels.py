@@ -1,0 +1,74 @@
+"""The verb that says which texts to label next: its fields are the flags, its docstring is the help."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional
+
+from ulmfit.commands.flags import FILE, MODEL, NAMES, Flat, Machine, OnBad, note
+from ulmfit.config import RuntimeConfig
+
+ADDED = ("rank", "prediction", "probability", "reason")
+
+
+@dataclass(frozen=True)
+class NextLabels:
+    """Which texts are most worth labelling next: those the classifier is unsure of and that differ from each other."""
+
+    model: Positional[Annotated[str, MODEL]]  # run or classifier directory
+    data: Positional[Annotated[str, FILE]]  # unlabelled texts: CSV, TSV, JSONL or Parquet
+    n: int = 100  # texts to choose
+    # table to write (CSV, TSV, JSONL, Parquet); standard output, as CSV, where left out
+    out: Annotated[str | None, FILE] = None
+    json: bool = False  # print JSON lines
+    # column of the text, or columns as in training; guessed, and said, where left out
+    text_column: Annotated[tuple[str, ...] | None, NAMES] = None
+    on_bad: OnBad = "error"  # rows that can't be used: stop and list them, or skip and say so
+    seed: int = RuntimeConfig.seed  # of the choice
+    machine: Annotated[Machine, Flat] = Machine()
+
+    def run(self) -> None:
+        import polars
+
+        from ulmfit.insight.next_labels import next_labels
+        from ulmfit.saved import load_classifier
+        from ulmfit.scoring import check_flat, check_free, check_path, write_table
+        from ulmfit.text.columns import usable_texts
+        from ulmfit.text.files import suffix_of
+        from ulmfit.text.tables import open_table
+
+        if self.out is not None:
+            check_path(Path(self.out))
+        table = open_table(self.data, note)
+        frame = table.frame()
+        check_free(frame, ADDED, self.data)
+        if not self.json if self.out is None else suffix_of(Path(self.out)) in (".csv", ".tsv"):
+            check_flat(frame, self.data)
+        texts = usable_texts(table, self.text_column, self.on_bad, note)
+        rows = [row for row, text in enumerate(texts) if text is not None]
+        classifier, runtime = load_classifier(self.model), self.machine.start(self.seed)
+        chosen = next_labels(
+            classifier,
+            [text for text in texts if text is not None],
+            self.n,
+            runtime,
+            seed=self.seed,
+            progress="reading",
+        )
+        if len(chosen) < self.n:
+            note(f"{self.data} holds {len(chosen):,} different texts, fewer than --n {self.n:,}")
+        added = {
+            "rank": list(range(1, len(chosen) + 1)),
+            "prediction": [choice.prediction for choice in chosen],
+            "probability": [choice.probability for choice in chosen],
+            "reason": [choice.reason for choice in chosen],
+        }
+        ranked = frame[[rows[choice.index] for choice in chosen]]
+        ranked = ranked.with_columns(polars.Series(name, v) for name, v in added.items())
+        if self.out is None:
+            sys.stdout.write(ranked.write_ndjson() if self.json else ranked.write_csv())
+        else:
+            write_table(ranked, Path(self.out))
+            note(f"{len(ranked):,} rows written to {self.out}, the most worthwhile first")
