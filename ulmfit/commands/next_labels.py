@@ -39,6 +39,8 @@ class NextLabels:
         from ulmfit.text.files import suffix_of
         from ulmfit.text.tables import open_table
 
+        if self.n < 1:
+            raise ValueError(f"--n must be at least 1, not {self.n}")
         if self.out is not None:
             check_path(Path(self.out))
         table = open_table(self.data, note)

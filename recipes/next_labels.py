@@ -1,0 +1,221 @@
+"""Does it pay to choose what to label? 100 random labels + 100 chosen by `ulmfit next-labels`, against 200 random ones.
+
+    python recipes/next_labels.py --lm runs/demo --imdb DIR --by linear
+    python recipes/next_labels.py --lm runs/demo --imdb DIR --by trained --out runs/next_labels
+
+`--lm` is a finished demo run: its language model has read texts of IMDB's training part only. DIR holds IMDB's train and test
+tables (columns text, label). `linear`: logistic regression on the pooled features of the language model, seconds a draw, all
+strategies; `trained`: the whole classifier, minutes. Appends a JSON line for each classifier to
+benchmarks/results/next_labels.jsonl; what stands there is not repeated.
+"""
+
+import argparse
+import json
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+
+import numpy as np
+
+from ulmfit.classifier import TextClassifier
+from ulmfit.config import SMALL_CLASSIFIER, RuntimeConfig
+from ulmfit.insight.next_labels import Array, margins, pick, read
+from ulmfit.language_model import LanguageModel
+from ulmfit.run import Run
+from ulmfit.runtime import Runtime
+from ulmfit.stages import train_classifier
+from ulmfit.text.document import Document
+from ulmfit.text.readers import read_documents
+from ulmfit.text.splits import distinct, without
+
+RESULTS = Path(__file__).parents[1] / "benchmarks" / "results" / "next_labels.jsonl"
+POOL, TEST = 2_000, 2_000  # documents to choose from; held-out ones
+FIRST, MORE = 100, 100  # labels before the choice, and chosen
+INVERSE_REGULARISATION = 0.001  # of the logistic regression, on standardised features
+
+Pick = Callable[[Array, Array, int, int], list[int]]  # features, probabilities, n, seed → rows
+
+
+def by_chance(features: Array, probabilities: Array, n: int, seed: int) -> list[int]:
+    return random.Random(seed).sample(range(len(features)), n)
+
+
+def product(features: Array, probabilities: Array, n: int, seed: int) -> list[int]:
+    """The product's: far from each other, among the least certain."""
+    return [row for row, _ in pick(features, probabilities, n, seed)]
+
+
+def least_certain(features: Array, probabilities: Array, n: int, seed: int) -> list[int]:
+    return np.argsort(margins(probabilities), kind="stable")[:n].tolist()
+
+
+def most_certain(features: Array, probabilities: Array, n: int, seed: int) -> list[int]:
+    return np.argsort(-margins(probabilities), kind="stable")[:n].tolist()
+
+
+def far_apart(features: Array, probabilities: Array, n: int, seed: int) -> list[int]:
+    """k-means++ on all features, whatever the classifier thinks."""
+    return plus_plus(standard(features), np.ones(len(features)), n, seed)
+
+
+def weighted(features: Array, probabilities: Array, n: int, seed: int) -> list[int]:
+    """k-means++ on all features, distances weighted with 1 − margin."""
+    return plus_plus(standard(features), 1 - margins(probabilities), n, seed)
+
+
+def badge(features: Array, probabilities: Array, n: int, seed: int) -> list[int]:
+    """k-means++ on the gradients that the last layer would get from the predicted label (Ash et al. 2020)."""
+    error = probabilities - np.eye(probabilities.shape[1])[probabilities.argmax(axis=1)]
+    gradients = (error[:, :, None] * standard(features)[:, None]).reshape(len(features), -1)
+    return plus_plus(gradients, np.ones(len(features)), n, seed)
+
+
+STRATEGIES: dict[str, Pick] = {
+    "random": by_chance,
+    "next-labels": product,
+    "least certain": least_certain,
+    "badge": badge,
+    "weighted k-means++": weighted,
+    "k-means++": far_apart,
+    "most certain": most_certain,
+}
+
+
+def plus_plus(points: Array, weights: Array, n: int, seed: int) -> list[int]:
+    draw = np.random.default_rng(seed)
+    rows, nearest = list[int](), np.ones(len(points))
+    for _ in range(n):
+        likely = nearest * weights
+        likely[rows] = 0
+        rows.append(int(draw.choice(len(points), p=likely / likely.sum())))
+        distance = ((points - points[rows[-1]]) ** 2).sum(axis=1)
+        nearest = distance if len(rows) == 1 else np.minimum(nearest, distance)
+    return rows
+
+
+def standard(features: Array) -> Array:
+    return (features - features.mean(axis=0)) / (features.std(axis=0) + 1e-6)
+
+
+def linear(
+    lm: LanguageModel, pool: Sequence[Document], test: Sequence[Document], draws: Sequence[int]
+) -> Iterator[dict]:
+    """A line for every draw and strategy."""
+    from sklearn.linear_model import LogisticRegression
+
+    reader = TextClassifier.create(lm, ["neg", "pos"], SMALL_CLASSIFIER)  # its head is not asked
+    runtime = Runtime.choose()
+    there, held = (
+        read(reader, [d.text for d in part], runtime, "reading")[0] for part in (pool, test)
+    )
+    centre, spread = there.mean(axis=0), there.std(axis=0) + 1e-6
+    there, held = (there - centre) / spread, (held - centre) / spread
+    labels, truth = (np.array([str(d.label) for d in part]) for part in (pool, test))
+
+    def trained(rows: Sequence[int]) -> LogisticRegression:
+        model = LogisticRegression(C=INVERSE_REGULARISATION, max_iter=300)
+        return model.fit(there[rows], labels[rows])
+
+    for draw in draws:
+        order = random.Random(draw).sample(range(len(pool)), len(pool))
+        first, rest = order[:FIRST], np.array(order[FIRST:])
+        model = trained(first)
+        yield {"draw": draw, "labels": FIRST, "accuracy": model.score(held, truth)}
+        probabilities = model.predict_proba(there[rest])
+        for name, strategy in STRATEGIES.items():
+            rows = rest[strategy(there[rest], probabilities, MORE, draw)].tolist()
+            accuracy = trained([*first, *rows]).score(held, truth)
+            line = {"draw": draw, "labels": FIRST + MORE, "strategy": name}
+            yield line | {"accuracy": accuracy}
+
+
+def trained(
+    lm: LanguageModel,
+    pool: Sequence[Document],
+    test: Sequence[Document],
+    draws: Sequence[int],
+    out: Path,
+    threads: int | None,
+) -> Iterator[dict]:
+    """The same with the whole classifier, for random choice and the product's."""
+    for draw in draws:
+        runtime = Runtime.start(RuntimeConfig(seed=draw, threads=threads))
+        documents = random.Random(draw).sample(list(pool), len(pool))
+        first, rest = documents[:FIRST], documents[FIRST:]
+        with Run.open(out / f"first-{draw}", say=say) as run:
+            model = train_classifier(lm, first, runtime=runtime, run=run)
+        seen = read(model, [d.text for d in rest], runtime, "reading what is left")
+        for name in ("next-labels", "random"):
+            rows = STRATEGIES[name](*seen, MORE, draw)
+            chosen = [*first, *(rest[row] for row in rows)]
+            with Run.open(out / f"{name}-{draw}", say=say) as run:
+                model = train_classifier(lm, chosen, runtime=runtime, run=run)
+            accuracy = model.evaluate(test, runtime, progress="scoring")["accuracy"]
+            line = {"draw": draw, "labels": FIRST + MORE, "strategy": name}
+            yield line | {"accuracy": accuracy}
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--lm", type=Path, required=True)
+    parser.add_argument("--imdb", type=Path, required=True)
+    parser.add_argument("--by", choices=["linear", "trained"], default="linear")
+    parser.add_argument("--draws", type=int, nargs="+", default=list(range(5)))
+    parser.add_argument("--out", type=Path, default=Path("runs/next_labels"))
+    parser.add_argument("--threads", type=int, default=None)
+    args = parser.parse_args()
+    train, test = (
+        distinct(read_documents(next(args.imdb.glob(f"{part}.*")))) for part in ("train", "test")
+    )
+    draw = random.Random(0)
+    pool, held = draw.sample(train, POOL), draw.sample(without(test, train), TEST)
+    lm = LanguageModel.load(args.lm / "forward" / "language_model")
+    draws = [d for d in args.draws if d not in finished(args.by)]
+    if args.by == "linear":
+        lines = linear(lm, pool, held, draws)
+    else:
+        lines = trained(lm, pool, held, draws, args.out, args.threads)
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    for line in lines:
+        say(json.dumps(line))
+        with open(RESULTS, "a", encoding="utf-8") as file:
+            file.write(json.dumps({"by": args.by} | line) + "\n")
+    report(args.by)
+
+
+def recorded(by: str) -> list[dict]:
+    """The lines of one kind of classifier."""
+    lines = RESULTS.read_text(encoding="utf-8").splitlines() if RESULTS.exists() else []
+    return [line for line in map(json.loads, lines) if line["by"] == by]
+
+
+def finished(by: str) -> set[int]:
+    """Draws whose last line, that of random choice or of all strategies, is there."""
+    last = "random" if by == "trained" else list(STRATEGIES)[-1]
+    return {line["draw"] for line in recorded(by) if line.get("strategy") == last}
+
+
+def report(by: str) -> None:
+    """Print what the strategies reached, and by how much they differ from random choice in the same draw."""
+    reached = defaultdict[str, dict[int, float]](dict)
+    for line in recorded(by):
+        name = line.get("strategy", f"first {FIRST} alone")
+        reached[name][line["draw"]] = 100 * line["accuracy"]
+    for name, of_draw in reached.items():
+        both = sorted(of_draw.keys() & reached["random"].keys())
+        gains = [of_draw[d] - reached["random"][d] for d in both]
+        error = f" ± {stdev(gains) / len(gains) ** 0.5:.1f}" if len(gains) > 1 else ""
+        wins = f"ahead in {sum(g > 0 for g in gains)} of {len(gains)}"
+        say(f"{name:20} {mean(of_draw.values()):.1f}; {mean(gains):+.1f}{error} to random, {wins}")
+
+
+if __name__ == "__main__":
+    main()
