@@ -20,7 +20,8 @@ from statistics import mean, stdev
 import numpy as np
 
 from ulmfit.classifier import TextClassifier
-from ulmfit.config import SMALL_CLASSIFIER, RuntimeConfig
+from ulmfit.config import SMALL_CLASSIFIER as TRAINING
+from ulmfit.config import RuntimeConfig
 from ulmfit.insight.next_labels import Array, margins, pick, read
 from ulmfit.language_model import LanguageModel
 from ulmfit.run import Run
@@ -31,7 +32,7 @@ from ulmfit.text.readers import read_documents
 from ulmfit.text.splits import distinct, without
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results" / "next_labels.jsonl"
-POOL, TEST = 2_000, 2_000  # documents to choose from; held-out ones
+POOL, TEST = 3_000, 2_000  # documents to choose from; held-out ones
 FIRST, MORE = 100, 100  # labels before the choice, and chosen
 INVERSE_REGULARISATION = 0.001  # of the logistic regression, on standardised features
 
@@ -100,16 +101,22 @@ def standard(features: Array) -> Array:
 
 
 def linear(
-    lm: LanguageModel, pool: Sequence[Document], test: Sequence[Document], draws: Sequence[int]
+    lm: LanguageModel,
+    pool: Sequence[Document],
+    test: Sequence[Document],
+    draws: Sequence[int],
+    out: Path,
 ) -> Iterator[dict]:
-    """A line for every draw and strategy."""
+    """A line for every draw and strategy. The features are kept in `out`: one directory for one language model."""
     from sklearn.linear_model import LogisticRegression
 
-    reader = TextClassifier.create(lm, ["neg", "pos"], SMALL_CLASSIFIER)  # its head is not asked
-    runtime = Runtime.choose()
-    there, held = (
-        read(reader, [d.text for d in part], runtime, "reading")[0] for part in (pool, test)
-    )
+    kept = out / "features.npy"
+    if not kept.exists():
+        reader = TextClassifier.create(lm, ["neg", "pos"], TRAINING)  # its head is not asked
+        out.mkdir(parents=True, exist_ok=True)
+        texts = [d.text for d in (*pool, *test)]
+        np.save(kept, read(reader, texts, Runtime.choose(), "reading")[0])
+    there, held = np.split(np.load(kept), [len(pool)])
     centre, spread = there.mean(axis=0), there.std(axis=0) + 1e-6
     there, held = (there - centre) / spread, (held - centre) / spread
     labels, truth = (np.array([str(d.label) for d in part]) for part in (pool, test))
@@ -145,13 +152,13 @@ def trained(
         documents = random.Random(draw).sample(list(pool), len(pool))
         first, rest = documents[:FIRST], documents[FIRST:]
         with Run.open(out / f"first-{draw}", say=say) as run:
-            model = train_classifier(lm, first, runtime=runtime, run=run)
+            model = train_classifier(lm, first, config=TRAINING, runtime=runtime, run=run)
         seen = read(model, [d.text for d in rest], runtime, "reading what is left")
         for name in ("next-labels", "random"):
             rows = STRATEGIES[name](*seen, MORE, draw)
             chosen = [*first, *(rest[row] for row in rows)]
             with Run.open(out / f"{name}-{draw}", say=say) as run:
-                model = train_classifier(lm, chosen, runtime=runtime, run=run)
+                model = train_classifier(lm, chosen, config=TRAINING, runtime=runtime, run=run)
             accuracy = model.evaluate(test, runtime, progress="scoring")["accuracy"]
             line = {"draw": draw, "labels": FIRST + MORE, "strategy": name}
             yield line | {"accuracy": accuracy}
@@ -180,7 +187,7 @@ def main() -> None:
     lm = LanguageModel.load(args.lm / "forward" / "language_model")
     draws = [d for d in args.draws if d not in finished(args.by)]
     if args.by == "linear":
-        lines = linear(lm, pool, held, draws)
+        lines = linear(lm, pool, held, draws, args.out)
     else:
         lines = trained(lm, pool, held, draws, args.out, args.threads)
     RESULTS.parent.mkdir(parents=True, exist_ok=True)

@@ -7,8 +7,9 @@ from collections import Counter
 from pathlib import Path
 from types import ModuleType
 
+import polars
 import pytest
-from tiny import TINY
+from tiny import TINY, TINY_FIT
 
 from ulmfit.checkpoint import save_json
 from ulmfit.config import ModelConfig, TokenizerConfig
@@ -73,6 +74,41 @@ def test_few_labels_measures_and_records(
     lines = [json.loads(line) for line in (tmp_path / "lines.jsonl").read_text().splitlines()]
     assert [line["seed"] for line in lines] == [0, 1]
     assert all(0 <= line["ulmfit"] <= 1 and line["labels"] == 8 for line in lines)
+
+
+@pytest.mark.parametrize("by", ["linear", "trained"])
+def test_next_labels_measures_each_strategy_once(
+    by: str,
+    lm: LanguageModel,
+    reviews: list[Document],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    next_labels = recipe("next_labels")
+    for name, value in (
+        ("RESULTS", tmp_path / "lines.jsonl"),
+        ("POOL", 30),
+        ("TEST", 20),
+        ("FIRST", 8),
+        ("MORE", 6),
+        ("TRAINING", TINY_FIT.classifier),
+    ):
+        monkeypatch.setattr(next_labels, name, value)
+    lm.save(tmp_path / "run" / "forward" / "language_model")
+    for part, documents in (("train", reviews[:36]), ("test", reviews[36:])):
+        rows = {"text": [d.text for d in documents], "label": [d.label for d in documents]}
+        polars.DataFrame(rows).write_csv(tmp_path / f"{part}.csv")
+    files = ["--lm", str(tmp_path / "run"), "--imdb", str(tmp_path), "--out", str(tmp_path / "out")]
+    monkeypatch.setattr("sys.argv", ["next_labels", *files, "--by", by, "--draws", "0"])
+    next_labels.main()
+    assert "ahead in" in capsys.readouterr().out
+    lines = [json.loads(line) for line in (tmp_path / "lines.jsonl").read_text().splitlines()]
+    asked = list(next_labels.STRATEGIES) if by == "linear" else ["next-labels", "random"]
+    assert [line.get("strategy") for line in lines if line["labels"] == 14] == asked
+    assert all(0 <= line["accuracy"] <= 1 and line["by"] == by for line in lines)
+    next_labels.main()
+    assert len((tmp_path / "lines.jsonl").read_text().splitlines()) == len(lines)
 
 
 def test_demo_seeds_records_only_what_ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,7 +50,9 @@ def test_a_table_sentences_figures_and_a_picture(
     kept = json.loads((tmp_path / "curve" / "label_curve.json").read_text())
     main([*told, "--sizes", "6", "12", "24", "48", "--json"])
     assert json.loads(capsys.readouterr().out) == kept
-    assert len(kept["label_curve"]["points"]) == 12 and kept["forecast"]["expected"][0]["labels"] == 72
+    assert (
+        len(kept["label_curve"]["points"]) == 12 and kept["forecast"]["expected"][0]["labels"] == 72
+    )
 
 
 def test_without_matplotlib_there_are_figures(

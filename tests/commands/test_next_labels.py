@@ -47,7 +47,9 @@ def test_a_table_of_the_most_worthwhile(
     assert [line["id"] for line in lines] == rows["id"].cast(polars.String).to_list()
     main(["next-labels", model, table, "--n", "99", "--on-bad", "skip", "--json"])
     shown = capsys.readouterr()
-    assert len(shown.out.splitlines()) == 60 and "60 different texts, fewer than --n 99" in shown.err
+    assert (
+        len(shown.out.splitlines()) == 60 and "60 different texts, fewer than --n 99" in shown.err
+    )
 
 
 def test_what_is_wrong_is_said_before_the_model_is_loaded(

@@ -22,9 +22,20 @@ def curve(rate: float, at_hand: int = 800, draws: int = 3) -> LabelCurve:
 
 def test_the_table_goes_on_where_the_law_does() -> None:
     table = rows(curve(0.7))
-    assert [row["labels"] for row in table] == ["50", "100", "200", "400", "800", "1,200", "1,600", "3,200"]
+    assert [row["labels"] for row in table] == [
+        "50",
+        "100",
+        "200",
+        "400",
+        "800",
+        "1,200",
+        "1,600",
+        "3,200",
+    ]
     assert table[0]["TF-IDF + LR"] == "70.0 ± 0.0" and table[-1]["TF-IDF + LR"] == "–"
-    mean, low, high = (float(x) for x in table[-1]["ULMFiT"].strip(")").replace("–", "(").split("("))
+    mean, low, high = (
+        float(x) for x in table[-1]["ULMFiT"].strip(")").replace("–", "(").split("(")
+    )
     assert low < mean < high and mean == pytest.approx(100 * (0.9 - 2 * 3200**-0.7), abs=0.5)
 
 
@@ -33,7 +44,9 @@ def test_the_words() -> None:
     assert told[0].startswith("With 800 labels ULMFiT gets 87.") and "400 held-out texts" in told[0]
     assert told[2].startswith("About 800 more labels (1,600 in all) would bring 88.")
     assert "80% interval" in told[2]
-    assert told[-1].startswith("Even 4 times the labels are not expected") or "One point" in told[-1]
+    assert (
+        told[-1].startswith("Even 4 times the labels are not expected") or "One point" in told[-1]
+    )
     assert sentences(curve(0.7, at_hand=1_000))[-1].startswith("There are 1,000 labels")
     assert sentences(LabelCurve([], 800, 400, 3)) == [
         "No point was finished; give a larger budget."

@@ -31,7 +31,9 @@ def test_points_are_measured_kept_and_added_to(
     curve = label_curve(reviews, sizes=[24, 8], draws=2, **told)
     assert [(p.labels, p.draw) for p in curve.points] == [(8, 0), (8, 1), (24, 0), (24, 1)]
     assert (curve.at_hand, curve.held_out, curve.missing) == (48, 12, 0)
-    assert all(0 <= p.accuracy <= 1 and 0 <= p.baseline <= 1 and p.seconds > 0 for p in curve.points)
+    assert all(
+        0 <= p.accuracy <= 1 and 0 <= p.baseline <= 1 and p.seconds > 0 for p in curve.points
+    )
     assert curve.by_size("baseline").keys() == {8, 24}
 
     trained = list[tuple[int, int]]()
@@ -115,7 +117,7 @@ def test_draws_have_every_label_twice_and_their_own_seed() -> None:
         assert Counter(d.label for d in few) == {"a": 2, "b": 2, "c": 2}
         assert len(set(draw_labels(pool, 50, seed))) == 50
     assert draw_labels(pool, 50, "0") == draw_labels(pool, 50, "0") != draw_labels(pool, 50, "1")
-    with pytest.raises(ValueError, match="5 labels are too few to learn 3 classes.*from 6 on"):
+    with pytest.raises(ValueError, match=r"5 labels are too few to learn 3 classes.*from 6 on"):
         draw_labels(pool, 5, "0")
 
 

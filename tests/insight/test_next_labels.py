@@ -27,7 +27,9 @@ def texts(reviews: list[Document]) -> list[str]:
 def made(unsure: int, sure: int, groups: int) -> tuple[Any, Any]:
     """Features in far groups of very different sizes, and probabilities: the first `unsure` rows near a half."""
     noise = np.random.default_rng(0)
-    of = np.minimum(noise.geometric(0.6, unsure + sure), groups) - 1  # the first group is the largest
+    of = (
+        np.minimum(noise.geometric(0.6, unsure + sure), groups) - 1
+    )  # the first group is the largest
     of[:groups] = range(groups)
     features = 100 * np.eye(groups)[of] + noise.normal(size=(len(of), groups))
     likely = np.where(np.arange(len(of)) < unsure, 0.55, 0.99)

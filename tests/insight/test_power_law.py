@@ -5,16 +5,19 @@ import pytest
 
 from ulmfit.insight.power_law import LEVEL, NoForecast, PowerLaw, fit_power_law, forecast
 
+Number = float | np.ndarray
 SIZES = (50, 100, 200, 400, 800)
 
 
-def law(ceiling: float, scale: float, rate: float) -> PowerLaw:
+def law(ceiling: Number, scale: Number, rate: Number) -> PowerLaw:
     return PowerLaw(*(np.asarray(value, float) for value in (ceiling, scale, rate)))
 
 
 def drawn(true: PowerLaw, spread: float, seed: int, draws: int = 3) -> dict[int, list[float]]:
     noise = np.random.default_rng(seed)
-    return {n: [float(true.accuracy(n)) + spread * noise.normal() for _ in range(draws)] for n in SIZES}
+    return {
+        n: [float(true.accuracy(n)) + spread * noise.normal() for _ in range(draws)] for n in SIZES
+    }
 
 
 @pytest.mark.parametrize("true", [law(0.9, 0.8, 0.4), law(0.85, 3, 0.8), law(1.0, 1.5, 0.5)])

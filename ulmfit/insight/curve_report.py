@@ -35,11 +35,11 @@ def rows(curve: LabelCurve) -> list[dict[str, str]]:
         for n in ours
     ]
     ahead = {ULMFIT: looked_ahead(curve), BASELINE: looked_ahead(curve, "baseline")}
-    if isinstance(ahead[ULMFIT], Forecast):
+    if isinstance(ours_ahead := ahead[ULMFIT], Forecast):
         table += [
             {"labels": f"{n:,}", "draws": "expected"}
             | {name: _expected(found, n) for name, found in ahead.items()}
-            for n in _sizes_ahead(ahead[ULMFIT])
+            for n in _sizes_ahead(ours_ahead)
         ]
     return table
 

@@ -20,7 +20,7 @@ from ulmfit.text.corpus import Corpus
 from ulmfit.text.document import Document
 from ulmfit.text.splits import same
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating]
 UNSURE = 5  # times as many of the least certain texts as are wanted: the choice is among them
 
 

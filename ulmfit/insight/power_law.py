@@ -10,7 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-RATES = np.geomspace(0.05, 2.0, 100)  # what is tried; learning curves of classifiers lie well inside
+RATES = np.geomspace(
+    0.05, 2.0, 100
+)  # what is tried; learning curves of classifiers lie well inside
 LEAST_SIZES, LEAST_DRAWS = 4, 2  # three numbers are fitted; one draw says nothing about the spread
 FURTHEST = 4.0  # times the labels at hand; beyond, nothing is said
 RESAMPLES = 500  # of the bootstrap
