@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from ulmfit.baseline import baseline_accuracy
 from ulmfit.checkpoint import load_json, save_json
 from ulmfit.checks import check, directions
 from ulmfit.classifier import Classifier, Ensemble
 from ulmfit.config import CURVE_FIT, FitConfig, RuntimeConfig
-from ulmfit.insight.baseline import baseline_accuracy
 from ulmfit.language_model import LanguageModel
 from ulmfit.prepare import classifier_stage, start_lm
 from ulmfit.run import Run, Say, fingerprint, silent
