@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from ulmfit.config import TokenizerConfig
-from ulmfit.text import shards
+from ulmfit.text import encoding, shards
 from ulmfit.text.corpus import Corpus
 from ulmfit.text.counts import count
 from ulmfit.text.document import Document
-from ulmfit.text.encoding import encode
+from ulmfit.text.encoding import build, encode
 from ulmfit.text.parallel import WorkerDied, Workers
 from ulmfit.text.shards import Seen, Shard
 from ulmfit.text.tokenizer import Tokenizer
@@ -48,7 +48,9 @@ def test_two_workers_write_the_bytes_of_one_and_of_build(
             counts = count(iter(TEXTS), CONFIG, workers)
             made = counts.tokenizer()
             encode(iter(TEXTS), made, tmp_path / str(n), workers, expected=counts.seen)
+            build(iter(TEXTS), CONFIG, tmp_path / f"once {n}", workers)
     assert content(tmp_path / "1") == content(tmp_path / "2") == content(tmp_path / "build")
+    assert content(tmp_path / "1") == content(tmp_path / "once 1") == content(tmp_path / "once 2")
     assert set(content(tmp_path / "1")) == {
         "ids.bin",
         "offsets.npy",
@@ -104,6 +106,18 @@ def test_other_texts_than_were_counted_are_refused(tokenizer: Tokenizer, tmp_pat
     with pytest.raises(ValueError, match="no documents"):
         encode(iter([]), tokenizer, tmp_path / "c", Workers(1))
     assert not list(tmp_path.iterdir())
+
+
+def test_ids_take_the_place_of_numbers_piece_by_piece(
+    tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoding, "PIECE", 7)
+    build(iter(TEXTS), CONFIG, tmp_path / "once", Workers(1))
+    whole, corpus = Corpus.build(map(Document, TEXTS), tokenizer), Corpus.load(tmp_path / "once")
+    np.testing.assert_array_equal(corpus.ids, whole.ids)
+    with pytest.raises(ValueError, match="no documents"):
+        build(iter([]), CONFIG, tmp_path / "c", Workers(1))
+    assert [p.name for p in tmp_path.iterdir()] == ["once"]
 
 
 def test_a_killed_worker_leaves_nothing_behind(tokenizer: Tokenizer, tmp_path: Path) -> None:

@@ -127,7 +127,8 @@ class Sources:
 
     def encoded(self, paths: Sequence[str]) -> Any:
         """The corpus that `ulmfit tokenize` wrote, where the one path is its directory; otherwise None."""
-        from ulmfit.text.corpus import Corpus, is_corpus
+        from ulmfit.text.corpus import Corpus
+        from ulmfit.text.stored import is_corpus
 
         found = [path for path in paths if is_corpus(Path(path))]
         if found and len(paths) > 1:

@@ -1,6 +1,6 @@
 """The verb that makes a corpus once, for many trainings: a dataclass; its fields are the flags, its docstring is the help."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -60,29 +60,26 @@ class Tokenize:
             else:
                 self._part(Path(self.out), Shard.parse(self.shard), workers)
 
-    def _stream(self, say: Callable[[str], None] = note) -> Iterator[str]:
-        return self.columns.stream(self.texts, say)
+    def _stream(self) -> Iterator[str]:
+        return self.columns.stream(self.texts, note)
 
     def _whole(self, out: Path, workers: "Workers") -> None:
         """Everything on this machine."""
-        from ulmfit.text.counts import count
-        from ulmfit.text.encoding import encode
-        from ulmfit.text.files import quiet
+        from ulmfit.text.encoding import build, encode
         from ulmfit.text.tokenizer import Tokenizer
 
         if out.exists() and not self.overwrite:
             raise ValueError(f"{out} is there already; give another --out, or --overwrite")
-        seen, tokenizer = None, self._given()
+        tokenizer, texts = self._given(), self._stream()
         if tokenizer is None and self.tokenizer.kind == "sentencepiece":
             note("SentencePiece learns from all texts at once: they are held in memory")
-            tokenizer = Tokenizer.build(list(self._stream()), self.tokenizer, say=note)
-        elif tokenizer is None:
-            counts = count(self._stream(), self.tokenizer, workers)
-            note(f"{counts.seen}, {len(counts.words):,} different words")
-            tokenizer, seen = counts.tokenizer(), counts.seen
-            del counts  # many words fill much memory
-        again = self._stream(quiet)  # what there is to say was said
-        encode(again, tokenizer, out, workers, expected=seen)
+            texts = list(texts)
+            tokenizer = Tokenizer.build(texts, self.tokenizer, say=note)
+        if tokenizer is None:
+            counts = build(texts, self.tokenizer, out, workers)
+            note(f"{counts.seen}, {len(counts.numbers):,} different words")
+        else:
+            encode(texts, tokenizer, out, workers)
         self._describe(out)
 
     def _part(self, out: Path, shard: "Shard", workers: "Workers") -> None:

@@ -36,11 +36,11 @@ class ChunkTable:
         self.chunks = list[str]()
         self.names, self._numbers = list[str](), dict[str, int]()  # token number → token and back
         self._new_rows, self._new_lengths, self._new_tokens = list[int](), list[int](), list[int]()
-        self._rows = _Growing(np.int32, len(Row._fields))
-        self._lengths = _Growing(np.int32)  # how many tokens a chunk has
-        self._starts = _Growing(np.int64)  # where they begin in
-        self._flat = _Growing(np.int32)  # the tokens of all chunks, one after the other
-        self._uses = _Growing(np.int32)
+        self._rows = Growing(np.int32, len(Row._fields))
+        self._lengths = Growing(np.int32)  # how many tokens a chunk has
+        self._starts = Growing(np.int64)  # where they begin in
+        self._flat = Growing(np.int32)  # the tokens of all chunks, one after the other
+        self._uses = Growing(np.int32)
 
     def add(self, chunk: str, tokens: Sequence[str], row: Iterable[int] = Row()) -> int:
         """The number of a new chunk; spaces in `tokens` are replaced."""
@@ -94,7 +94,7 @@ class ChunkTable:
         return [self.names[i] for i in self._flat.view[start : start + length].tolist()]
 
 
-class _Growing:
+class Growing:
     """A NumPy array (…, n) whose last axis can be extended."""
 
     def __init__(self, dtype: type[np.integer], *shape: int) -> None:

@@ -1,17 +1,11 @@
-"""Encoded documents: ids cut by offsets. Built once, memory-mapped afterwards; also from the shards of many machines."""
+"""Encoded documents: ids cut by offsets. Built once, memory-mapped afterwards (`stored.py`)."""
 
-import hashlib
-import json
 import math
-import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import tee
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,6 +15,7 @@ from ulmfit.text.document import Document, Label
 from ulmfit.text.joined import Joined
 from ulmfit.text.labels import Labels, label_array
 from ulmfit.text.labels import label_names as names_among
+from ulmfit.text.stored import digest_of, read, short, whole_directory, write_index
 from ulmfit.text.tokenizer import Ids, Tokenizer
 
 PIECE = 10_000_000  # ids looked at together
@@ -85,18 +80,7 @@ class Corpus:
 
         ValueError: not one, damaged, or not all of it there.
         """
-        path = Path(path)
-        if (path / "corpus.json").exists() or not (found := sorted(path.glob("shard-*"))):
-            return _load(path)[0]
-        _, content = _load(found[0])
-        of = content.get("shard", [0, 0])[1]
-        names = [f"shard-{number}" for number in range(1, of + 1)]
-        if missing := sorted({*names} - {p.name for p in found}):
-            raise ValueError(
-                f"{path} lacks {len(missing)} of {of} shards: {', '.join(missing[:5])}. Encode"
-                f" them: ulmfit tokenize FILES --shard {missing[0][6:]}/{of} --out {path}"
-            )
-        return _in_turn(path, [_load(path / name) for name in names])
+        return cls(*read(Path(path)))
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -137,7 +121,7 @@ class Corpus:
             np.concatenate([[0], np.cumsum(self.lengths[order])]).astype(np.int64),
             None if self.labels is None else self.labels[order],
             self.label_names,
-            _digest(self.fingerprint, order),
+            short(self.fingerprint.encode(), order),
             self.tokenizer,
         )
 
@@ -145,81 +129,6 @@ class Corpus:
 def join(documents: Sequence[Ids], dtype: np.dtype) -> Ids:
     """The documents' ids one after the other; an empty array where there are none."""
     return np.concatenate(documents) if documents else np.empty(0, dtype)
-
-
-def is_corpus(path: Path) -> bool:
-    """Whether a directory was written as a corpus, or as a part of one."""
-    return (
-        any(path.glob("corpus.json"))
-        or any(path.glob("shard-*/corpus.json"))
-        or any(path.glob("counts-*.json"))
-    )
-
-
-def write_index(
-    folder: Path,
-    tokenizer: Tokenizer,
-    offsets: NDArray[np.int64],
-    labels: Labels | None,
-    names: Sequence[str],
-    fingerprint: str,
-    more: dict[str, Any] | None = None,
-) -> None:
-    """All of a corpus but its ids.bin; corpus.json comes last and holds `more`."""
-    np.save(folder / "offsets.npy", offsets)
-    if labels is not None:
-        np.save(folder / "labels.npy", labels)
-    tokenizer.save(folder / "tokenizer.json")
-    content = {
-        "dtype": np.dtype(tokenizer.dtype).name,
-        "label_names": names,
-        "fingerprint": fingerprint,
-    }
-    text = json.dumps(content | (more or {}), indent=1)
-    (folder / "corpus.json").write_text(text, encoding="utf-8")
-
-
-def _load(path: Path) -> tuple[Corpus, dict[str, Any]]:
-    """One directory with ids, and its corpus.json."""
-    try:
-        content = json.loads((path / "corpus.json").read_text(encoding="utf-8"))
-        dtype = np.dtype(content["dtype"])
-        file = path / "ids.bin"  # an empty file can't be mapped: a shard without documents
-        ids = np.memmap(file, dtype, "r") if file.stat().st_size else np.empty(0, dtype)
-        offsets = np.load(path / "offsets.npy")
-        labels = np.load(path / "labels.npy") if (path / "labels.npy").exists() else None
-        names, fingerprint = tuple(content["label_names"]), content["fingerprint"]
-        tokenizer = Tokenizer.load(path / "tokenizer.json")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is no encoded corpus: {error}. Encode it again.") from error
-    if offsets[-1] != len(ids):
-        raise ValueError(
-            f"{path} is damaged: {offsets[-1]:,} ids expected, {len(ids):,} there. Delete it"
-            " and encode again."
-        )
-    return Corpus(ids, offsets, labels, names, fingerprint, tokenizer), content
-
-
-def _in_turn(path: Path, shards: list[tuple[Corpus, dict[str, Any]]]) -> Corpus:
-    """The documents of all shards in the order of the stream: block by block, a block of each shard in turn."""
-    first, its = shards[0]
-    for number, (shard, content) in enumerate(shards, 1):
-        if content["seen"] != its["seen"] or shard.tokenizer != first.tokenizer:
-            raise ValueError(
-                f"{path}/shard-{number} was made from other texts or with another vocabulary than"
-                " shard-1. Delete it and encode it again with the same files."
-            )
-    blocks = [np.append(0, np.cumsum(content["blocks"], dtype=np.int64)) for _, content in shards]
-    parts, lengths = list[Ids](), list[NDArray[np.int64]]()
-    for number in range(sum(len(ends) - 1 for ends in blocks)):
-        which, k = number % len(shards), number // len(shards)
-        shard, (a, b) = shards[which][0], blocks[which][k : k + 2]
-        parts.append(np.asarray(shard.ids)[shard.offsets[a] : shard.offsets[b]])
-        lengths.append(shard.lengths[a:b])
-    offsets = np.concatenate([[0], *lengths]).cumsum()
-    fingerprint = _digest(json.dumps([shard.fingerprint for shard, _ in shards]))
-    ids = Joined(parts, first.ids.dtype)
-    return Corpus(ids, offsets, None, (), fingerprint, first.tokenizer)
 
 
 def _encode(
@@ -246,38 +155,8 @@ def _encode(
     return np.array(offsets), label_array(labels, names), names
 
 
-def digest_of(tokenizer: Tokenizer, names: Sequence[str]) -> "hashlib._Hash":
-    """The beginning of a corpus's fingerprint; ids, offsets and labels follow (b"-": none)."""
-    return hashlib.sha256(json.dumps([tokenizer.fingerprint, names]).encode())
-
-
 def _fingerprint(tokenizer: Tokenizer, names: Sequence[str], *arrays: NDArray | None) -> str:
     digest = digest_of(tokenizer, names)
     for array in arrays:
         digest.update(b"-" if array is None else np.ascontiguousarray(array).data)
     return digest.hexdigest()[:16]
-
-
-def _digest(base: str, *arrays: NDArray) -> str:
-    digest = hashlib.sha256(base.encode())
-    for array in arrays:
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()[:16]
-
-
-@contextmanager
-def whole_directory(path: Path) -> Iterator[Path]:
-    """A folder to fill; it becomes `path` when all went well and vanishes otherwise."""
-    if path.exists() and not (path / "corpus.json").exists():
-        raise ValueError(f"{path} exists and is no encoded corpus; choose another name.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Beside it, so that renaming is one step; a new name each time, whatever a killed encoding left.
-    with TemporaryDirectory(prefix=f".{path.name}.", suffix=".part", dir=path.parent) as temporary:
-        folder = (
-            Path(temporary) / path.name
-        )  # a folder inside: the temporary one is closed to others
-        folder.mkdir()
-        yield folder
-        if path.exists():  # a directory can't be renamed over another
-            shutil.rmtree(path)
-        folder.rename(path)

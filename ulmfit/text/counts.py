@@ -2,21 +2,31 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import monotonic
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ulmfit.config import TokenizerConfig
 from ulmfit.progress import bar
+from ulmfit.text.chunk_table import Growing
 from ulmfit.text.parallel import Workers
 from ulmfit.text.shards import Seen, Shard, blocks
 from ulmfit.text.splitter import Patterns
 from ulmfit.text.tokenizer import Tokenizer, make_vocab
-from ulmfit.text.words import Words, spacy_patterns
+from ulmfit.text.words import Numbered, Words, spacy_patterns
 
 _RANKS = 2**32  # more distinct words than a shard can have
+
+
+def _integers(values: Sequence[int] = ()) -> Growing:
+    array = Growing(np.int64)
+    array.extend(np.array(values, np.int64))
+    return array
 
 
 @dataclass
@@ -27,18 +37,26 @@ class Counts:
     patterns: Patterns | None
     shard: Shard
     seen: Seen = field(default_factory=Seen)
-    words: Counter[str] = field(default_factory=Counter)
-    places: list[int] = field(default_factory=list)  # of each word, in the same order; they rise
+    numbers: dict[str, int] = field(default_factory=dict)  # word → its rank by first sight
+    often: Growing = field(default_factory=_integers)  # how often each occurs, by number
+    places: Growing = field(default_factory=_integers)  # where each was first seen; they rise
 
-    def add(self, block: int, words: Counter[str]) -> None:
-        """The words of a block; blocks come in order."""
-        self.words.update(words)
-        self.places += (block * _RANKS + rank for rank in range(len(self.places), len(self.words)))
+    def add(self, block: int, words: Sequence[str], counts: NDArray) -> NDArray[np.uint32]:
+        """The distinct words of a block, and how often each occurs in it → their numbers; blocks come in order."""
+        known, before = self.numbers, len(self.numbers)
+        numbers = np.array([known.setdefault(word, len(known)) for word in words], np.uint32)
+        new = np.arange(before, len(known))
+        self.often.extend(np.zeros(len(new), np.int64))
+        self.often.view[numbers] += counts
+        self.places.extend(block * _RANKS + new)
+        return numbers
 
-    def tokenizer(self, vocab_from: Counter[str] | None = None) -> Tokenizer:
-        """The tokenizer with the vocabulary of these words, or of those given."""
-        words = self.words if vocab_from is None else vocab_from
-        vocab = make_vocab(words, self.config.max_vocab, self.config.min_freq)
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer with the vocabulary of these words."""
+        words, often = list(self.numbers), self.often.view
+        most = np.argsort(-often, kind="stable")[: self.config.max_vocab]
+        counter = Counter({words[i]: int(often[i]) for i in most.tolist()})
+        vocab = make_vocab(counter, self.config.max_vocab, self.config.min_freq)
         return Tokenizer(self.config, vocab, patterns=self.patterns)
 
     def save(self, folder: Path) -> None:
@@ -50,8 +68,8 @@ class Counts:
             "config": asdict(self.config),
             "patterns": self.patterns and self.patterns.to_json(),
             "seen": asdict(self.seen),
-            "words": self.words,
-            "places": self.places,
+            "words": dict(zip(self.numbers, self.often.view.tolist(), strict=True)),
+            "places": self.places.view.tolist(),
         }
         with atomic(path_of(folder, self.shard)) as temporary:
             temporary.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
@@ -61,14 +79,15 @@ class Counts:
         """What `save` wrote. ValueError: it is not there, or something else."""
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            patterns = content["patterns"]
+            patterns, words = content["patterns"], content["words"]
             return cls(
                 TokenizerConfig(**content["config"]),
                 patterns and Patterns.from_json(patterns),
                 Shard(*content["shard"]),
                 Seen(**content["seen"]),
-                Counter(content["words"]),
-                content["places"],
+                {word: number for number, word in enumerate(words)},
+                _integers([*words.values()]),
+                _integers(content["places"]),
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
@@ -82,11 +101,17 @@ def path_of(folder: Path, shard: Shard) -> Path:
 
 
 def count(
-    texts: Iterable[str], config: TokenizerConfig, workers: Workers, shard: Shard = Shard()
+    texts: Iterable[str],
+    config: TokenizerConfig,
+    workers: Workers,
+    shard: Shard = Shard(),
+    *,
+    keep: Callable[[NDArray[np.uint32], NDArray[np.int64]], object] | None = None,
 ) -> Counts:
     """Counts the words of a shard of the texts, in bounded memory beside the words themselves.
 
-    ValueError: pieces were asked for, which are learnt from all texts at once.
+    `keep` receives block by block the numbers of all tokens (N,) and each document's length (D,), so that nothing has
+    to be split again. ValueError: pieces were asked for, which are learnt from all texts at once.
     """
     if config.kind != "words":
         raise ValueError(
@@ -96,23 +121,26 @@ def count(
     words = Words(config.lang, config.rules, spacy_patterns(config.lang))
     counts = Counts(config, words.patterns, shard)
     numbers = list[int]()  # of the blocks under way
-    with speed("counting words", None) as advance:
+    with speed("splitting and counting", None) as advance:
 
-        def tasks() -> Iterator[tuple[Words, list[str]]]:
+        def tasks() -> Iterator[tuple[Words, list[str], bool]]:
             for number, block in blocks(texts, shard, counts.seen):
                 numbers.append(number)
-                yield words, block
+                yield words, block, keep is not None
 
-        for found, documents, characters in workers.map(_count, tasks()):
-            counts.add(numbers.pop(0), found)
-            advance(documents, characters)
+        for found, characters in workers.map(_count, tasks()):
+            known = counts.add(numbers.pop(0), found.words, found.counts)
+            if keep is not None:
+                keep(known[found.places], found.lengths)
+            advance(len(found.lengths), characters)
     return counts
 
 
-def _count(task: tuple[Words, list[str]]) -> tuple[Counter[str], int, int]:
-    """In a worker: (words of a block, its documents, its characters)."""
-    words, texts = task
-    return words.count(texts), len(texts), sum(map(len, texts))
+def _count(task: tuple[Words, list[str], bool]) -> tuple[Numbered, int]:
+    """In a worker: a block split, without its tokens where they are not asked for; and its characters."""
+    words, texts, tokens = task
+    found = words.numbered(texts)
+    return found if tokens else found._replace(places=found.places[:0]), sum(map(len, texts))
 
 
 def merge(folder: Path) -> Tokenizer:
@@ -126,8 +154,11 @@ def merge(folder: Path) -> Tokenizer:
         first = first or counts
         _check_fit(path, counts, first)
         found.add(counts.shard.number)
-        words.update(counts.words)
-        for word, place in zip(counts.words, counts.places, strict=True):
+        its = zip(
+            counts.numbers, counts.often.view.tolist(), counts.places.view.tolist(), strict=True
+        )
+        for word, often, place in its:
+            words[word] += often
             places[word] = min(places.get(word, place), place)
     if first is None:
         raise ValueError(f"{folder} holds no counts; {_again(folder, Shard())} writes them.")
@@ -136,8 +167,10 @@ def merge(folder: Path) -> Tokenizer:
             f"{folder} lacks the counts of {len(missing)} of {first.shard.of} shards;"
             f" {_again(folder, Shard(missing[0], first.shard.of))} writes the first of them."
         )
-    in_order = Counter({word: words[word] for word in sorted(places, key=places.__getitem__)})
-    return first.tokenizer(in_order)
+    together = Counts(first.config, first.patterns, Shard())
+    in_order = sorted(places, key=places.__getitem__)
+    together.add(0, in_order, np.array([words[word] for word in in_order], np.int64))
+    return together.tokenizer()
 
 
 def _again(folder: Path, shard: Shard) -> str:

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
-from itertools import pairwise
-from typing import Any
+from itertools import chain, pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,6 +111,15 @@ def _pieces(method: Any, pieces: Iterable[str] | None, form: str) -> tuple[str, 
     return kept
 
 
+class Numbered(NamedTuple):
+    """Some texts as their distinct words and, for each token, its place among these."""
+
+    words: list[str]  # those seen first come first
+    counts: NDArray[np.int64]  # (W,) how often each of them occurs
+    places: NDArray[np.unsignedinteger]  # (N,)
+    lengths: NDArray[np.int64]  # (D,) tokens of each text
+
+
 @dataclass(frozen=True)
 class Words:
     """Text → words and back. `patterns` None: those of the spaCy that is installed."""
@@ -131,19 +140,31 @@ class Words:
 
     def count(self, texts: Iterable[str]) -> Counter[str]:
         """How often each token occurs; those seen first come first."""
-        total, chunks = Counter[str](), self._chunks
-        if chunks is None:
-            for text in texts:
-                total.update(self.split(text))
-            return total
+        total = Counter[str]()
         for texts_ in _batches(texts):
-            numbers, _, names = chunks.batch(texts_)
-            found, first = np.bincount(numbers), np.zeros(len(names), np.int64)
-            first[numbers[::-1]] = np.arange(len(numbers))[::-1]  # what is written last stays
-            distinct = np.flatnonzero(found)
-            for number in distinct[np.argsort(first[distinct])].tolist():
-                total[names[number]] += int(found[number])
+            found = self.numbered(texts_)
+            for word, n in zip(found.words, found.counts.tolist(), strict=True):
+                total[word] += n
         return total
+
+    def numbered(self, texts: Sequence[str]) -> "Numbered":
+        """The tokens of some texts without a vocabulary."""
+        if (chunks := self._chunks) is None:
+            split = [self.split(text) for text in texts]
+            known = {token: i for i, token in enumerate(dict.fromkeys(chain(*split)))}
+            names, numbers = list(known), np.array([known[t] for t in chain(*split)], np.int32)
+            lengths = np.array([len(tokens) for tokens in split], np.int64)
+        else:
+            numbers, offsets, names = chunks.batch(texts)
+            lengths = np.diff(offsets)
+        counts, first = np.bincount(numbers), np.zeros(len(names), np.int64)
+        first[numbers[::-1]] = np.arange(len(numbers))[::-1]  # what is written last stays
+        distinct = np.flatnonzero(counts)
+        distinct = distinct[np.argsort(first[distinct])]
+        place = np.empty(len(names), np.uint16 if len(distinct) <= 2**16 else np.uint32)
+        place[distinct] = np.arange(len(distinct))
+        words = [names[number] for number in distinct.tolist()]
+        return Numbered(words, counts[distinct], place[numbers], lengths)
 
     def encode(self, texts: Iterable[str], ids: "TokenIds") -> Iterator[Ids]:
         """The ids of each text, in order; texts are read some way ahead."""

@@ -1,0 +1,151 @@
+"""A corpus on disk: one directory, whole or not at all, or the shards of many machines."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ulmfit.text.joined import Joined
+from ulmfit.text.tokenizer import Ids, Tokenizer
+
+
+class Stored(NamedTuple):
+    """What is read: the fields of a `Corpus`."""
+
+    ids: Ids | Joined
+    offsets: NDArray[np.int64]
+    labels: NDArray[np.int64] | None
+    label_names: tuple[str, ...]
+    fingerprint: str
+    tokenizer: Tokenizer
+
+
+def is_corpus(path: Path) -> bool:
+    """Whether a directory was written as a corpus, or as a part of one."""
+    return (
+        any(path.glob("corpus.json"))
+        or any(path.glob("shard-*/corpus.json"))
+        or any(path.glob("counts-*.json"))
+    )
+
+
+def read(path: Path) -> Stored:
+    """A directory that `whole_directory` and `write_index` made, or a folder of all its shards; ids memory-mapped.
+
+    ValueError: not one, damaged, or not all of it there.
+    """
+    if (path / "corpus.json").exists() or not (found := sorted(path.glob("shard-*"))):
+        return _read(path)[0]
+    _, content = _read(found[0])
+    of = content.get("shard", [0, 0])[1]
+    names = [f"shard-{number}" for number in range(1, of + 1)]
+    if missing := sorted({*names} - {p.name for p in found}):
+        raise ValueError(
+            f"{path} lacks {len(missing)} of {of} shards: {', '.join(missing[:5])}. Encode"
+            f" them: ulmfit tokenize FILES --shard {missing[0][6:]}/{of} --out {path}"
+        )
+    return _in_turn(path, [_read(path / name) for name in names])
+
+
+def _read(path: Path) -> tuple[Stored, dict[str, Any]]:
+    """One directory with ids, and its corpus.json."""
+    try:
+        content = json.loads((path / "corpus.json").read_text(encoding="utf-8"))
+        dtype = np.dtype(content["dtype"])
+        file = path / "ids.bin"  # an empty file can't be mapped: a shard without documents
+        ids = np.memmap(file, dtype, "r") if file.stat().st_size else np.empty(0, dtype)
+        offsets = np.load(path / "offsets.npy")
+        labels = np.load(path / "labels.npy") if (path / "labels.npy").exists() else None
+        names, fingerprint = tuple(content["label_names"]), content["fingerprint"]
+        tokenizer = Tokenizer.load(path / "tokenizer.json")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is no encoded corpus: {error}. Encode it again.") from error
+    if offsets[-1] != len(ids):
+        raise ValueError(
+            f"{path} is damaged: {offsets[-1]:,} ids expected, {len(ids):,} there. Delete it"
+            " and encode again."
+        )
+    return Stored(ids, offsets, labels, names, fingerprint, tokenizer), content
+
+
+def _in_turn(path: Path, shards: list[tuple[Stored, dict[str, Any]]]) -> Stored:
+    """The documents of all shards in the order of the stream: block by block, a block of each shard in turn."""
+    first, its = shards[0]
+    for number, (shard, content) in enumerate(shards, 1):
+        if content["seen"] != its["seen"] or shard.tokenizer != first.tokenizer:
+            raise ValueError(
+                f"{path}/shard-{number} was made from other texts or with another vocabulary than"
+                " shard-1. Delete it and encode it again with the same files."
+            )
+    blocks = [np.append(0, np.cumsum(content["blocks"], dtype=np.int64)) for _, content in shards]
+    parts, lengths = list[Ids](), list[NDArray[np.int64]]()
+    for number in range(sum(len(ends) - 1 for ends in blocks)):
+        which, k = number % len(shards), number // len(shards)
+        shard, (a, b) = shards[which][0], blocks[which][k : k + 2]
+        parts.append(np.asarray(shard.ids)[shard.offsets[a] : shard.offsets[b]])
+        lengths.append(np.diff(shard.offsets[a : b + 1]))
+    offsets = np.concatenate([[0], *lengths]).cumsum()
+    fingerprint = short(json.dumps([shard.fingerprint for shard, _ in shards]).encode())
+    ids = Joined(parts, first.ids.dtype)
+    return Stored(ids, offsets, None, (), fingerprint, first.tokenizer)
+
+
+def write_index(
+    folder: Path,
+    tokenizer: Tokenizer,
+    offsets: NDArray[np.int64],
+    labels: NDArray[np.int64] | None,
+    names: Sequence[str],
+    fingerprint: str,
+    more: dict[str, Any] | None = None,
+) -> None:
+    """All of a corpus but its ids.bin; corpus.json comes last and holds `more`."""
+    np.save(folder / "offsets.npy", offsets)
+    if labels is not None:
+        np.save(folder / "labels.npy", labels)
+    tokenizer.save(folder / "tokenizer.json")
+    content = {
+        "dtype": np.dtype(tokenizer.dtype).name,
+        "label_names": names,
+        "fingerprint": fingerprint,
+    }
+    text = json.dumps(content | (more or {}), indent=1)
+    (folder / "corpus.json").write_text(text, encoding="utf-8")
+
+
+def digest_of(tokenizer: Tokenizer, names: Sequence[str]) -> "hashlib._Hash":
+    """The beginning of a corpus's fingerprint; ids, offsets and labels follow (b"-": none)."""
+    return hashlib.sha256(json.dumps([tokenizer.fingerprint, names]).encode())
+
+
+def short(base: bytes, *arrays: NDArray) -> str:
+    """16 hex digits of all that is given."""
+    digest = hashlib.sha256(base)
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()[:16]
+
+
+@contextmanager
+def whole_directory(path: Path) -> Iterator[Path]:
+    """A folder to fill; it becomes `path` when all went well and vanishes otherwise."""
+    if path.exists() and not (path / "corpus.json").exists():
+        raise ValueError(f"{path} exists and is no encoded corpus; choose another name.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Beside it, so that renaming is one step; a new name each time, whatever a killed encoding left.
+    with TemporaryDirectory(prefix=f".{path.name}.", suffix=".part", dir=path.parent) as temporary:
+        folder = (
+            Path(temporary) / path.name
+        )  # a folder inside: the temporary one is closed to others
+        folder.mkdir()
+        yield folder
+        if path.exists():  # a directory can't be renamed over another
+            shutil.rmtree(path)
+        folder.rename(path)
