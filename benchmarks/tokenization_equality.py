@@ -3,13 +3,12 @@
     python benchmarks/tokenization_equality.py DATA... --fuzz 1000000 --workers 2
 
 The slow way is `ulmfit.tokenize`: fastai's rules, then spaCy itself. Files are Parquet, CSV (column `text`), and
-plain text (.txt, .bz2), cut every 50 lines; those whose path contains the word `germeval` are German. Strings are
+plain text (.txt, .bz2, .xz), cut every 50 lines; those whose path contains the word `germeval` are German. Strings are
 split by the patterns without the memory too, in several languages. A JSON line for each file goes to
 benchmarks/results/tokenization_equality.jsonl; exit status 1 if any document differs.
 """
 
 import argparse
-import bz2
 import json
 import sys
 import time
@@ -17,11 +16,13 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from importlib import import_module
+from io import TextIOWrapper
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from ulmfit.text.files import open_bytes
 from ulmfit.text.rules import Rules, apply_rules, replace_space
 from ulmfit.text.splitter import Splitter
 from ulmfit.text.words import chunks_for, spacy_patterns, tokenize
@@ -59,8 +60,7 @@ def documents(task: Task) -> Iterator[str]:
         read = polars.read_parquet if task.file.endswith(".parquet") else polars.read_csv
         yield from read(task.file)["text"].cast(str)
     else:
-        opened = bz2.open if task.file.endswith(".bz2") else open
-        with opened(task.file, "rt", encoding="utf-8") as file:
+        with TextIOWrapper(open_bytes(Path(task.file)), encoding="utf-8") as file:
             while lines := list(islice(file, 50)):
                 yield "".join(lines)
 
@@ -95,7 +95,7 @@ def compare(task: Task) -> dict[str, Any]:
 def tasks(folders: list[Path], fuzz: int, seed: int) -> list[Task]:
     """All files of the folders, then the strings."""
     found = [p for folder in folders for p in (folder.rglob("*") if folder.is_dir() else [folder])]
-    kept = sorted(str(p) for p in found if p.suffix in {".parquet", ".csv", ".txt", ".bz2"})
+    kept = sorted(str(p) for p in found if p.suffix in {".parquet", ".csv", ".txt", ".bz2", ".xz"})
     made = [Task(file, "de" if "germeval" in file else "en", "fastai") for file in kept]
     for i in range(-(-fuzz // FUZZ_STRINGS)):
         lang, rules = FUZZ_KINDS[i % len(FUZZ_KINDS)]

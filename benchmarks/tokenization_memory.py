@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ulmfit.text.tables import open_bytes
+from ulmfit.text.files import open_bytes
 
 RESULTS = Path(__file__).parent / "results" / "tokenization_memory.jsonl"
 BLOCK = 1_000_000  # bytes read at once

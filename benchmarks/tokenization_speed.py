@@ -1,44 +1,74 @@
 """Tokens a second: from an empty memory, with a full one, and the slow way beside them on the same texts.
 
-    python benchmarks/tokenization_speed.py imdb/*.parquet --documents 100000
+    python benchmarks/tokenization_speed.py imdb/*.parquet --documents 100000 --fastai .peers/fastai/bin/python
 
-The slow way is `ulmfit.tokenize`: fastai's rules, then spaCy itself. The two take turns, block by block, and every
-token is compared. Then the time of one short text, and the way from the files to a corpus on disk, vocabulary
-included. Times are CPU seconds of this one process. Appends a line to benchmarks/results/tokenization_speed.jsonl.
+The slow way is `ulmfit.tokenize`: fastai's rules, then spaCy itself. With --fastai, fastai in a process of its own takes
+part. All take turns, block by block, and every token is compared. Then the time of one short text, and
+`ulmfit tokenize` from the files to a corpus on disk, vocabulary included, from a new process. Times but the last are
+CPU seconds of one process. Appends a line to benchmarks/results/tokenization_speed.jsonl.
 """
 
 import argparse
 import json
 import sys
-from itertools import pairwise
+from hashlib import sha256
+from itertools import islice, pairwise
 from pathlib import Path
+from resource import RUSAGE_CHILDREN, getrusage
+from subprocess import PIPE, Popen, run
 from tempfile import TemporaryDirectory
 from time import perf_counter, process_time
 from timeit import timeit
 from typing import Any
 
-from ulmfit.config import TokenizerConfig
 from ulmfit.text.chunks import Chunks
-from ulmfit.text.corpus import Corpus
-from ulmfit.text.document import Document
 from ulmfit.text.readers import read_documents
 from ulmfit.text.splitter import Splitter
-from ulmfit.text.tokenizer import Tokenizer
-from ulmfit.text.words import chunks_for, spacy_patterns, tokenize
+from ulmfit.text.words import spacy_patterns, tokenize
 
 RESULTS = Path(__file__).parent / "results" / "tokenization_speed.jsonl"
 BLOCK = 1_000  # documents
 SHORT = "One of the best films of the year, I couldn't stop laughing."
 
 
-def read(files: list[Path], documents: int) -> list[Document]:
-    """The first `documents` of all files together, labels left out."""
-    found = [Document(d.text) for file in files for d in read_documents(file, labelled=False)]
-    return found[:documents]
+def read(files: list[Path], documents: int) -> list[str]:
+    """The first texts of all files together."""
+    found = (d.text for file in files for d in read_documents(file, labelled=False))
+    return list(islice(found, documents))
 
 
-def compare(texts: list[str]) -> dict[str, Any]:
-    """Tokens a second of the three ways, and how many documents differ."""
+class Fastai:
+    """fastai's tokenizer, run by another Python."""
+
+    def __init__(self, python: str) -> None:
+        script = str(Path(__file__).with_name("tokenization_fastai.py"))
+        self._process = Popen([python, script], stdin=PIPE, stdout=PIPE, text=True)
+        self.version, self.seconds = self._answer(), 0.0
+
+    def _answer(self) -> Any:
+        assert self._process.stdout
+        if not (line := self._process.stdout.readline()):
+            raise OSError("fastai's process ended; what it said stands above")
+        return json.loads(line)
+
+    def hashes(self, texts: list[str]) -> list[str]:
+        """Of the tokens of each text; their time is added to `seconds`."""
+        assert self._process.stdin
+        self._process.stdin.write(json.dumps(texts) + "\n")
+        self._process.stdin.flush()
+        answer = self._answer()
+        self.seconds += answer["seconds"]
+        return answer["hashes"]
+
+    def close(self) -> None:
+        """Ends the process."""
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._process.wait()
+
+
+def compare(texts: list[str], fastai: Fastai | None) -> dict[str, Any]:
+    """Tokens a second of all ways, and how many documents differ."""
     patterns = spacy_patterns("en")
     assert patterns
     tokenize("")  # spaCy is imported and its patterns compiled before the clock runs
@@ -53,37 +83,49 @@ def compare(texts: list[str]) -> dict[str, Any]:
         expected = [tokenize(text) for text in block]
         slow += process_time() - between
         made = [names[n] for n in numbers.tolist()]
-        spans = pairwise(offsets.tolist())
-        differing += sum(made[a:b] != e for (a, b), e in zip(spans, expected, strict=True))
+        documents = [made[a:b] for a, b in pairwise(offsets.tolist())]
+        wrong = [d != e for d, e in zip(documents, expected, strict=True)]
+        if fastai is not None:
+            hashes = [sha256(" ".join(d).encode()).hexdigest() for d in documents]
+            theirs = fastai.hashes(block)
+            wrong = [w or h != t for w, h, t in zip(wrong, hashes, theirs, strict=True)]
+        differing += sum(wrong)
         tokens += len(made)
     for block in blocks:
         begun = process_time()
         chunks.batch(block)
         warm += process_time() - begun
     once = (timeit(lambda: chunks.tokens(SHORT), number=1000, timer=process_time) for _ in range(9))
-    short = min(once) * 1000
-    rates = {"cold": tokens / cold, "warm": tokens / warm, "slow": tokens / slow}
+    seconds = {"cold": cold, "warm": warm, "slow": slow}
+    ratios = {"cold_to_slow": round(slow / cold, 2)}
+    if fastai is not None:
+        seconds["fastai"] = fastai.seconds
+        ratios |= {
+            f"{name}_to_fastai": round(fastai.seconds / seconds[name], 1) for name in seconds
+        }
     return {
         "documents": len(texts),
         "tokens": tokens,
         "differing": differing,
-        **{f"{name}_tokens_per_cpu_second": round(rate) for name, rate in rates.items()},
-        "cold_to_slow": round(slow / cold, 2),
-        "short_text_microseconds": round(short, 1),
+        **{f"{name}_tokens_per_cpu_second": round(tokens / s) for name, s in seconds.items()},
+        **ratios,
+        "fastai": fastai and fastai.version,
+        "short_text_microseconds": round(min(once) * 1000, 1),
     }
 
 
-def corpus_seconds(files: list[Path], documents: int) -> dict[str, float]:
-    """From files to a corpus on disk: CPU and wall seconds, nothing in the memory at first."""
-    chunks_for.cache_clear()
-    cpu, wall = process_time(), perf_counter()
+def corpus_seconds(files: list[Path], workers: int) -> dict[str, float]:
+    """`ulmfit tokenize` of the whole files: CPU seconds of all its processes, and wall seconds."""
     with TemporaryDirectory() as folder:
-        found = read(files, documents)
-        tokenizer = Tokenizer.build((d.text for d in found), TokenizerConfig())
-        Corpus.build(found, tokenizer, path=Path(folder) / "corpus")
+        command = [sys.executable, "-m", "ulmfit", "tokenize", *map(str, files)]
+        command += ["--out", f"{folder}/corpus", "--workers", str(workers)]
+        before, wall = getrusage(RUSAGE_CHILDREN), perf_counter()
+        run(command, check=True, capture_output=True)
+        wall, after = perf_counter() - wall, getrusage(RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return {
-        "corpus_cpu_seconds": round(process_time() - cpu, 1),
-        "corpus_wall_seconds": round(perf_counter() - wall, 1),
+        f"corpus_cpu_seconds_{workers}_workers": round(cpu, 1),
+        f"corpus_wall_seconds_{workers}_workers": round(wall, 1),
     }
 
 
@@ -93,9 +135,14 @@ def main() -> None:
     )
     parser.add_argument("files", type=Path, nargs="+")
     parser.add_argument("--documents", type=int, default=100_000)
+    parser.add_argument("--fastai", metavar="PYTHON", help="a Python that has fastai")
     args = parser.parse_args()
-    texts = [d.text for d in read(args.files, args.documents)]
-    result = {**compare(texts), **corpus_seconds(args.files, args.documents)}
+    fastai = Fastai(args.fastai) if args.fastai else None
+    result = compare(read(args.files, args.documents), fastai)
+    if fastai is not None:
+        fastai.close()
+    for workers in (1, 2):
+        result |= corpus_seconds(args.files, workers)
     line = json.dumps({"files": [file.name for file in args.files], **result})
     print(line)
     RESULTS.parent.mkdir(exist_ok=True)

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -68,8 +69,9 @@ class Sources:
         on_bad: OnBad,
         say: Callable[[str], None],
         kind: LabelKind | None = None,
+        longest: float = inf,
     ) -> Iterable[Any]:
-        """`read`, as a stream where the file is one: plain text is, tables and data sets are in memory."""
+        """`read`, as a stream where `read_documents` gives one; CSV and data sets are in memory."""
         from ulmfit.datasets import documents_for, is_name
         from ulmfit.text.readers import files_of, read_documents
 
@@ -97,6 +99,7 @@ class Sources:
             say=say,
             label_kind=kind,
             label_separator=self.label_separator,
+            longest=longest,
         )
 
     def check(self, *paths: str | None) -> None:
@@ -118,12 +121,11 @@ class Sources:
 
     def stream(self, paths: Sequence[str], say: Callable[[str], None]) -> Iterator[str]:
         """As `read_all`, one text after the other. `TooLong`: a document is."""
-        from ulmfit.text.shards import limited
+        from ulmfit.text.shards import LONGEST, limited
 
         for path in paths:
-            yield from limited(
-                (d.text for d in self._open(path, False, "texts", self.on_bad, say)), path
-            )
+            found = self._open(path, False, "texts", self.on_bad, say, LONGEST)
+            yield from limited((d.text for d in found), path)
 
     def encoded(self, paths: Sequence[str]) -> Any:
         """The corpus that `ulmfit tokenize` wrote, where the one path is its directory; otherwise None."""

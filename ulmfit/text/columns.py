@@ -1,7 +1,8 @@
 """Columns of tables → documents: which column is the text, which the label, and what texts mean."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice, tee
 from typing import TYPE_CHECKING, Literal
 
 from ulmfit.config import LabelKind
@@ -90,6 +91,31 @@ def documents(tables: Sequence[Table], how: Reading, source: str) -> list[Docume
     return kept
 
 
+def stream(tables: Iterable[Table], how: Reading, source: str) -> Iterator[Document]:
+    """The texts of a table that comes in pieces; columns are chosen by the first one. DataError: as `documents`, at the
+    first piece that has such rows."""
+    ahead, tables = tee(tables)
+    first = next(tables, None)
+    if first is None or not (len(first) or first.bad):
+        raise DataError(f"{source} has no rows.")
+    columns = _text_columns([first], how.text_column, how.say, source)
+    texts, bad, kept = _texts(ahead, columns, how.say, source), list[Bad](), 0
+    for table in chain([first], tables):
+        bad += table.bad
+        for row, text in enumerate(islice(texts, len(table))):
+            if why := wrong_with(text):
+                bad.append(table.bad_row(row, why))
+            else:
+                kept += 1
+                yield Document(text or "")
+        if how.on_bad == "error":
+            settle(bad, kept + len(bad), how.on_bad, how.say, source)
+    next(texts, None)  # it says how many rows are incomplete
+    settle(bad, kept + len(bad), how.on_bad, how.say, source)
+    if not kept:
+        raise DataError(f"{source}: no row can be used.")
+
+
 def usable_texts(
     table: Table, text_column: str | Sequence[str] | None, on_bad: OnBad, say: Say
 ) -> list[str | None]:
@@ -159,7 +185,7 @@ def _column(
 
 
 def _texts(
-    tables: Sequence[Table], columns: list[str], say: Say, source: str
+    tables: Iterable[Table], columns: list[str], say: Say, source: str
 ) -> Iterator[str | None]:
     """A text a row; None where there is none, or nothing but white space."""
     incomplete = 0

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from math import inf
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +22,7 @@ from ulmfit.text.files import (
     unreadable,
     western,
 )
+from ulmfit.text.shards import too_long
 from ulmfit.text.tables import TABLES
 
 SplitOn = Literal["title", "blank-line", "line", "file"]
@@ -34,12 +36,13 @@ _TITLE = re.compile(r"= (?!=)(?:.*[^=\s] )?=$")
 
 
 def plain_documents(
-    path: Path, split_on: SplitOn | None, on_bad: OnBad, say: Say
+    path: Path, split_on: SplitOn | None, on_bad: OnBad, say: Say, longest: float = inf
 ) -> Iterator[Document]:
     """The documents of a file of plain text, cut by `split_on` (None: at titles where it begins with one).
 
     Looks at the beginning now, so that mistakes show at once, and reads the rest when asked. DataError: no text in it,
-    or lines that are not text (unless on_bad="skip", which leaves them out and says so).
+    or lines that are not text (unless on_bad="skip", which leaves them out and says so). `TooLong`: a document has more
+    than `longest` characters; it is not read to its end.
     """
     if suffix_of(path) in NOT_TEXT.split():
         raise DataError(
@@ -58,22 +61,29 @@ def plain_documents(
         say(f"{path.name}: {unit} (--split-on {split_on})")
         if split_on == "file" and path.stat().st_size > LARGE:
             say(f"{path.name} is large for one document; --split-on line or blank-line cuts it")
-    return _split(_lines(path, on_bad, say), split_on)
+    return _split(_lines(path, on_bad, say), split_on, longest, str(path))
 
 
-def _split(lines: Iterator[str], split_on: SplitOn) -> Iterator[Document]:
+def _split(
+    lines: Iterator[str], split_on: SplitOn, longest: float, source: str
+) -> Iterator[Document]:
     if split_on == "line":
         yield from (Document(line.rstrip("\n")) for line in lines if line.strip())
         return
-    part, after_blank = list[str](), True
+    part, after_blank, size, number = list[str](), True, 0, 1
     for line in lines:
         blank = not line.strip()
         title = split_on == "title" and after_blank and _TITLE.match(line.strip())
         if title or (split_on == "blank-line" and blank):
-            yield from _document(part)
-            part = []
+            for document in _document(part):
+                yield document
+                number += 1
+            part, size = [], 0
         part.append(line)
         after_blank = blank
+        size += len(line)
+        if size > longest:  # before it is put together
+            raise too_long(source, number, "".join(part[:9]).strip(), size, "more than ")
     yield from _document(part)
 
 
@@ -83,6 +93,12 @@ def _document(lines: list[str]) -> Iterator[Document]:
 
 
 def _lines(path: Path, on_bad: OnBad, say: Say) -> Iterator[str]:
+    return (line for _, line in numbered_lines(path, on_bad, say))
+
+
+def numbered_lines(path: Path, on_bad: OnBad, say: Say) -> Iterator[tuple[int, str]]:
+    """The lines of a text file and their numbers from 1 on. DataError: lines that are not text (unless on_bad="skip",
+    which leaves them out and says so)."""
     bad, number = list[Bad](), 0
     try:
         with open_bytes(path) as file:
@@ -96,7 +112,7 @@ def _lines(path: Path, on_bad: OnBad, say: Say) -> Iterator[str]:
             for number, line in enumerate(lines(file, encoding), 1):
                 text = decode(line, number) if isinstance(line, bytes) else line
                 if text is not None and "\0" not in text:
-                    yield text.replace("\r\n", "\n")
+                    yield number, text.replace("\r\n", "\n")
                     continue
                 why = NOT_UTF8 if text is None else "a zero byte"
                 bad.append(Bad(path.name, "line", number, why))

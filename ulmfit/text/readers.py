@@ -1,13 +1,14 @@
 """Whatever people keep texts in → documents: tables, folders of texts by label, plain text; several files at once."""
 
 import glob
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
+from math import inf
 from pathlib import Path
 
 from ulmfit.config import LabelKind
 from ulmfit.text.bad_rows import Bad, OnBad, settle
-from ulmfit.text.columns import Reading, documents, documents_of, wrong_with
+from ulmfit.text.columns import Reading, documents, documents_of, stream, wrong_with
 from ulmfit.text.document import Document
 from ulmfit.text.files import (
     DAMAGED,
@@ -19,8 +20,8 @@ from ulmfit.text.files import (
     read_bytes,
     suffix_of,
 )
-from ulmfit.text.plain import SplitOn, plain_documents
-from ulmfit.text.tables import TABLES, open_table, read_table
+from ulmfit.text.plain import SplitOn, numbered_lines, plain_documents
+from ulmfit.text.tables import TABLES, Table, json_pieces, open_table, parquet_pieces, read_table
 
 __all__ = ["DataError", "OnBad", "SplitOn", "documents_of", "files_of", "read_documents", "read_table"]  # fmt: skip
 
@@ -38,8 +39,10 @@ def read_documents(
     say: Say | None = None,
     label_kind: LabelKind | None = None,
     label_separator: str | None = None,
+    longest: float = inf,
 ) -> Iterable[Document]:
-    """The documents of a file, folder or pattern ("data/*.csv"), in its order; a list for tables, a stream for plain text.
+    """The documents of a file, folder or pattern ("data/*.csv"), in its order; a list, or a stream for plain text, and for
+    Parquet and JSON lines whose labels are not wanted.
 
     Tables are .csv .tsv .jsonl .ndjson .parquet; several of them, by a pattern or in a folder, are read as one and need
     the same columns. Another folder holds one sub-folder of texts per label. Anything else is plain text, never labelled,
@@ -48,12 +51,13 @@ def read_documents(
     `labelled=False`: only texts are wanted, and labels not looked at. `label_kind`: "single" class, "multi" (several) or
     "number", where it does not follow from the label column; `label_separator`: between several labels in one string. `say` hears what was chosen and left out.
     DataError: missing, empty, no such column, another encoding; and bad rows, each with its place: broken ones, no text,
-    no label. on_bad="skip" leaves these out and says so.
+    no label. on_bad="skip" leaves these out and says so. `TooLong`: plain text of more than `longest` characters would be
+    one document.
     """
     path, say = Path(path), say or quiet
     how = Reading(text_column, label_column, labelled, on_bad, say, label_kind, label_separator)
     if path.is_dir():
-        return _folder(path, how, split_on)
+        return _folder(path, how, split_on, longest)
     files = files_of(path)
     if not files:
         raise DataError(f"There is no file or folder {path} (looked in {Path.cwd()}).")
@@ -68,7 +72,7 @@ def read_documents(
             f"{path} is plain text and has no labels. Expected a table ({', '.join(TABLES)}) or a"
             " folder with one sub-folder per label."
         )
-    return _plain(files, how, split_on)
+    return _plain(files, how, split_on, longest)
 
 
 def files_of(path: str | Path) -> list[Path]:
@@ -80,24 +84,40 @@ def files_of(path: str | Path) -> list[Path]:
 
 def _tables(
     files: list[Path], path: Path, how: Reading, split_on: SplitOn | None
-) -> list[Document]:
+) -> Iterable[Document]:
     if split_on is not None:
         raise DataError(f"--split-on is for plain text; in a table a row is a document: {path}.")
     if len(files) > 1:
         how.say(f"{path}: {len(files)} tables read as one: {_some(files)}")
+    if len(files) == 1 and not how.labelled and (pieces := _pieces(files[0], how)):
+        texts = stream(pieces, how, path.name)
+        return chain([next(texts)], texts)  # mistakes in the beginning show now
     return documents([open_table(file, how.say) for file in files], how, path.name)
 
 
-def _plain(files: Iterable[Path], how: Reading, split_on: SplitOn | None) -> Iterable[Document]:
+def _pieces(file: Path, how: Reading) -> Iterator[Table] | None:
+    """A table piece by piece; None: that has to be read as a whole."""
+    if file.suffix.lower() == ".parquet" and file.stat().st_size:
+        return parquet_pieces(file)
+    if suffix_of(file) in (".jsonl", ".ndjson") and file.stat().st_size:
+        return json_pieces(numbered_lines(file, how.on_bad, how.say), file.name)
+    return None
+
+
+def _plain(
+    files: Iterable[Path], how: Reading, split_on: SplitOn | None, longest: float
+) -> Iterable[Document]:
     """Of several files the first one is looked at now."""
-    several = (plain_documents(file, split_on, how.on_bad, how.say) for file in files)
+    several = (plain_documents(file, split_on, how.on_bad, how.say, longest) for file in files)
     return chain(next(several), chain.from_iterable(several))
 
 
 # ---- folders ----
 
 
-def _folder(path: Path, how: Reading, split_on: SplitOn | None) -> Iterable[Document]:
+def _folder(
+    path: Path, how: Reading, split_on: SplitOn | None, longest: float
+) -> Iterable[Document]:
     labelled, say = how.labelled, how.say
     visible = sorted(p for p in path.iterdir() if not p.name.startswith("."))
     folders, files = [p for p in visible if p.is_dir()], [p for p in visible if p.is_file()]
@@ -107,7 +127,7 @@ def _folder(path: Path, how: Reading, split_on: SplitOn | None) -> Iterable[Docu
             say(f"{path}: not read, beside the folders of texts: {_some(files)}")
         if others := [folder for folder in folders if folder not in by_label]:
             say(f"{path}: not read, no texts directly inside: {_some(others)}")
-        return _texts_by_label(by_label, how, split_on, path.name)
+        return _texts_by_label(by_label, how, split_on, path.name, longest)
     if tables := [file for file in files if suffix_of(file) in TABLES]:
         if others := [p for p in visible if p not in tables]:
             say(f"{path}: not read, beside the tables: {_some(others)}")
@@ -117,7 +137,7 @@ def _folder(path: Path, how: Reading, split_on: SplitOn | None) -> Iterable[Docu
             f"{path} holds {_some(visible)}; expected tables, or one sub-folder per label with texts (.txt)"
             f" inside{'' if labelled else ', or texts'}. Name a folder or file further down?"
         )
-    return _plain(files, how, split_on)
+    return _plain(files, how, split_on, longest)
 
 
 def _texts(folder: Path) -> list[Path]:
@@ -128,10 +148,14 @@ def _texts(folder: Path) -> list[Path]:
 
 
 def _texts_by_label(
-    by_label: dict[Path, list[Path]], how: Reading, split_on: SplitOn | None, source: str
+    by_label: dict[Path, list[Path]],
+    how: Reading,
+    split_on: SplitOn | None,
+    source: str,
+    longest: float,
 ) -> Iterable[Document]:
     if not how.labelled and split_on not in (None, "file"):
-        return _plain(chain.from_iterable(by_label.values()), how, split_on)
+        return _plain(chain.from_iterable(by_label.values()), how, split_on, longest)
     if how.labelled and (how.label_kind not in (None, "single") or how.label_separator):
         raise DataError(
             f"{source}: folders give each text one class; for labels of another kind give a table."

@@ -74,9 +74,14 @@ def limited(texts: Iterable[str], source: str) -> Iterator[str]:
         if len(text) > LONGEST // 4:
             size = len(text.encode("utf-8", "surrogatepass"))
             if size > LONGEST:
-                raise TooLong(
-                    f"{source}, document {number} has {size / 1e6:,.0f} MB; at most"
-                    f" {LONGEST / 1e6:,.0f} MB can be one document. It begins {text[:60]!r}. Cut it"
-                    " (--split-on line or blank-line does, in plain text), or take it out."
-                )
+                raise too_long(source, number, text, size)
         yield text
+
+
+def too_long(source: str, number: int, text: str, size: int, more: str = "") -> TooLong:
+    """What to raise for a document that begins with `text` and has (`more` than) `size` bytes."""
+    return TooLong(
+        f"{source}, document {number} has {more}{size / 1e6:,.0f} MB; at most"
+        f" {LONGEST / 1e6:,.0f} MB can be one document. It begins {text[:60]!r}. Cut it"
+        " (--split-on line or blank-line does, in plain text), or take it out."
+    )

@@ -21,7 +21,7 @@ class Stored(NamedTuple):
 
     ids: Ids | Joined
     offsets: NDArray[np.int64]
-    labels: NDArray[np.int64] | None
+    labels: NDArray | None
     label_names: tuple[str, ...]
     fingerprint: str
     tokenizer: Tokenizer
@@ -101,7 +101,7 @@ def write_index(
     folder: Path,
     tokenizer: Tokenizer,
     offsets: NDArray[np.int64],
-    labels: NDArray[np.int64] | None,
+    labels: NDArray | None,
     names: Sequence[str],
     fingerprint: str,
     more: dict[str, Any] | None = None,

@@ -3,9 +3,10 @@
 import io
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import compress
+from itertools import compress, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import polars
 
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+ROWS = 5_000  # of a large table held at once
 SHOWN = 12  # columns named in a message
 HALF = re.compile(r"\\u[dD][89a-fA-F]")  # half of a character beyond U+FFFF, as JSON escapes it
 
@@ -115,7 +117,8 @@ def table_from(content: bytes, suffix: str, name: str, say: Say) -> Table:
         if not text.strip():
             raise DataError(f"{name} is empty.")
         is_json = suffix in (".jsonl", ".ndjson")
-        table = _json_lines(text, name) if is_json else _separated(text, suffix, name, say)
+        lines = enumerate(text.split("\n"), 1)
+        table = _json_lines(lines, name) if is_json else _separated(text, suffix, name, say)
     if not len(table) and not table.bad:
         raise DataError(f"{name} has a header ({named(table.names)}) but no rows.")
     return table
@@ -130,11 +133,40 @@ def named(columns: Sequence[str]) -> str:
 def _parquet(content: bytes, name: str) -> Table:
     import polars
 
-    try:
+    with _well_formed(name):
         return table_of(polars.read_parquet(io.BytesIO(content)), name)
+
+
+@contextmanager
+def _well_formed(name: str) -> Iterator[None]:
+    import polars
+
+    try:
+        yield
     except polars.exceptions.PolarsError as error:
         reason = str(error).split("\n\n")[0]
         raise DataError(f"{name} is not well-formed: {reason}.") from error
+
+
+def parquet_pieces(path: Path) -> Iterator[Table]:
+    """A Parquet file, `ROWS` rows at a time."""
+    import polars
+
+    with _well_formed(path.name):
+        scan = polars.scan_parquet(path)
+        size = scan.select(polars.len()).collect().item()
+        for start in range(0, size, ROWS):
+            frame = scan.slice(start, ROWS).collect()
+            yield Table(path.name, frame, range(start + 1, start + 1 + frame.height))
+
+
+def json_pieces(lines: Iterable[tuple[int, str]], source: str) -> Iterator[Table]:
+    """JSON lines with their numbers, `ROWS` at a time; later pieces have the first one's columns."""
+    lines, known = iter(lines), list[str]()
+    while piece := list(islice(lines, ROWS)):
+        table = _json_lines(piece, source, known)
+        known = known or table.names
+        yield table
 
 
 def _separated(text: str, suffix: str, source: str, say: Say) -> Table:
@@ -171,9 +203,10 @@ def _unique(header: list[str], source: str, say: Say) -> list[str]:
     return names
 
 
-def _json_lines(text: str, source: str) -> Table:
+def _json_lines(lines: Iterable[tuple[int, str]], source: str, known: Sequence[str] = ()) -> Table:
+    """Of lines and their numbers; the columns `known` are there even if no row has them."""
     rows, numbers, bad = list[dict[str, Any]](), list[int](), list[Bad]()
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in lines:
         if not line.strip():
             continue
         row, why = _json_object(line)
@@ -182,7 +215,7 @@ def _json_lines(text: str, source: str) -> Table:
         else:
             rows.append(row)
             numbers.append(number)
-    names = list(dict.fromkeys(name for row in rows for name in row))
+    names = list(dict.fromkeys((*known, *(name for row in rows for name in row))))
     columns = {name: [row.get(name) for row in rows] for name in names}
     return Table(source, columns, numbers, "line", bad)
 
