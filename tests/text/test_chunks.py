@@ -170,3 +170,18 @@ def test_one_memory_for_all_of_a_kind() -> None:
     assert patterns
     assert chunks_for(patterns, "fastai") is chunks_for(patterns, "fastai")
     assert chunks_for(patterns, "fastai") is not chunks_for(patterns, "clean")
+
+
+def test_an_interrupted_batch_leaves_no_numbers_without_tokens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = fresh()
+
+    def interrupted(self: Splitter, span: str) -> list[str]:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Splitter, "word", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            made.tokens("Some new words.\n\nAnd more")
+    assert made.tokens("words. Some") == tokenize("words. Some")

@@ -32,27 +32,16 @@ def findings(report: Report, skipped: Sequence[str] = ()) -> list[Finding]:
 
     `skipped`: what the reader of the files left out, in its words.
     """
-    found = [
-        _labels,
-        _classes,
-        _two_labels,
-        _overlap,
-        _copies,
-        _characters,
-        _html,
-        _length,
-        _words,
-    ]
-    return [*_empty(report, skipped), *(finding for check in found for finding in check(report))]
+    checks = [_labels, _classes, _two_labels, _overlap, _copies, _characters, _html, _length, _words]  # fmt: skip
+    return [*_empty(report, skipped), *(finding for check in checks for finding in check(report))]
 
 
 def _empty(report: Report, skipped: Sequence[str]) -> Iterator[Finding]:
     empty = {name: part.empty for name, part in report.parts.items()}
     mend = "Fill or remove them: `ulmfit fit` stops there."
     for line in skipped:
-        yield Finding(
-            "empty texts", "do", line, f"{mend} Numbers below count the texts that are left."
-        )
+        advice = f"{mend} Numbers below count the texts that are left."
+        yield Finding("empty texts", "do", line, advice)
     if any(empty.values()):
         yield Finding("empty texts", "do", _counts(empty), mend)
     elif not skipped:
@@ -68,12 +57,8 @@ def _labels(report: Report) -> Iterator[Finding]:
         yield Finding("no label", "do", _counts(without), "Label or remove them.")
     for part, labels in report.new_labels.items():
         found = f"{part} has labels that train lacks: {', '.join(labels)}"
-        yield Finding(
-            "labels",
-            "do",
-            found,
-            "Correct them, or give examples in train; `ulmfit fit` stops here.",
-        )
+        advice = "Correct them, or give examples in train; `ulmfit fit` stops here."
+        yield Finding("labels", "do", found, advice)
 
 
 def _classes(report: Report) -> Iterator[Finding]:
@@ -211,11 +196,8 @@ def _length(report: Report) -> Iterator[Finding]:
     if not parts:
         return
     if not long:
-        yield Finding(
-            "length",
-            "ok",
-            f"no text has more than the {report.max_len:,} tokens that the classifier pools",
-        )
+        found = f"no text has more than the {report.max_len:,} tokens that the classifier pools"
+        yield Finding("length", "ok", found)
         return
     pooled = sum(p.pooled * p.long for p in parts) / long
     found = (

@@ -1,7 +1,5 @@
-"""Text ↔ tokens ↔ ids. A splitter, `Words` or `Pieces`, knows text and tokens; `Tokenizer` adds a vocabulary.
-
-A saved tokenizer holds all that decides its tokens: spaCy's patterns, or the SentencePiece model.
-"""
+"""Text ↔ tokens ↔ ids. A splitter, `Words` or `Pieces`, knows text and tokens; `Tokenizer` adds a vocabulary. Saved, it
+holds all that decides its tokens: spaCy's patterns, or the SentencePiece model."""
 
 import base64
 import hashlib
@@ -245,10 +243,7 @@ def _as_json(content: dict[str, Any]) -> str:
 
 
 def _warn_if_spacy_differs(then: str | None, path: str | Path) -> None:
-    if not then:
-        return
-    now = metadata.version("spacy")
-    if then.split(".")[:2] != now.split(".")[:2]:
+    if then and then.split(".")[:2] != (now := metadata.version("spacy")).split(".")[:2]:
         warnings.warn(
             f"{path} was made with spaCy {then}, this is {now}: some texts may split differently.",
             stacklevel=3,
