@@ -18,14 +18,15 @@ test-slow: .venv/dev  ## the long comparisons: 25,000 reviews token by token
 PEERS := fastai tfidf minilm setfit
 
 peers: $(PEERS:%=.peers/%/ready) .venv/dev  ## environments of what we are compared with
-	@for peer in $(PEERS); do test -s .peers/$$peer/ready || echo "left out: $$peer, see .peers/$$peer.log"; done
+	@for peer in $(PEERS); do test -s .peers/$$peer/ready || \
+	echo "left out: $$peer, see .peers/$$peer.log; remove .peers/$$peer/ready to try again"; done
 
 # All in one command with a named torch: otherwise pip takes the newest, and with it gigabytes of CUDA.
 # What does not resolve leaves an empty file, so that the others go on.
 .peers/%/ready: benchmarks/peers/%.txt
 	$(PYTHON) -m venv .peers/$*
 	if .peers/$*/bin/pip install --quiet --disable-pip-version-check --requirement $< >.peers/$*.log 2>&1; \
-	then cp $< $@; else : >$@; grep -v ^WARNING .peers/$*.log; fi
+	then cp $< $@; else : >$@; tail -n 3 .peers/$*.log; fi
 
 bench: peers  ## every comparison of speed; two hours on an idle machine
 	$(BIN)/python -m benchmarks.speed $(BENCH)
@@ -56,4 +57,4 @@ bench-report: .venv/dev  ## tables and chart out of the raw lines, between two m
 	touch $@
 
 clean:
-	rm -rf .venv build dist *.egg-info runs .pytest_cache .ruff_cache
+	rm -rf .venv .peers build dist *.egg-info runs .pytest_cache .ruff_cache

@@ -106,12 +106,8 @@ def _make(inputs: Inputs) -> None:
 
     size = inputs.size
     reviews = [d.text for d in load_reviews().unlabelled[: size.reviews]]
-    fillers = [f"xxfake{i}" for i in range(8)]  # fastai has as many behind 60,000 words
-    config = TokenizerConfig(max_vocab=size.vocab, min_freq=2)
-    tokenizer = Tokenizer.build(reviews, config, keep=fillers)
-    if len(tokenizer) != size.vocab:
-        extra = [f"xxmore{i}" for i in range(size.vocab - len(tokenizer))]
-        tokenizer = Tokenizer(config, [*tokenizer.vocab, *extra], patterns=tokenizer.patterns)
+    tokenizer = Tokenizer.build(reviews, TokenizerConfig(max_vocab=size.vocab, min_freq=1))
+    assert len(tokenizer) == size.vocab, "too few reviews for so many words"
     tokenizer.save(inputs.folder / "tokenizer.json")
     _write(inputs, "vocab.json", tokenizer.vocab)
     np.savez(inputs.folder / "weights.npz", **_weights(size))
