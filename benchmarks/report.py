@@ -16,6 +16,7 @@ from ulmfit.insight.pictures import LINE, MARK, drawing
 PAGE = record.ROOT / "docs" / "results.md"
 CHART = "speed.svg"  # beside the page
 BEGIN, END = "<!-- bench-report: begin -->", "<!-- bench-report: end -->"
+TICKS = (1, 2, 5, 10, 20, 50)  # of the chart
 UNITS = {"seconds": ("s", 1.0), "peak_rss": ("GB", 1e9), "bytes": ("MB", 1e6)}
 SPEED_HEADER = (
     "what",
@@ -151,8 +152,12 @@ def chart(lines: Sequence[dict[str, Any]]) -> str:
         least = [(place, task.least) for place, (task, _) in enumerate(found) if task.least]
         axes.plot([x for _, x in least], [y for y, _ in least], "|", color=MARK, markersize=12)
         axes.set_yticks(places, [task.what for task, _ in found], fontsize=8)
+        axes.set_axisbelow(True)
+        axes.grid(False, axis="y")
         axes.set_xscale("log")
-        axes.set_xlabel("ratio (log scale); the mark is what was promised at least")
+        axes.set_xticks(TICKS, [f"{tick}×" for tick in TICKS])
+        axes.minorticks_off()
+        axes.set_xlabel("log scale; the mark is what was promised at least")
     return svg.getvalue()
 
 
