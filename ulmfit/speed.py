@@ -111,7 +111,7 @@ def lm_training(lm: LanguageModel, texts: list[str], runtime: Runtime) -> Callab
     batches = lm_batches(own, corpus, config.batch_size, config, runtime)
     phases = [Phase(1.0, (config.lr,) * len(own.net.layer_groups()))]
     stage = lm_stage("", own, corpus, (), batches, phases, config, runtime)
-    return training(stage, corpus.n_tokens, runtime)
+    return training(stage, batches.tokens_per_epoch, runtime)
 
 
 def classifier_training(lm: LanguageModel, texts: list[str], runtime: Runtime) -> Callable[[], int]:
