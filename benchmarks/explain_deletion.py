@@ -85,11 +85,11 @@ def along(start: str, steps: int, whole: bool = True) -> Weigh:
 METHODS: dict[str, Weigh] = {
     "occlusion": explain.occlusion,
     "integrated from xxunk, 8": along("xxunk", 8),
-    "integrated from the mean, 8": along("mean", 8),
-    "gradient × (input − xxunk)": along("xxunk", 1),
 }
 TRIED: dict[str, Weigh] = METHODS | {
     "occlusion, xxunk": by_xxunk,
+    "integrated from the mean, 8": along("mean", 8),
+    "gradient × (input − xxunk)": along("xxunk", 1),
     "gradient × input": along("zero", 1),
     "integrated from zero, 8": along("zero", 8),
     "integrated from xxunk, 8, truncated": along("xxunk", 8, whole=False),
@@ -143,6 +143,7 @@ def report(lines: list[dict]) -> None:
         fall = {
             name: [100 * (x["probability"] - mean(x["left"][name][share])) for x in lines]
             for name in lines[0]["left"]
+            if all(name in x["left"] for x in lines)
         }
         for name, points in fall.items():
             over = [a - b for a, b in zip(points, fall["random"], strict=True)]

@@ -47,6 +47,9 @@ def calibrate(
             f"probabilities as they are, temperature 1: {len(documents)} validation documents are too few to fit one "
             f"({MIN_DOCUMENTS} are needed)"
         )
+        if precision is None:
+            _forget(classifier)
+            return
     truth, rows = _fit(classifier, documents, runtime, say, "classifier")
     if precision is None:
         return
@@ -68,7 +71,7 @@ def _fit(
     name: str,
 ) -> tuple[np.ndarray, Rows]:
     """(truth, calibrated probabilities) of the documents."""
-    classifier.calibration = Calibration()
+    _forget(classifier)
     if isinstance(classifier, Ensemble):
         parts = [
             _fit(member, documents, runtime, say, member.config.direction)
@@ -83,3 +86,9 @@ def _fit(
         say(f"temperature of the {name}: {temperature:.2f}, from {len(documents):,} documents")
         classifier.calibration = Calibration(temperature)
     return truth, tempered(rows, classifier.calibration.temperature)
+
+
+def _forget(classifier: Classifier) -> None:
+    classifier.calibration = Calibration()
+    for member in classifier.members if isinstance(classifier, Ensemble) else ():
+        member.calibration = Calibration()

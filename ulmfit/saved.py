@@ -76,7 +76,10 @@ def save_calibration(classifier: Classifier, path: str | Path) -> None:
     if isinstance(classifier, Ensemble):
         for member in classifier.members:
             _update(path / member.config.direction / CLASSIFIER, member.calibration)
-        save_json(path / CALIBRATION, classifier.calibration.to_json())
+        if classifier.calibration == Calibration():
+            (path / CALIBRATION).unlink(missing_ok=True)
+        else:
+            save_json(path / CALIBRATION, classifier.calibration.to_json())
         return
     folders = [path, *(path / direction / CLASSIFIER for direction in DIRECTIONS)]
     records = [f for f in folders if (f / "config.json").exists()]

@@ -79,14 +79,14 @@ def test_gradients_add_up_to_what_the_text_does(
     """Completeness: from xxunk everywhere to the text the log-odds change by the sum of all weights."""
     for member in (classifier, backward):
         where = align(TEXT, member.tokenizer)
-        for label in range(3):
-            weights = gradient(member, where, label, runtime, steps=400)
-            of_text = log_odds(member.probabilities([TEXT], runtime), label)[0]
-            ids = torch.full((1, len(where.ids)), UNKNOWN_ID)
-            with torch.no_grad():
-                logits = member.net(ids, torch.tensor([len(where.ids)])).logits
-            of_unknown = log_odds(logits.softmax(1).numpy(), label)[0]
-            assert weights.sum() == pytest.approx(of_text - of_unknown, abs=0.02)
+        weights = gradient(member, where, 1, runtime, steps=60)
+        of_text = log_odds(member.probabilities([TEXT], runtime), 1)[0]
+        ids = torch.full((1, len(where.ids)), UNKNOWN_ID)
+        with torch.no_grad():
+            logits = member.net(ids, torch.tensor([len(where.ids)])).logits
+        of_unknown = log_odds(logits.softmax(1).numpy(), 1)[0]
+        assert abs(of_text - of_unknown) > 0.1
+        assert weights.sum() == pytest.approx(of_text - of_unknown, rel=0.05, abs=0.02)
 
 
 def test_backward_is_the_mirror(
@@ -147,8 +147,6 @@ def test_what_cannot_be_explained(classifier: TextClassifier, runtime: Runtime) 
         explain(classifier, " \n", runtime=runtime)
     with pytest.raises(ValueError, match=r"'meh'; it knows \['bad', 'good', 'so-so'\]"):
         explain(classifier, TEXT, label="meh", runtime=runtime)
-    with pytest.raises(ValueError, match="not 'lime'"):
-        explain(classifier, TEXT, method="lime", runtime=runtime)  # pyright: ignore[reportArgumentType]
 
 
 def test_log_odds_by_hand() -> None:

@@ -124,7 +124,7 @@ class Sources:
         from ulmfit.text.shards import LONGEST, limited
 
         for path in paths:
-            found = self._open(path, False, "texts", self.on_bad, say, LONGEST)
+            found = self._open(path, False, "texts", self.on_bad, say, longest=LONGEST)
             yield from limited((d.text for d in found), path)
 
     def encoded(self, paths: Sequence[str]) -> Any:

@@ -53,8 +53,12 @@ def align(text: str, tokenizer: Tokenizer) -> Alignment:
     if tokenizer.model is None:
         places = _places(marked.text, tokens)
     else:
-        pieces = Pieces(tokenizer.model, tokenizer.config.rules)
-        places = [_behind_spaces(marked.text, at) for at in pieces.places(marked.text)]
+        places = Pieces(tokenizer.model, tokenizer.config.rules).places(marked.text)
+    if len(places) != len(tokens):
+        raise ValueError(
+            f"{len(tokens)} pieces can't be followed to the words: by themselves these have {len(places)}; remove control"
+            " characters from the text"
+        )
     ids = tokenizer.encode(text)
     return Alignment(words, tokens, ids, [marked.owners[at] for at in places])
 
@@ -124,7 +128,3 @@ def _places(marked: str, tokens: list[str]) -> list[int]:
         places.append(at)
         at += len(token)
     return places
-
-
-def _behind_spaces(marked: str, at: int) -> int:
-    return at + len(marked[at:]) - len(marked[at:].lstrip())
