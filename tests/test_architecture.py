@@ -51,7 +51,7 @@ ABOVE = [
     "classifier datasets fastai_files deploy.onnx deploy.graph",
     "pretrained deploy.exported deploy.export",
     "saved run vectors",
-    "checks baseline calibration",
+    "checks baseline confidence",
     "prepare scoring evaluation",
     "stages speed",
     "insight.pictures insight.duplicates insight.doctor_report insight.characters insight.scores insight.curves insight.page insight.explain",

@@ -24,7 +24,7 @@ _HOME = {
     "TextClassifier": "ulmfit.classifier",
     "Ensemble": "ulmfit.classifier",
     "Prediction": "ulmfit.prediction",
-    "calibrate": "ulmfit.calibration",
+    "calibrate": "ulmfit.confidence",
     "save_calibration": "ulmfit.saved",
     "explain": "ulmfit.insight.explain",
     "Explanation": "ulmfit.insight.explain",

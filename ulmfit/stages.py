@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from ulmfit.calibration import calibrate
 from ulmfit.checks import check, directions
 from ulmfit.classifier import Classifier, Ensemble, TextClassifier
+from ulmfit.confidence import calibrate
 from ulmfit.config import (
     ClassifierConfig,
     FinetuneConfig,

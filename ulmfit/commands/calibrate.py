@@ -29,7 +29,7 @@ class Calibrate:
     machine: Annotated[Machine, Flat] = Machine()
 
     def run(self) -> None:
-        from ulmfit.calibration import calibrate
+        from ulmfit.confidence import calibrate
         from ulmfit.saved import load_classifier, save_calibration
         from ulmfit.training.calibration import precision_of
         from ulmfit.training.stage import as_table

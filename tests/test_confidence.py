@@ -9,9 +9,9 @@ import torch
 from tiny import TINY
 
 import ulmfit
-from ulmfit.calibration import calibrate
 from ulmfit.checkpoint import CheckpointError, load_json, save_json
 from ulmfit.classifier import Ensemble, TextClassifier
+from ulmfit.confidence import calibrate
 from ulmfit.config import ClassifierConfig
 from ulmfit.language_model import LanguageModel
 from ulmfit.runtime import Runtime
@@ -149,7 +149,7 @@ def test_what_is_refused(
     with pytest.raises(ValueError, match=r"precision=0\.95, not 'often'"):
         calibrate(classifier, reviews, threshold_for="often")
     with pytest.raises(ValueError, match="unknown to this classifier"):
-        calibrate(classifier, [Document("a", "meh")])
+        calibrate(classifier, [*reviews, Document("a", "meh")])
     named = TextClassifier.create(lm, ("sure", "unsure"), ClassifierConfig())
     with pytest.raises(ValueError, match="a label is called 'unsure'"):
         calibrate(named, reviews, threshold_for="precision=0.9")
