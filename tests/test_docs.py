@@ -92,7 +92,8 @@ def test_commands_parse() -> None:
                 pytest.fail(f"{page}: {command}")
             parsed.append((page, verb))
     assert len(parsed) >= 20 and not skipped
-    assert {"README.md", "docs/tutorial.md", "docs/from-fastai.md"} <= {page for page, _ in parsed}
+    pages = {page for page, _ in parsed}
+    assert {"README.md", "docs/tutorial.md", "docs/from-fastai.md", "docs/labels.md"} <= pages
     assert {"fit", "predict", "evaluate", "generate", "pretrain-lm", "finetune-lm"} <= {
         verb for _, verb in parsed
     }
