@@ -3,6 +3,7 @@
 import html
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from ulmfit.insight.curves import Curves, Series
 from ulmfit.insight.pictures import FAINT, INK, LINE, MARK, drawing
@@ -12,10 +13,11 @@ SMALL = (3.9, 2.5)  # inches: letters stay readable where a phone shrinks it
 SMOOTHING = 0.8  # of the loss of every tenth step
 VARIABLES = {INK: "ink", FAINT: "faint", LINE: "accent", MARK: "mark"}  # of the page's style sheet
 MEASURES = {
-    "valid_perplexity": "perplexity on held-out texts",
-    "valid_accuracy": "accuracy on the validation set",
-    "valid_macro_f1": "macro-F1 on the validation set",
+    "valid_perplexity": "Perplexity on held-out texts",
+    "valid_accuracy": "Accuracy on the validation set",
+    "valid_macro_f1": "Macro-F1 on the validation set",
 }
+PLANNED = {"lr": "Learning rate of the top layer group", "momentum": "Momentum (Adam's β₁)"}
 
 
 def stage_charts(name: str, curves: Curves, ids: str) -> list[tuple[str, str]]:
@@ -24,15 +26,13 @@ def stage_charts(name: str, curves: Curves, ids: str) -> list[tuple[str, str]]:
     if curves.steps.get("loss"):
         found.append(("Loss (nats)", _loss(curves)))
     found += [
-        (caption[0].upper() + caption[1:], _line(curves.epochs[key], curves, caption, "o-"))
+        (caption, _line(curves.epochs[key], curves, "o-", MARK))
         for key, caption in MEASURES.items()
         if len(curves.epochs.get(key, ())) > 1
     ]
-    for key, caption in (
-        ("lr", "Learning rate of the top layer group"),
-        ("momentum", "Momentum (Adam's β₁)"),
-    ):
-        found.append((caption, _line(curves.planned[key], curves, caption, "-")))
+    found += [
+        (caption, _line(curves.planned[key], curves, "-", LINE)) for key, caption in PLANNED.items()
+    ]
     return [
         (caption, inline(svg, f"{ids}-{i}", f"{name}: {caption}, by update"))
         for i, (caption, svg) in enumerate(found)
@@ -51,23 +51,20 @@ def _loss(curves: Curves) -> str:
     return svg.getvalue()
 
 
-def _line(series: Series, curves: Curves, label: str, style: str) -> str:
+def _line(series: Series, curves: Curves, style: str, color: str) -> str:
     with drawing(size=SMALL) as (axes, svg):
-        color = MARK if style == "o-" else LINE
         axes.plot(*_points(series), style, color=color, linewidth=1.8, markersize=4)
-        if "Learning" in label:
-            axes.set_ylim(bottom=0)
         _updates(axes, curves)
     return svg.getvalue()
 
 
-def _updates(axes: object, curves: Curves) -> None:
+def _updates(axes: Any, curves: Curves) -> None:
     """The x axis: updates, with a dotted line where a phase ended."""
     for end in curves.phases[:-1]:
-        axes.axvline(end, color=FAINT, linewidth=1, linestyle=":")  # type: ignore[attr-defined]
-    axes.set_xlabel("update", fontsize=9)  # type: ignore[attr-defined]
-    axes.set_xlim(left=0)  # type: ignore[attr-defined]
-    axes.tick_params(labelsize=9)  # type: ignore[attr-defined]
+        axes.axvline(end, color=FAINT, linewidth=1, linestyle=":")
+    axes.set_xlabel("update", fontsize=9)
+    axes.set_xlim(left=0)
+    axes.tick_params(labelsize=9)
 
 
 def reliability_chart(bins: Sequence[Bin], alt: str) -> str:
