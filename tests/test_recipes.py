@@ -4,6 +4,7 @@ import importlib.util
 import json
 import random
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -109,6 +110,25 @@ def test_next_labels_measures_each_strategy_once(
     assert all(0 <= line["accuracy"] <= 1 and line["by"] == by for line in lines)
     next_labels.main()
     assert len((tmp_path / "lines.jsonl").read_text().splitlines()) == len(lines)
+
+
+def test_label_kinds_derives_its_sets_and_records(
+    lm_directory: Path, reviews: list[Document], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds = recipe("label_kinds")
+    pool = [Document(d.text, "1" if d.label == "good" else "0") for d in reviews]
+    topics = kinds.topics(pool, 20, 0)
+    assert {d.label for d in topics} == {("0",), ("1",), ("0", "1")}
+    assert {d.label for d in kinds.grades(pool, 20, 0)} == {0.0, 1.0}
+    shares = kinds.shares(pool, 10, 0)
+    assert len(shares) == 10 and {d.label for d in shares} <= {0.0, 1.0, 2.0, 3.0, 4.0}
+    monkeypatch.setattr(kinds, "SEEDS", 1)
+    monkeypatch.setattr(kinds, "RESULTS", tmp_path / "lines.jsonl")
+    config = replace(TINY_FIT, pretrained=str(lm_directory))
+    kinds.measure("topics", topics[:16], topics[16:], config, tmp_path / "runs", 1)
+    lines = [json.loads(line) for line in (tmp_path / "lines.jsonl").read_text().splitlines()]
+    assert [line["setting"] for line in lines] == ["plain", "balanced"]
+    assert all("micro_f1" in line[who] for line in lines for who in ("ulmfit", "tfidf"))
 
 
 def test_demo_seeds_records_only_what_ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import torch
 from tiny import TINY, TINY_FIT
 
 import ulmfit
-from ulmfit import checks, prepare, stages
+from ulmfit import checks, outputs, prepare, stages
 from ulmfit.checkpoint import CheckpointError, load_json
 from ulmfit.classifier import Classifier, Ensemble, TextClassifier
 from ulmfit.config import FitConfig, PretrainConfig, RuntimeConfig, TokenizerConfig
@@ -279,7 +279,7 @@ def test_the_best_epoch_needs_many_to_choose_by(
         return {"accuracy": next(accuracies)}
 
     monkeypatch.setattr(TextClassifier, "probabilities_of", probabilities_of)
-    monkeypatch.setattr(prepare, "classification_metrics", metrics)
+    monkeypatch.setattr(outputs, "classification_metrics", metrics)
     made = fit(finetune=False, classifier={"keep": "best"}, valid=reviews[48:], test=[])
     assert isinstance(made, TextClassifier)
     assert all(torch.equal(t, seen[1][n]) for n, t in made.net.state_dict().items())

@@ -18,6 +18,8 @@ _HOME = {
     "pretrain_lm": "ulmfit.stages",
     "finetune_lm": "ulmfit.stages",
     "train_classifier": "ulmfit.stages",
+    "ULMFiTClassifier": "ulmfit.estimator",
+    "ULMFiTRegressor": "ulmfit.estimator",
     # what one holds afterwards
     "load": "ulmfit.saved",
     "LanguageModel": "ulmfit.language_model",

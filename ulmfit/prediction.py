@@ -44,9 +44,9 @@ class MultiLabelPrediction:
 
     def line(self) -> str:
         """As the command prints it."""
-        return (
-            "\n".join(f"{name}  {self.probabilities[name]:.3f}" for name in self.labels) or "none"
-        )
+        given = [f"{name}  {self.probabilities[name]:.3f}" for name in self.labels]
+        name, highest = max(self.probabilities.items(), key=lambda item: item[1])
+        return "\n".join(given) or f"no label; the likeliest: {name}  {highest:.3f}"
 
 
 @dataclass(frozen=True)

@@ -172,7 +172,7 @@ def classifier_stage(
         shuffle=True,
         seed=runtime.seed,
         backward=lm.config.direction == "backward",
-        note=few_documents_note(config, batch_size, len(corpus)),
+        note=f", {outputs}" + few_documents_note(config, batch_size, len(corpus)),
     )
     assert corpus.labels is not None
     frozen = None

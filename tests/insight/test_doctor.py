@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from ulmfit.config import NO_DROPOUT, FitConfig
+from ulmfit.insight.advice import findings
 from ulmfit.insight.doctor import examine
 from ulmfit.insight.doctor_report import Place, Report
 from ulmfit.nn.heads import ClassifierNet
@@ -36,6 +37,19 @@ def test_texts_in_order_give_nothing() -> None:
     assert (overlap.equal, overlap.near) == (0, 0)
     assert not report.two_labels and not report.near_two_labels
     assert not any(report.characters.values()) and report.coverage is None
+
+
+def test_several_labels_are_counted_each_and_numbers_not() -> None:
+    several = [
+        Document(text, labels)
+        for text, labels in zip(LONG[:3], [("a",), ("a", "b"), ()], strict=True)
+    ]
+    report = look(several, test=[Document(LONG[9], ("c",))])
+    assert (report.label_kind, report.classes) == ("multi", {"a": 2, "b": 1})
+    assert report.new_labels == {"test": ["c"]}
+    report = look([Document(text, float(i)) for i, text in enumerate(LONG[:5])])
+    assert (report.label_kind, report.classes) == ("number", {})
+    assert "numbers" in " ".join(finding.found for finding in findings(report, []))
 
 
 def test_copies_overlap_and_labels_are_counted_with_their_places() -> None:

@@ -206,6 +206,48 @@ def test_nothing_to_learn_is_said(labelled: list[Document], reason: str) -> None
         parts(labelled)
 
 
+def test_several_labels_stay_on_both_sides_and_the_rarest_counts() -> None:
+    labels = [("a",), ("a", "b"), ("a", "b", "c"), ()]
+    pool = [Document(f"text {i}", labels[0 if i % 10 else i // 10 % 4]) for i in range(200)]
+    rest, held = hold_out(pool, 0.2, 0)
+    assert len(held) == 40
+    for part in (rest, held):
+        assert {name for d in part for name in d.label} == {"a", "b", "c"}  # type: ignore[union-attr]
+    lonely = [*pool, Document("x", ("a", "lonely"))]
+    for seed in range(5):  # what would take the last text of a label stays
+        assert lonely[-1] in hold_out(lonely, 0.5, seed)[0]
+
+
+def test_numbers_are_held_at_random() -> None:
+    pool = [Document(f"text {i}", float(i)) for i in range(50)]
+    rest, held = hold_out(pool, 0.2, 0)
+    assert len(held) == 10 and len(rest) == 40 and hold_out(pool, 0.2, 1)[1] != held
+    made, _ = parts(pool[:40], test=pool[40:])
+    assert (len(made.train), len(made.valid), len(made.test)) == (36, 4, 10)
+
+
+@pytest.mark.parametrize(
+    ("labels", "reason"),
+    [
+        ([1.5, 1.5], r"numbers to learn must differ; all 2 are 1\.5"),
+        ([("a",), ("a",)], r"all texts have the same labels \(a\)"),
+        ([(), ()], r"the same labels \(none\)"),
+        ([("a",), ("a", "b"), ()], "single example.*b"),
+        ([("a",), 0.5], "several kinds"),
+    ],
+)
+def test_nothing_to_learn_from_other_kinds_is_said(labels: list, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        check_labels([Document(f"text {i}", label) for i, label in enumerate(labels)])
+
+
+def test_parts_with_labels_of_another_kind_are_refused() -> None:
+    with pytest.raises(
+        ValueError, match="training set has one class, one of the test set a number"
+    ):
+        parts(MANY, test=[Document("x", 0.5)])
+
+
 def test_labels_never_seen_are_refused() -> None:
     for name in ("valid", "test"):
         with pytest.raises(ValueError, match="labels that the training set lacks: new"):

@@ -153,3 +153,15 @@ def test_keep_best_wants_something_to_choose_by(tmp_path: Path) -> None:
 def test_tables_are_aligned() -> None:
     table = as_table([{"a": "1", "long name": "x"}, {"a": "10,000", "long name": "y"}])
     assert table == "a       long name\n1       x\n10,000  y"
+
+
+@pytest.mark.parametrize(("lowest", "kept"), [(False, 2.0), (True, 0.5)])
+def test_of_an_error_the_lowest_is_kept(
+    lowest: bool, kept: float, stage: Stage, tmp_path: Path
+) -> None:
+    figures = iter([1.0, 2.0, 0.5, 0.7])
+    stage.evaluate = lambda: {"valid_figure": next(figures)}
+    best = KeepBest(stage, "valid_figure", tmp_path / "best", lowest=lowest)
+    for _ in range(4):
+        best()
+    assert best.restore() == {"valid_figure": kept}

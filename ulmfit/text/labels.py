@@ -1,6 +1,7 @@
 """Labels of documents as an array: one class as its place, several as 0 and 1, numbers as they are."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +81,7 @@ def _places(number: int, label: Label, place: dict[str, int]) -> list[int]:
     return [place[name] for name in found]
 
 
-def _kind(label: Label) -> LabelKind:
+def _kind(label: Any) -> LabelKind:  # of what people write: also integers, NumPy's numbers
     if isinstance(label, tuple):
         return "multi"
     return "number" if isinstance(label, float | np.floating) else "single"

@@ -1,0 +1,168 @@
+"""`ULMFiTClassifier` and `ULMFiTRegressor`: the method as scikit-learn estimators; text in, labels out."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import is_dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import check_is_fitted
+
+from ulmfit.classifier import Classifier
+from ulmfit.config import FitConfig, RuntimeConfig
+from ulmfit.runtime import Runtime
+from ulmfit.stages import fit
+from ulmfit.text.document import Document, Label
+
+
+class _ULMFiT(BaseEstimator):
+    """What both have in common: parameters, texts, training."""
+
+    def __init__(
+        self,
+        *,
+        config: FitConfig = FitConfig(),
+        runtime: RuntimeConfig = RuntimeConfig(),
+        out: str | Path | None = None,
+    ) -> None:
+        """`config`: all numbers; single ones as parameters of their own, `config__classifier__lr`. `runtime`: machine and
+        seed. `out`: the run directory to keep; left out, a temporary one that is gone after `fit`."""
+        self.config = config
+        self.runtime = runtime
+        self.out = out
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Parameters by name; `deep`: also every number in `config` and `runtime`."""
+        given = super().get_params(deep=False)
+        return given | (dict(_inner(given)) if deep else {})
+
+    def set_params(self, **params: Any) -> "_ULMFiT":
+        """Change parameters; those in `config` and `runtime` by their full names. ValueError: no such parameter."""
+        known = self.get_params()
+        for name, value in sorted(params.items()):  # the whole before its parts
+            if name not in known:
+                raise ValueError(
+                    f"{type(self).__name__} has no parameter {name!r}; get_params() lists them"
+                )
+            first, *rest = name.split("__")
+            setattr(self, first, _changed(getattr(self, first), rest, value) if rest else value)
+        return self
+
+    def _train(self, X: Any, labels: Sequence[Label], unlabelled: Any) -> None:
+        texts = texts_of(X)
+        if len(texts) != len(labels):
+            raise ValueError(f"X has {len(texts)} texts and y {len(labels)} labels; give one each")
+        if self.out is None and self.runtime.max_minutes is not None:
+            raise ValueError("max_minutes saves a training that is unfinished: say where, by out=")
+        documents = [Document(text, label) for text, label in zip(texts, labels, strict=True)]
+        # All labels train, as scikit-learn's users expect, unless an epoch is to be chosen.
+        valid = None if self.config.classifier.keep == "best" else ()
+        with TemporaryDirectory(prefix="ulmfit-") as temporary:
+            self.classifier_: Classifier = fit(
+                documents,
+                unlabelled=[Document(text) for text in texts_of(unlabelled)],
+                valid=valid,
+                config=self.config,
+                runtime=self.runtime,
+                out=Path(temporary) / "run" if self.out is None else self.out,
+            )
+
+    def _rows(self, X: Any) -> np.ndarray:
+        check_is_fitted(self, "classifier_")
+        return self.classifier_.probabilities(texts_of(X), Runtime.choose(self.runtime))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string, tags.input_tags.two_d_array = True, False
+        return tags
+
+
+class ULMFiTClassifier(ClassifierMixin, _ULMFiT):
+    """One class per text, or, where `y` is a matrix of 0 and 1, any number of labels."""
+
+    def fit(self, X: Any, y: Any, unlabelled: Iterable[str] = ()) -> "ULMFiTClassifier":
+        """X: texts (list, array, column); y: classes (D,), or 0 and 1 (D, C); `unlabelled`: more texts for the language
+        model. `classifier_` is what `ulmfit.load` would give, `classes_` the classes in the order of `predict_proba`.
+        """
+        if y is None:
+            raise ValueError("requires y to be passed, but the target y is None")
+        y = np.asarray(y)
+        check_classification_targets(y)
+        self._several = type_of_target(y) == "multilabel-indicator"
+        if self._several:
+            self.classes_ = np.arange(y.shape[1])
+            names = [str(k) for k in self.classes_]
+            if never := np.flatnonzero(~y.any(axis=0)).tolist():
+                raise ValueError(f"no text has the labels {never}: leave their columns out of y")
+            labels: list[Label] = [tuple(names[k] for k in np.flatnonzero(row)) for row in y]
+        else:
+            self.classes_, places = np.unique(y, return_inverse=True)
+            names = [str(c) for c in self.classes_]
+            labels = [names[k] for k in places]
+        self._train(X, labels, unlabelled)
+        self._columns = [self.classifier_.labels.index(name) for name in names]
+        return self
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """(D, C) float32 in the order of `classes_`; of several labels each for itself."""
+        return self._rows(X)[:, self._columns]
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Classes (D,), or 0 and 1 (D, C)."""
+        rows = self.predict_proba(X)
+        return (rows >= 0.5).astype(int) if self._several else self.classes_[rows.argmax(axis=1)]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+class ULMFiTRegressor(RegressorMixin, _ULMFiT):
+    """A number per text, between the bounds of `config.classifier.y_range` or of the numbers seen."""
+
+    def fit(self, X: Any, y: Any, unlabelled: Iterable[str] = ()) -> "ULMFiTRegressor":
+        """X: texts (list, array, column); y: numbers (D,); `unlabelled`: more texts for the language model."""
+        if y is None:
+            raise ValueError("requires y to be passed, but the target y is None")
+        numbers = np.asarray(y, np.float64)
+        self._train(X, numbers.tolist(), unlabelled)
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Numbers (D,)."""
+        return self._rows(X)[:, 0]
+
+
+def texts_of(X: Any) -> list[str]:
+    """The texts of a list, an array or a column of pandas or polars. ValueError: one string, a table, or what is no text."""
+    if isinstance(X, str) or getattr(X, "ndim", 1) != 1:
+        what = "one string" if isinstance(X, str) else f"an array of {X.ndim} dimensions"
+        raise ValueError(f"expected a list or column of texts, not {what}; name the text's column")
+    if hasattr(X, "columns"):  # a frame of polars has no ndim
+        raise ValueError(f"expected a column of texts, not a table; name one of {list(X.columns)}")
+    texts = list(X)
+    for number, text in enumerate(texts, 1):
+        if not isinstance(text, str):
+            raise ValueError(f"text {number} is {text!r} and no string; fill or remove it")
+    return [str(text) for text in texts]  # NumPy's strings are strings of their own
+
+
+def _inner(given: dict[str, Any], before: str = "") -> Iterable[tuple[str, Any]]:
+    """Every field of the dataclasses in `given`, at any depth, by its full name."""
+    for name, value in given.items():
+        if before:
+            yield before + name, value
+        if is_dataclass(value):
+            yield from _inner(vars(value), f"{before}{name}__")
+
+
+def _changed(config: Any, path: Sequence[str], value: Any) -> Any:
+    """A copy of a dataclass with one field, at any depth, of another value."""
+    first, *rest = path
+    return replace(
+        config, **{first: _changed(getattr(config, first), rest, value) if rest else value}
+    )
