@@ -17,8 +17,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from ulmfit.baseline import baseline_metrics
 from ulmfit.config import FitConfig, RuntimeConfig
-from ulmfit.insight.baseline import baseline_metrics
 from ulmfit.prepare import start_lm
 from ulmfit.run import Run
 from ulmfit.runtime import Runtime

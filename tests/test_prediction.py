@@ -17,7 +17,6 @@ def test_it_is_known_without_pytorch() -> None:
     assert done.stdout.strip() == "False"
 
 
-
 def test_lines_and_rows() -> None:
     one = Prediction("good", 0.75, {"bad": 0.25, "good": 0.75})
     assert one.line() == "good  0.750"
