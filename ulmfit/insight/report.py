@@ -72,6 +72,7 @@ def contents(path: Path, record: Mapping[str, Any], explain: Explain | None) -> 
         "began": f"{datetime.fromisoformat(began):%Y-%m-%d %H:%M} UTC" if began else None,
         "record": record,
         "sets": [_headline(name, of, record) for name, of in found.items()],
+        "plain": _plain(record) if not found else [],
         "main": main,
         "classes": _classes(found[main]) if main else None,
         "reliability": _reliability(found[main], main) if main else None,
@@ -103,6 +104,16 @@ def _headline(name: str, of: Predictions, record: Mapping[str, Any]) -> dict[str
         "macro_f1": record.get("results", {}).get(name, {}).get("macro_f1"),
         "chosen": name == "validation" and classifier.get("keep") == "best",
     }
+
+
+def _plain(record: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, float, float | None]]]]:
+    """The scores of runs whose texts have several labels, or numbers: by set, each metric and the yardstick's."""
+    results, theirs = record.get("results", {}), record.get("baseline", {})
+    return [
+        (name, [(k, v, theirs.get(name, {}).get(k)) for k, v in results[name].items()])
+        for name in SETS
+        if name in results
+    ]
 
 
 def _classes(of: Predictions) -> dict[str, Any]:
