@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from importlib import import_module
-from io import TextIOWrapper
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
@@ -60,9 +59,9 @@ def documents(task: Task) -> Iterator[str]:
         read = polars.read_parquet if task.file.endswith(".parquet") else polars.read_csv
         yield from read(task.file)["text"].cast(str)
     else:
-        with TextIOWrapper(open_bytes(Path(task.file)), encoding="utf-8") as file:
+        with open_bytes(Path(task.file)) as file:
             while lines := list(islice(file, 50)):
-                yield "".join(lines)
+                yield b"".join(lines).decode()
 
 
 def compare(task: Task) -> dict[str, Any]:

@@ -230,7 +230,7 @@ def _by_rules(chunks: Sequence[str]) -> Iterator[tuple[str, str]]:
 def _outer_words(words: list[str]) -> tuple[int, int]:
     """head and tail of `Row`."""
     if len(words) == 1 and words[0].isalnum():
-        return 2 * (hash(words[0]) & _POSITIVE,)
+        return (whole := hash(words[0]) & _POSITIVE), whole
     head, tail = _WORD.match(words[0]), _WORD.fullmatch(words[-1])
     return (
         hash(head[0]) & _POSITIVE if head else NO_HEAD,

@@ -101,15 +101,15 @@ def stream(tables: Iterable[Table], how: Reading, source: str) -> Iterator[Docum
     columns = _text_columns([first], how.text_column, how.say, source)
     texts, bad, kept = _texts(ahead, columns, how.say, source), list[Bad](), 0
     for table in chain([first], tables):
-        bad += table.bad
-        for row, text in enumerate(islice(texts, len(table))):
-            if why := wrong_with(text):
-                bad.append(table.bad_row(row, why))
-            else:
-                kept += 1
-                yield Document(text or "")
-        if how.on_bad == "error":
+        its = list(islice(texts, len(table)))
+        reasons = list(map(wrong_with, its))
+        bad += [*table.bad, *(table.bad_row(row, why) for row, why in enumerate(reasons) if why)]
+        kept += reasons.count("")
+        if how.on_bad == "error":  # before any of them is used
             settle(bad, kept + len(bad), how.on_bad, how.say, source)
+        yield from (
+            Document(text) for text, why in zip(its, reasons, strict=True) if text and not why
+        )
     next(texts, None)  # it says how many rows are incomplete
     settle(bad, kept + len(bad), how.on_bad, how.say, source)
     if not kept:
