@@ -28,7 +28,7 @@ peers: $(PEERS:%=.peers/%/ready) .venv/dev  ## environments of what we are compa
 	if .peers/$*/bin/pip install --quiet --disable-pip-version-check --requirement $< >.peers/$*.log 2>&1; \
 	then cp $< $@; else : >$@; tail -n 3 .peers/$*.log; fi
 
-bench: peers  ## every comparison of speed; two hours on an idle machine
+bench: peers  ## every comparison of speed; an hour and a half on an idle machine
 	$(BIN)/python -m benchmarks.speed $(BENCH)
 
 bench-%: peers  ## one of them, as bench-lm-step

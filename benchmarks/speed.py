@@ -1,13 +1,13 @@
 """This library beside fastai on the same weights, ids, vocabulary and batch: windows of work in turn.
 
-    python -m benchmarks.speed                    # every task, about two hours
+    python -m benchmarks.speed                    # every task, an hour and a half on two idle cores
     python -m benchmarks.speed lm-step one-document-20 --windows 7
     python -m benchmarks.speed --size tiny        # the harness itself, in a minute or two
 
 Three processes live through a task: ours, fastai as it comes, and fastai with the allocator told to keep its memory.
 First both libraries do the work with dropout off, and their losses or probabilities must agree; then each does a window
 in turn, the first of which warms up. A line a task is appended to benchmarks/results/speed.jsonl (tiny: nothing).
-Needs `make peers`.
+Needs `make peers`, and for the language model about 20 GB for the three together.
 """
 
 import argparse
