@@ -10,6 +10,7 @@ from ulmfit.config import (
     Dropout,
     ModelConfig,
 )
+from ulmfit.nn import heads
 from ulmfit.nn.heads import ClassifierHead, ClassifierNet, LMNet, concat_pool
 
 CONFIG = ModelConfig(embedding_size=6, hidden_size=10, layers=2)
@@ -106,6 +107,22 @@ def test_the_last_whole_chunks_are_pooled(length: int, first: int) -> None:
     kept = whole[first:length]
     pooled = torch.cat([kept[-1], kept.amax(0), kept.mean(0)])
     torch.testing.assert_close(out.logits[0], net.head(pooled[None])[0])
+
+
+@pytest.mark.parametrize("at_once", [1, 16, 64, 10_000])  # tokens: 1, 1, 5 and all chunks a call
+def test_without_gradients_chunks_read_together_change_nothing(
+    at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net, (tokens, lengths) = classifier().eval(), documents(9, 31, 16)
+    want, calls = net(tokens, lengths).logits, list[int]()
+    monkeypatch.setattr(heads, "READ_AT_ONCE", at_once)
+    net.encoder.register_forward_hook(lambda encoder, given, out: calls.append(given[0].shape[1]))
+    with torch.inference_mode():
+        torch.testing.assert_close(net(tokens, lengths).logits, want)
+    assert calls[0] == {1: 4, 16: 4, 64: 20, 10_000: 31}[at_once] and sum(calls) == 31
+    calls.clear()
+    net(tokens, lengths)  # with gradients: chunk by chunk
+    assert max(calls) == BPTT
 
 
 def test_more_padding_changes_nothing() -> None:

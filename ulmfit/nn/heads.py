@@ -16,6 +16,10 @@ from ulmfit.nn.awd_lstm import AWDLSTM, State, detach
 from ulmfit.nn.dropout import elementwise_dropout, variational_dropout
 from ulmfit.shapes import Bool, Float, Int, Tensor
 
+READ_AT_ONCE = (
+    2048  # tokens of all documents together, without gradients; more would take memory only
+)
+
 
 class LMOutput(NamedTuple):
     raw: Float[Tensor, "B T E"]  # encoder output
@@ -133,12 +137,14 @@ class ClassifierNet(nn.Module):
         outputs: list[Tensor] = []
         masks: list[Tensor] = []
         state: State | None = None
-        for start in range(0, int(lengths[0]), self.bptt):
-            left = lengths - start  # tokens that each document still has
-            rows = int((left > 0).sum())
-            chunk = tokens[:rows, start : min(start + self.bptt, int(lengths[0]))]
+        first = (lengths - self.max_len).clamp_min(0).add(self.bptt - 1) // self.bptt * self.bptt
+        step = self._step(len(tokens))
+        for start in range(0, int(lengths[0]), step):
+            rows = int((lengths > start).sum())
+            chunk = tokens[:rows, start : min(start + step, int(lengths[0]))]
             state = state and [(h[:, :rows], c[:, :rows]) for h, c in state]
-            mask = (torch.arange(chunk.shape[1]) < left[:, None]) & (left <= self.max_len)[:, None]
+            position = start + torch.arange(chunk.shape[1])
+            mask = (position >= first[:, None]) & (position < lengths[:, None])
             pooled = bool(mask.any())
             with torch.set_grad_enabled(pooled and torch.is_grad_enabled()):
                 output, after = self.encoder(chunk, state)
@@ -151,6 +157,13 @@ class ClassifierNet(nn.Module):
         if original is None:
             return output, kept
         return output[original], kept[original]
+
+    def _step(self, rows: int) -> int:
+        """Tokens of each document to read at a time. Without gradients several chunks go together where documents are
+        few: PyTorch's LSTM puts its weights in order on every call, which takes as long as many tokens."""
+        if self.training or torch.is_grad_enabled():
+            return self.bptt
+        return self.bptt * max(1, READ_AT_ONCE // (self.bptt * rows))
 
     def layer_groups(self) -> dict[str, list[nn.Parameter]]:
         """Bottom → top; unfreezing starts at the head."""
