@@ -20,6 +20,8 @@ _HOME = {
     "train_classifier": "ulmfit.stages",
     "ULMFiTClassifier": "ulmfit.estimator",
     "ULMFiTRegressor": "ulmfit.estimator",
+    "label_curve": "ulmfit.insight.label_curve",
+    "next_labels": "ulmfit.insight.next_labels",
     # what one holds afterwards
     "load": "ulmfit.saved",
     "LanguageModel": "ulmfit.language_model",

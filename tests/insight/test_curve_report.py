@@ -53,6 +53,14 @@ def test_the_words() -> None:
     ]
 
 
+def test_what_is_expected_counts_from_the_most_that_was_measured() -> None:
+    whole = curve(0.7)
+    lone = Point(1_300, 0, 0.88, 0.7, 1.0)  # a single draw is shown, and not fitted
+    told = " ".join(sentences(LabelCurve([*whole.points, lone], 1_300, 400)))
+    assert "With 1,300 labels" in told and "About 300 more labels (1,600 in all)" in told
+    assert "1,200 in all" not in told
+
+
 def test_no_forecast_is_said_with_its_reason() -> None:
     short = curve(0.7, draws=1)
     assert sentences(short)[1].startswith("No forecast: a forecast needs")

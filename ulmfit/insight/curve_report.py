@@ -60,7 +60,7 @@ def sentences(curve: LabelCurve) -> list[str]:
     ahead = looked_ahead(curve)
     if isinstance(ahead, NoForecast):
         return [*told, f"No forecast: {ahead}."]
-    for n in _sizes_ahead(ahead):
+    for n in (n for n in _sizes_ahead(ahead) if n > most):
         mean, low, high = ahead.accuracy(n)
         told.append(
             f"About {n - most:,} more labels ({n:,} in all) would bring {mean:.1%} "
@@ -68,7 +68,7 @@ def sentences(curve: LabelCurve) -> list[str]:
         )
     more = ahead.more_labels_for(GAIN)
     told.append(
-        f"One point more than now is expected from about {more:,} more labels."
+        f"One point more than with {ahead.at_hand:,} labels is expected from about {more:,} more."
         if more is not None
         else f"Even {FURTHEST:g} times the labels are not expected to bring one point more."
     )
