@@ -4,7 +4,7 @@
 
 The files are tables with the columns text and label. `--topics` (made for AG News) → several labels: one to three texts of
 different classes pasted together, labelled with their classes. `--grades` (SST-5) → numbers: the class, a whole number.
-`--reviews` (IMDB, classes 0 and 1) → numbers: the beginnings of four reviews pasted together, labelled with how many
+`--reviews` (IMDB, classes 0 and 1) → numbers: the beginnings of three reviews pasted together, labelled with how many
 of them are positive. No text is used twice. Appends to benchmarks/results/label_kinds.jsonl.
 """
 
@@ -28,10 +28,8 @@ from ulmfit.text.readers import read_documents
 from ulmfit.text.splits import distinct, without
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results" / "label_kinds.jsonl"
-TRAIN, TEST, SEEDS = 1_000, 500, 2  # documents; trainings
-PASTED, WORDS = 4, 40  # beginnings of so many reviews, so many words of each
+PASTED, WORDS = 3, 25  # beginnings of so many reviews, so many words of each
 SETTINGS: dict[str, dict[str, Any]] = {"plain": {}, "balanced": {"class_weight": "balanced"}}
-LM_TOKENS = 100_000  # read in fine-tuning
 
 
 def topics(pool: Sequence[Document], size: int, seed: int) -> list[Document]:
@@ -79,6 +77,7 @@ def measure(
     config: FitConfig,
     out: Path,
     threads: int | None,
+    seeds: int,
 ) -> None:
     """One language model, then classifiers; print and record each beside the baseline."""
     runtime = Runtime.start(RuntimeConfig(threads=threads))
@@ -87,7 +86,7 @@ def measure(
         lm = finetune_lm(start, distinct(train), config=config.lm, runtime=runtime, run=run)
     baseline = baseline_metrics(train, test)
     several = isinstance(train[0].label, tuple)
-    for setting, seed in product(SETTINGS if several else ["plain"], range(SEEDS)):
+    for setting, seed in product(SETTINGS if several else ["plain"], range(seeds)):
         told = replace(config.classifier, **SETTINGS[setting])
         runtime = Runtime.start(RuntimeConfig(threads=threads, seed=seed))
         with Run.open(out / f"{name}-{setting}-{seed}", overwrite=True, say=print) as run:
@@ -108,14 +107,18 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=Path, nargs=2, metavar=("TRAIN", "TEST"))
     parser.add_argument("--out", type=Path, default=Path("runs/label_kinds"))
     parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument("--labels", type=int, default=1_000, help="documents to train on")
+    parser.add_argument("--test", type=int, default=500, help="documents to score")
+    parser.add_argument("--seeds", type=int, default=2, help="classifiers of each setting")
+    parser.add_argument("--lm-tokens", type=int, default=100_000, help="read in fine-tuning")
     args = parser.parse_args()
-    config = replace(FitConfig(), lm=replace(FitConfig.lm, max_tokens=LM_TOKENS))
+    config = replace(FitConfig(), lm=replace(FitConfig.lm, max_tokens=args.lm_tokens))
     for name, derive in SETS.items():
         if files := getattr(args, name):
             train, test = (distinct(read_documents(file)) for file in files)
             train = without(train, test)
-            made = derive(train, TRAIN, 0), derive(test, TEST, 1)
-            measure(name, *made, config, args.out, args.threads)
+            made = derive(train, args.labels, 0), derive(test, args.test, 1)
+            measure(name, *made, config, args.out, args.threads, args.seeds)
 
 
 if __name__ == "__main__":

@@ -201,7 +201,7 @@ class OfNumbers:
         from sklearn.utils.validation import validate_data
 
         matrix = validate_data(self, X, reset=reset)
-        return [" ".join(f"w{k}{'+-'[v < 0]}{abs(v):.1f}" for k, v in enumerate(r)) for r in matrix]
+        return [" ".join(f"f{k}{'np'[int(v >= 0)]}{abs(v):.0f}" for k, v in enumerate(row)) for row in matrix]  # fmt: skip
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()  # type: ignore[misc]

@@ -223,7 +223,7 @@ def test_numbers_are_held_at_random() -> None:
     rest, held = hold_out(pool, 0.2, 0)
     assert len(held) == 10 and len(rest) == 40 and hold_out(pool, 0.2, 1)[1] != held
     made, _ = parts(pool[:40], test=pool[40:])
-    assert (len(made.train), len(made.valid), len(made.test)) == (36, 4, 10)
+    assert (len(made.train), len(made.valid), len(made.test)) == (32, 8, 10)
 
 
 @pytest.mark.parametrize(
