@@ -105,6 +105,9 @@ def test_flags_in_the_text_exist(capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit):
             parse(verb, ["--help"])
         known |= set(re.findall(r"--[a-z][a-z.-]+", capsys.readouterr().out))
+    for folder in ("recipes", "benchmarks"):
+        for script in (ROOT / folder).rglob("*.py"):
+            known |= set(re.findall(r'"(--[a-z-]+)"', script.read_text(encoding="utf-8")))
     named = {
         (page, flag)
         for page, text in PAGES.items()
@@ -220,7 +223,7 @@ def slug(heading: str) -> str:
 def test_relative_links_lead_somewhere(page: str) -> None:
     found = re.findall(r"\]\(([^)]+)\)", BLOCK.sub("", PAGES[page]))
     links = [" ".join(link.split()) for link in found]
-    assert links or page in ("CONTRIBUTING.md", "docs/log.md", "docs/design.md")
+    assert links or page in ("CONTRIBUTING.md", "docs/log.md", "docs/design.md", "docs/export.md")
     for link in links:
         if link.startswith(("https://", "http://")):
             continue

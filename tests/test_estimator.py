@@ -28,7 +28,7 @@ LEARNS = replace(
     TINY_FIT.classifier,
     batch_size=8,
     bptt=30,
-    epochs=(1, 1, 1, 6),
+    epochs=(1, 1, 1, 12),
     lr=0.2,
     lr_divisors=(1, 1, 1, 1),
     lr_decay=1.0,

@@ -15,7 +15,7 @@ from ulmfit.text.document import Document
 TINY = [
     *("--no-finetune", "--classifier.bptt", "30", "--classifier.batch-size", "8"),
     *("--classifier.min-steps", "4", "--classifier.lr", "0.2", "--classifier.lr-divisors"),
-    *("1", "1", "1", "1", "--classifier.epochs", "1", "1", "1", "8", "--device", "cpu"),
+    *("1", "1", "1", "1", "--classifier.epochs", "1", "1", "1", "15", "--device", "cpu"),
     *("--classifier.dropout-scale", "0", "--classifier.weight-decay", "0"),
     *("--classifier.lr-decay", "1", "--classifier.head-only-below", "0"),
 ]

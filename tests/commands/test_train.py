@@ -25,7 +25,7 @@ CONFIGS = {
 def test_a_verb_that_trains_has_its_config_a_seed_and_a_directory(verb: str) -> None:
     names = {field.name: field.default for field in fields(COMMANDS[verb])}
     trains = verb in CONFIGS
-    assert ("config" in names) == trains
+    assert ("config" in names) == trains or verb == "label-curve"  # many trainings
     if trains:
         assert isinstance(names["config"], CONFIGS[verb])
         assert {"out", "overwrite", "tensorboard", "runtime"} <= names.keys()

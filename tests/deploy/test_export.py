@@ -85,7 +85,7 @@ def test_a_wrong_graph_is_not_written(
     monkeypatch.setattr(
         module,
         "classifier_graph",
-        lambda net, low_precision: real(other, low_precision=low_precision),
+        lambda net, **how: real(other, **how),
     )
     other, real = classifier(lm).net, sys.modules["ulmfit.deploy.graph"].classifier_graph
     other.head.linears[-1].weight.data.neg_()  # type: ignore[operator,union-attr]

@@ -197,7 +197,7 @@ def test_a_run_of_a_language_model_alone_has_a_page(run: Path) -> None:
     (run / "doctor.json").unlink()
     record = load_json(run / "config.json")
     record["stages"].pop("classifier, forward")
-    save_json(run / "config.json", record | {"finished": False})
+    save_json(run / "config.json", record | {"finished": False, "results": {}})
     text = page(run)
     assert "not finished yet" in text and "No scores" in text and "ulmfit doctor" in text
     assert re.findall(r'<section id="(\w+)">', text) == SECTIONS
