@@ -27,6 +27,7 @@ COLUMNS = {
         "bad_rows separated label_column",
         "tables",
         "columns plain",
+        "pieces",
         "readers batches splits",
         "layouts",
     ],

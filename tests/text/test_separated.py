@@ -1,10 +1,11 @@
 import csv
 import io
 import random
+import re
 
 import pytest
 
-from ulmfit.text.separated import read, scan
+from ulmfit.text.separated import Rows, pieces, read, scan
 
 QUOTE = "a quote that is not closed, or closed within a field"
 REST = "the rest of a broken row"
@@ -82,3 +83,21 @@ def test_tsv_that_knows_no_quotes() -> None:
     assert not quotes and found.bad == [(5, "1 field instead of 2")]
     found, quotes = read('a\tb\n"two\nlines"\tx\n', "\t")
     assert quotes and found.rows == [["two\nlines", "x"]]
+
+
+def test_pieces_are_the_whole() -> None:
+    draw = random.Random(3)
+    fields = ["a", "", '"q"', '"q, r"', '"two\nlines"', '"x', 'y"', '"he said ""no"""', "\r", "b c"]
+    for _ in range(100):
+        rows = [
+            ",".join(draw.choice(fields if draw.random() < 0.3 else "abc") for _ in range(2))
+            for _ in range(draw.randrange(1, 400))
+        ]
+        text = "text,label\n" + "".join(row + draw.choice(["\n", "\r\n", "\n\n"]) for row in rows)
+        whole, made = scan(text, ","), Rows(["text", "label"])
+        for piece in pieces(iter(re.findall(r"[^\n]*\n", text)), ",", draw.choice([10, 500, 3000])):
+            made.rows += piece.rows
+            made.lines += piece.lines
+            made.bad += piece.bad
+            assert piece.header == whole.header
+        assert made == whole

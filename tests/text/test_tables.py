@@ -1,14 +1,11 @@
 import gzip
 import io
-import re
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from ulmfit.text import tables
 from ulmfit.text.files import DataError
-from ulmfit.text.readers import read_documents
 from ulmfit.text.tables import open_table, read_table
 
 ROWS = [("fine, really", "01"), ('he said "no"\nand left', "02"), ("123", "01")]
@@ -132,38 +129,3 @@ def test_damaged_files(tmp_path: Path, name: str, content: bytes, complaint: str
     path = write(tmp_path / name, content)
     with pytest.raises(DataError, match=complaint):
         read_table(path)
-
-
-@pytest.mark.parametrize("name", ["a.parquet", "a.jsonl", "a.jsonl.gz"])
-def test_pieces_hold_what_the_whole_holds(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tables, "ROWS", 3)
-    texts = [f"text {i}" if i % 4 else None for i in range(10)]
-    frame = pl.DataFrame({"text": texts, "other": range(10)})
-    if name == "a.parquet":
-        frame.write_parquet(tmp_path / name)
-    else:
-        content = frame.write_ndjson().encode()
-        content = content.replace(b'{"text":"text 5","other":5}', b"{}\n\nnonsense")
-        write(tmp_path / name, gzip.compress(content) if name.endswith(".gz") else content)
-    whole = list(read_documents(tmp_path / name, label_column="other", on_bad="skip"))
-    said, expected = list[str](), list[str]()
-    read_documents(tmp_path / name, label_column="other", on_bad="skip", say=expected.append)
-    made = read_documents(tmp_path / name, labelled=False, on_bad="skip", say=said.append)
-    assert [d.text for d in made] == [d.text for d in whole]
-    made, read = (sorted(re.split("skipped: |; ", line)) for line in (said[-1], expected[-1]))
-    assert made == read and len(made) > 1  # the same places
-    with pytest.raises(DataError, match=r"1 of 3 rows .*no text in 1 row \((row|line) 1\)"):
-        read_documents(tmp_path / name, labelled=False)
-
-
-def test_pieces_are_read_as_they_are_asked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tables, "ROWS", 2)
-    path = write(tmp_path / "a.jsonl", '{"text": "a"}\n{"text": "b"}\n{"text": "c"}\nnonsense\n')
-    texts = iter(read_documents(path, labelled=False))
-    assert [next(texts).text, next(texts).text] == ["a", "b"]
-    with pytest.raises(DataError, match=r"no JSON in 1 row \(line 4\)"):
-        next(texts)

@@ -93,13 +93,21 @@ def _document(lines: list[str]) -> Iterator[Document]:
 
 
 def _lines(path: Path, on_bad: OnBad, say: Say) -> Iterator[str]:
-    return (line for _, line in numbered_lines(path, on_bad, say))
-
-
-def numbered_lines(path: Path, on_bad: OnBad, say: Say) -> Iterator[tuple[int, str]]:
-    """The lines of a text file and their numbers from 1 on. DataError: lines that are not text (unless on_bad="skip",
-    which leaves them out and says so)."""
     bad, number = list[Bad](), 0
+    for number, text, whole in raw_lines(path, say):
+        if whole and "\0" not in text:
+            yield text.replace("\r\n", "\n")
+            continue
+        bad.append(Bad(path.name, "line", number, "a zero byte" if whole else NOT_UTF8))
+        if on_bad == "error":
+            break
+    settle(bad, number, on_bad, say, str(path), "line")
+
+
+def raw_lines(path: Path, say: Say) -> Iterator[tuple[int, str, bool]]:
+    """The lines of a text file with their ends: number from 1 on, text, and whether it is whole; where it is not, bytes
+    that are not UTF-8 stand as `DAMAGED` finds them."""
+    number = 0
     try:
         with open_bytes(path) as file:
             head = file.read(HEAD)
@@ -110,19 +118,16 @@ def numbered_lines(path: Path, on_bad: OnBad, say: Say) -> Iterator[tuple[int, s
         with open_bytes(path) as file:
             file.read(mark)
             for number, line in enumerate(lines(file, encoding), 1):
-                text = decode(line, number) if isinstance(line, bytes) else line
-                if text is not None and "\0" not in text:
-                    yield number, text.replace("\r\n", "\n")
-                    continue
-                why = NOT_UTF8 if text is None else "a zero byte"
-                bad.append(Bad(path.name, "line", number, why))
-                if on_bad == "error":
-                    break
+                if isinstance(line, str):
+                    yield number, line, True
+                elif (text := decode(line, number)) is not None:
+                    yield number, text, True
+                else:
+                    yield number, line.decode("utf-8", "surrogateescape"), False
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is damaged behind line {number}: {error}.") from error
     except FAILURES as error:
         raise unreadable(path, error) from error
-    settle(bad, number, on_bad, say, str(path), "line")
 
 
 def _decoder(path: Path, head: bytes, say: Say) -> Callable[[bytes, int], str | None]:

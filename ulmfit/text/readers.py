@@ -1,7 +1,7 @@
 """Whatever people keep texts in → documents: tables, folders of texts by label, plain text; several files at once."""
 
 import glob
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from math import inf
 from pathlib import Path
@@ -20,8 +20,9 @@ from ulmfit.text.files import (
     read_bytes,
     suffix_of,
 )
-from ulmfit.text.plain import SplitOn, numbered_lines, plain_documents
-from ulmfit.text.tables import TABLES, Table, json_pieces, open_table, parquet_pieces, read_table
+from ulmfit.text.pieces import pieces_of
+from ulmfit.text.plain import SplitOn, plain_documents
+from ulmfit.text.tables import TABLES, open_table, read_table
 
 __all__ = ["DataError", "OnBad", "SplitOn", "documents_of", "files_of", "read_documents", "read_table"]  # fmt: skip
 
@@ -42,7 +43,7 @@ def read_documents(
     longest: float = inf,
 ) -> Iterable[Document]:
     """The documents of a file, folder or pattern ("data/*.csv"), in its order; a list, or a stream for plain text, and for
-    Parquet and JSON lines whose labels are not wanted.
+    large tables whose labels are not wanted.
 
     Tables are .csv .tsv .jsonl .ndjson .parquet; several of them, by a pattern or in a folder, are read as one and need
     the same columns. Another folder holds one sub-folder of texts per label. Anything else is plain text, never labelled,
@@ -89,19 +90,10 @@ def _tables(
         raise DataError(f"--split-on is for plain text; in a table a row is a document: {path}.")
     if len(files) > 1:
         how.say(f"{path}: {len(files)} tables read as one: {_some(files)}")
-    if len(files) == 1 and not how.labelled and (pieces := _pieces(files[0], how)):
+    if len(files) == 1 and not how.labelled and (pieces := pieces_of(files[0], how.say)):
         texts = stream(pieces, how, path.name)
         return chain([next(texts)], texts)  # mistakes in the beginning show now
     return documents([open_table(file, how.say) for file in files], how, path.name)
-
-
-def _pieces(file: Path, how: Reading) -> Iterator[Table] | None:
-    """A table piece by piece; None: that has to be read as a whole."""
-    if file.suffix.lower() == ".parquet" and file.stat().st_size:
-        return parquet_pieces(file)
-    if suffix_of(file) in (".jsonl", ".ndjson") and file.stat().st_size:
-        return json_pieces(numbered_lines(file, how.on_bad, how.say), file.name)
-    return None
 
 
 def _plain(

@@ -5,10 +5,12 @@ may open only where a field begins and close only where it ends, and each row ha
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 SEPARATORS = ",;\t|"
+PIECE = 8_000_000  # characters of a large table looked at together
+LONGEST_WAIT = 64_000_000  # a field of more is taken for one whose quote is not closed
 DOUBT = 100  # lines behind a broken row within which a stray quote is taken for its end
 
 Row = list[str | None]  # None: nothing between two separators; "" was written as ""
@@ -47,21 +49,69 @@ def scan(text: str, separator: str, *, quotes: bool = True) -> Rows:
     """The rows of a table with a header. Lines without anything in them count only where there is one column."""
     if "\n" not in text:
         text = text.replace("\r", "\n")  # as on old Macs
-    text = text.rstrip("\r\n")
-    record = _parser(text, separator, quotes)
-    header, end, _ = record(0) or _unquoted(text, 0, _line_end(text, 0), separator)
-    found, width = Rows([name or "" for name in header]), len(header)
-    start, line = end + 1, 2 + text.count("\n", 0, end)
+    found, start, line = _begin(text, separator, quotes)
+    _scan(found, text, start, line, separator, quotes=quotes, final=True)
+    return found
+
+
+def pieces(lines: Iterator[str], separator: str, size: int = PIECE) -> Iterator[Rows]:
+    """What `scan` finds in all lines together, about `size` characters at a time. Rows that what follows could change
+    wait for it, up to `LONGEST_WAIT` characters."""
+    text, more = _read(lines, size)
+    found, start, line = _begin(text, separator, True)
+    while True:
+        final = not more or len(text) > LONGEST_WAIT
+        start, line = _scan(found, text, start, line, separator, quotes=True, final=final)
+        yield found
+        if not more:
+            return
+        found, text = Rows(found.header), text[start:]
+        new, more = _read(lines, max(size, len(text)))
+        text, start = text + new, 0
+
+
+def _read(lines: Iterator[str], size: int) -> tuple[str, bool]:
+    """Some lines as one text, and whether there may be more."""
+    read, characters = list[str](), 0
+    for line in lines:
+        read.append(line)
+        characters += len(line)
+        if characters >= size:
+            return "".join(read), True
+    return "".join(read), False
+
+
+def _begin(text: str, separator: str, quotes: bool) -> tuple[Rows, int, int]:
+    """No rows yet; where the first one begins; its line."""
+    record = _parser(text, separator, quotes)(0)
+    header, end, kind = record or ([], 0, "broken")
+    if kind in ("broken", "open"):
+        header, end, _ = _unquoted(text, 0, _line_end(text, 0), separator)
+    return Rows([name or "" for name in header]), end + 1, 2 + text.count("\n", 0, end)
+
+
+def _scan(
+    found: Rows, text: str, start: int, line: int, separator: str, *, quotes: bool, final: bool
+) -> tuple[int, int]:
+    """Adds rows to `found`; where it stopped, and the line there. If more text is to come (not `final`), that is before
+    anything it could change."""
+    limit, width = len(text.rstrip("\r\n")), len(found.header)
+    record = _parser(text[:limit] if final else text, separator, quotes)
     broken, behind = -DOUBT, 0  # line of the last broken row that may go on, and the row behind it
-    while start < len(text):
+    certain = start, line, 0, 0  # up to where nothing can change, and how many rows and bad ones
+    while start < limit:
         row, end, kind = record(start) or ([], 0, "broken")
         doubt = line - broken <= DOUBT
+        if not doubt:
+            certain = start, line, len(found.rows), len(found.bad)
+        if kind == "open" and not final:
+            break
         if kind == "stray" and doubt:  # the broken row had lines, and this is the last of them
             wrong = [*found.lines[behind:], line]
             found.bad += [(number, "the rest of a broken row") for number in wrong]
             del found.rows[behind:], found.lines[behind:]
             broken = -DOUBT
-        elif kind == "broken":
+        elif kind in ("broken", "open"):
             found.bad.append((line, "a quote that is not closed, or closed within a field"))
         elif width > 1 and len(row) == 1 and not (row[0] or "").strip():
             pass  # a blank line
@@ -72,21 +122,27 @@ def scan(text: str, separator: str, *, quotes: bool = True) -> Rows:
             found.lines.append(line)
             broken = -DOUBT if kind == "quoted" else broken
         lines = text.count("\n", start, end) if kind in ("quoted", "stray") else 0
-        if kind == "broken" or (lines and len(row) != width):
+        if kind in ("broken", "open") or (lines and len(row) != width):
             # Its quote may not be closed at all: only the first line is given up.
             broken, behind, lines, end = line, len(found.rows), 0, _line_end(text, start)
         start, line = end + 1, line + lines + 1
+    if not final and line - broken <= DOUBT:
+        start, line, rows, bad = certain
+        del found.rows[rows:], found.lines[rows:], found.bad[bad:]
     found.bad.sort()
-    return found
+    return start, line
 
 
 # ---- one record ----
 
-Record = tuple[Row, int, str]  # fields; where its last line ends; plain, quoted or stray
+Record = tuple[
+    Row, int, str
+]  # fields; where its last line ends; plain, quoted, stray or open (to the end of the text)
 
 
 def _parser(text: str, separator: str, quotes: bool) -> Callable[[int], Record | None]:
     """A function from a record's start to the record; None where its quotes break the rules."""
+    opened = re.compile(r'"(?:[^"]++|"")*+\Z')
     quoted = re.compile(rf'"((?:[^"]++|"")*+)"(?=[{separator}\n]|\r\n|\r?\Z)')
     plain = re.compile(rf"[^{separator}\n]*")
 
@@ -98,7 +154,7 @@ def _parser(text: str, separator: str, quotes: bool) -> Callable[[int], Record |
         while True:
             match = (quoted if text.startswith('"', start) else plain).match(text, start)
             if match is None:
-                return None
+                return ([], 0, "open") if opened.match(text, start) else None
             start = match.end()
             if match.re is quoted:
                 row.append(match[1].replace('""', '"'))

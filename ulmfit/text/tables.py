@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import compress, islice
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     import polars
 
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
-ROWS = 5_000  # of a large table held at once
 SHOWN = 12  # columns named in a message
 HALF = re.compile(r"\\u[dD][89a-fA-F]")  # half of a character beyond U+FFFF, as JSON escapes it
 
@@ -118,7 +117,7 @@ def table_from(content: bytes, suffix: str, name: str, say: Say) -> Table:
             raise DataError(f"{name} is empty.")
         is_json = suffix in (".jsonl", ".ndjson")
         lines = enumerate(text.split("\n"), 1)
-        table = _json_lines(lines, name) if is_json else _separated(text, suffix, name, say)
+        table = json_table(lines, name) if is_json else _separated(text, suffix, name, say)
     if not len(table) and not table.bad:
         raise DataError(f"{name} has a header ({named(table.names)}) but no rows.")
     return table
@@ -133,12 +132,13 @@ def named(columns: Sequence[str]) -> str:
 def _parquet(content: bytes, name: str) -> Table:
     import polars
 
-    with _well_formed(name):
+    with well_formed(name):
         return table_of(polars.read_parquet(io.BytesIO(content)), name)
 
 
 @contextmanager
-def _well_formed(name: str) -> Iterator[None]:
+def well_formed(name: str) -> Iterator[None]:
+    """Raises a DataError for what polars has against the Parquet file `name`."""
     import polars
 
     try:
@@ -148,48 +148,35 @@ def _well_formed(name: str) -> Iterator[None]:
         raise DataError(f"{name} is not well-formed: {reason}.") from error
 
 
-def parquet_pieces(path: Path) -> Iterator[Table]:
-    """A Parquet file, `ROWS` rows at a time."""
-    import polars
-
-    with _well_formed(path.name):
-        scan = polars.scan_parquet(path)
-        size = scan.select(polars.len()).collect().item()
-        for start in range(0, size, ROWS):
-            frame = scan.slice(start, ROWS).collect()
-            yield Table(path.name, frame, range(start + 1, start + 1 + frame.height))
-
-
-def json_pieces(lines: Iterable[tuple[int, str]], source: str) -> Iterator[Table]:
-    """JSON lines with their numbers, `ROWS` at a time; later pieces have the first one's columns."""
-    lines, known = iter(lines), list[str]()
-    while piece := list(islice(lines, ROWS)):
-        table = _json_lines(piece, source, known)
-        known = known or table.names
-        yield table
-
-
 def _separated(text: str, suffix: str, source: str, say: Say) -> Table:
-    separator = separated.separator_of(text, suffix)
-    if separator != {".tsv": "\t"}.get(suffix, ","):
-        say(f"{source}: columns are separated by {separator!r}")
+    separator = separator_of(text, suffix, source, say)
     found, quotes = separated.read(text, separator)
     if not quotes:
         say(f"{source}: quotes are read as part of the text; not all of them come in pairs")
     if damaged := DAMAGED.search("".join(found.header)):
         raise DataError(f"{source}: its header is not UTF-8: {byte_in_line(text, damaged)}.")
-    rows, lines, bad = found.rows, found.lines, found.bad
-    if DAMAGED.search(text):
-        broken = [bool(DAMAGED.search("".join(filter(None, row)))) for row in rows]
-        bad = sorted([*bad, *((line, NOT_UTF8) for line in compress(lines, broken))])
-        whole = [not damage for damage in broken]
-        rows, lines = list(compress(rows, whole)), list(compress(lines, whole))
-    names = _unique(found.header, source, say)
+    return rows_table(found, unique(found.header, source, say), source)
+
+
+def separator_of(text: str, suffix: str, source: str, say: Say) -> str:
+    """What separates columns; an unusual one is said."""
+    separator = separated.separator_of(text, suffix)
+    if separator != {".tsv": "\t"}.get(suffix, ","):
+        say(f"{source}: columns are separated by {separator!r}")
+    return separator
+
+
+def rows_table(found: separated.Rows, names: Sequence[str], source: str) -> Table:
+    """Rows as a table; those with bytes that are not UTF-8 are bad."""
+    damaged = [any(v and not v.isascii() and DAMAGED.search(v) for v in row) for row in found.rows]
+    bad = sorted([*found.bad, *((line, NOT_UTF8) for line in compress(found.lines, damaged))])
+    whole = [not damage for damage in damaged]
+    rows, lines = list(compress(found.rows, whole)), list(compress(found.lines, whole))
     columns = {name: [row[i] for row in rows] for i, name in enumerate(names)}
     return Table(source, columns, lines, "line", [Bad(source, "line", *one) for one in bad])
 
 
-def _unique(header: list[str], source: str, say: Say) -> list[str]:
+def unique(header: list[str], source: str, say: Say) -> list[str]:
     """The names; where one comes again, with a number, and that is said."""
     names = list[str]()
     for name in header:
@@ -203,7 +190,7 @@ def _unique(header: list[str], source: str, say: Say) -> list[str]:
     return names
 
 
-def _json_lines(lines: Iterable[tuple[int, str]], source: str, known: Sequence[str] = ()) -> Table:
+def json_table(lines: Iterable[tuple[int, str]], source: str, known: Sequence[str] = ()) -> Table:
     """Of lines and their numbers; the columns `known` are there even if no row has them."""
     rows, numbers, bad = list[dict[str, Any]](), list[int](), list[Bad]()
     for number, line in lines:
