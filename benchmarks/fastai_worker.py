@@ -57,7 +57,10 @@ def lm_step(
     return training(learn, frozen, len(ids) - 1)
 
 
-def classifier_step(size: str, threads: int, proof: bool, frozen: bool = False) -> Window:
+def classifier_step(
+    size: str, threads: int, proof: bool, frozen: bool = False, cached: bool = False
+) -> Window:
+    """With `cached` nothing changes: fastai reads the documents in every epoch."""
     inputs = start(size, threads)
     documents = inputs.texts["same" if proof else "train"]
     items = [(TensorText(d), TensorCategory(i % 2)) for i, d in enumerate(documents)]

@@ -21,6 +21,7 @@ from ulmfit.config import (
     SamplingConfig,
 )
 from ulmfit.language_model import LanguageModel
+from ulmfit.nn.features import FrozenFeatures
 from ulmfit.nn.heads import ClassifierNet, LMNet
 from ulmfit.nn.kernels.sampled_cross_entropy import NegativeSampler
 from ulmfit.nn.losses import classifier_loss, lm_loss
@@ -69,8 +70,10 @@ def lm_step(
     )
 
 
-def classifier_step(size: str, threads: int, proof: bool, frozen: bool = False) -> Window:
-    """Training of the classifier: the head alone, or everything."""
+def classifier_step(
+    size: str, threads: int, proof: bool, frozen: bool = False, cached: bool = False
+) -> Window:
+    """Training of the classifier: the head alone, or everything. `cached`: documents are read in the first window only."""
     inputs, runtime = start(size, threads)
     net = classifier(inputs).net
     net.encoder.dropout = CLASSIFIER_DROPOUT.scaled(0.0 if proof else CLASSIFIER_DROP)
@@ -81,7 +84,9 @@ def classifier_step(size: str, threads: int, proof: bool, frozen: bool = False) 
     labels = np.arange(len(documents)) % 2
     corpus = Corpus(np.concatenate(documents), offsets, labels, LABELS, "")
     batches = DocumentBatches(corpus, inputs.size.batch, shuffle=False)
-    return training(net, classifier_loss, batches, frozen, corpus.n_tokens, runtime)
+    features = FrozenFeatures(partial(batches.epoch, 0), len(documents)) if cached else None
+    loss_fn = partial(classifier_loss, frozen=features)
+    return training(net, loss_fn, batches, frozen, corpus.n_tokens, runtime)
 
 
 def training(

@@ -88,7 +88,7 @@ def summary(name: str, result: dict[str, Any]) -> str:
     )
     agreed = {None: "not compared", True: "equal work", False: "NOT THE SAME WORK"}
     shown = f"{times['ours'] / result['work']:.3g} s per {result['unit']}"
-    return f"{name:18} {shown:28} {ratios}  ({agreed[result['agrees']]})"
+    return f"{name:22} {shown:26} {ratios}  ({agreed[result['agrees']]})"
 
 
 def main() -> None:

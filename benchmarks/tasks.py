@@ -38,6 +38,13 @@ TASKS = {
     "classifier-head": Task(
         "classifier training step, head only", "classifier_step", {"frozen": True}, 1.2, 1.3
     ),
+    "classifier-head-cached": Task(
+        "classifier training step, head only, cached features, after the first pass",
+        "classifier_step",
+        {"frozen": True, "cached": True},
+        10,
+        30,
+    ),
     "classifier-all": Task("classifier training step, all layers", "classifier_step", {}, 1.1, 1.2),
     "one-document-8": Task("one document, 8 tokens, warm", "one_document", {"tokens": 8}, 8, 12),
     "one-document-20": Task("one document, 20 tokens, warm", "one_document", {"tokens": 20}, 3, 5),
