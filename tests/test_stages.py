@@ -349,3 +349,29 @@ def test_pretraining_makes_a_model_to_start_from(
 
 def test_the_default_config_is_the_documented_one() -> None:
     assert FitConfig().directions == "forward" and FitConfig().classifier.keep == "last"
+
+
+@pytest.mark.parametrize("directions", ["forward", "both"])
+def test_probabilities_are_calibrated_on_the_validation_set(
+    directions: str, fit: Fit, reviews: list[Document], said: list[str], tmp_path: Path
+) -> None:
+    valid = [replace(d, text=f"Again {d.text}") for d in reviews]
+    told = {"directions": directions, "valid": valid, "finetune": False}
+    made = fit(**told, threshold_for="precision=0.3")
+    members = made.members if isinstance(made, Ensemble) else (made,)
+    assert all(m.calibration.temperature != 1 for m in members)
+    assert made.calibration.thresholds.keys() == {"bad", "good"}
+    loaded = ulmfit.load(tmp_path / "run")
+    assert loaded.calibration == made.calibration  # pyright: ignore
+    assert (
+        sum("temperature of the" in line for line in said) == {"forward": 2, "both": 5}[directions]
+    )
+
+
+def test_too_few_to_calibrate_is_said(fit: Fit, said: list[str], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"precision=0\.95, not 'high'"):
+        fit(finetune=False, threshold_for="high")
+    assert not (tmp_path / "run").exists()
+    made = fit(finetune=False)
+    assert made.calibration.temperature == 1
+    assert any("temperature 1: 5 validation documents are too few" in line for line in said)

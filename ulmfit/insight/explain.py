@@ -75,13 +75,13 @@ def explain(
     if not words:
         raise ValueError("there is no word in this text: give one that is not blank")
     found = classifier.predict(text, runtime)
-    label = label or str(found.label)
+    explained: str = label or found.label
     members = classifier.members if isinstance(classifier, Ensemble) else [classifier]
-    weights = np.mean([_of_words(m, text, label, method, runtime) for m in members], axis=0)
+    weights = np.mean([_of_words(m, text, explained, method, runtime) for m in members], axis=0)
     return Explanation(
         text,
-        label,
-        found.probabilities[label],
+        explained,
+        found.probabilities[explained],
         method,
         tuple(Word(text[a:b], a, b, float(w)) for (a, b), w in zip(words, weights, strict=True)),
     )
