@@ -131,6 +131,7 @@ def gradient(
     net = copy.copy(classifier.net.eval().to(runtime.device))  # the same weights
     if len(ids) <= net.max_len:
         net.bptt = len(ids)  # one chunk gives the same scores, and lets every gradient through
+    net.encoder.lstms.train()  # cuDNN finds gradients only so; they have no dropout of their own
     temperature, table = classifier.calibration.temperature, net.encoder.embedding.weight.detach()
     start, change = table[UNKNOWN_ID], table[ids] - table[UNKNOWN_ID]
     total = torch.zeros(len(ids), device=ids.device)
@@ -138,6 +139,7 @@ def gradient(
         rows = (start + (step + 0.5) / steps * change).requires_grad_()
         (slope,) = torch.autograd.grad(_score(net, rows, label, temperature), rows)
         total += (slope * change).sum(1)
+    net.eval()
     weights = total / steps
     return (weights.flip(0) if backward else weights).double().cpu().numpy()
 
