@@ -75,15 +75,11 @@ class Predict:
     machine: Annotated[Machine, Flat] = Machine()
 
     def run(self) -> None:
-        from ulmfit.datasets import is_name
         from ulmfit.deploy.onnx import is_exported
 
         one_of(self.data, self.text, "a file (or - for standard input)")
-        if self.data is not None and is_name(self.data) and not Path(self.data).exists():
-            raise ValueError(
-                f"predict labels a table, and there is no file {self.data}; the data set of that name is for "
-                "`ulmfit evaluate`"
-            )
+        if self.data is not None:
+            _check_is_no_data_set(self.data)
         exported = is_exported(self.model)
         if exported and self.machine.device not in ("auto", "cpu"):
             raise ValueError(
@@ -143,6 +139,16 @@ class Generate:
         settings = [replace(self.sampling, seed=seed) for seed in seeds]
         texts = [lm.generate(self.prompt, sampling, runtime) for sampling in settings]
         print(json.dumps(texts, ensure_ascii=False) if self.json else "\n\n".join(texts))
+
+
+def _check_is_no_data_set(data: str) -> None:
+    from ulmfit.datasets import is_name
+
+    if is_name(data) and not Path(data).exists():
+        raise ValueError(
+            f"predict labels a table, and there is no file {data}; the data set of that name is for "
+            "`ulmfit evaluate`"
+        )
 
 
 def one_of(data: str | None, text: str | None, file: str) -> None:
