@@ -68,7 +68,7 @@ def sentences(curve: LabelCurve) -> list[str]:
         )
     more = ahead.more_labels_for(GAIN)
     told.append(
-        f"One point more than with {ahead.at_hand:,} labels is expected from about {more:,} more."
+        f"One point more than with {ahead.at_hand:,} labels is expected from about {_rounded(more):,} more."
         if more is not None
         else f"Even {FURTHEST:g} times the labels are not expected to bring one point more."
     )
@@ -98,6 +98,7 @@ def as_json(curve: LabelCurve) -> dict[str, Any]:
 
 def curve_picture(curve: LabelCurve, title: str) -> str:
     """SVG: every point, the means, and dashed with its interval what is expected of more labels."""
+    ahead_at = list[int]()  # where ticks are wanted behind the measured ones
     with drawing(title) as (axes, svg):
         for name, what, colour in ((ULMFIT, "accuracy", LINE), (BASELINE, "baseline", MARK)):
             by_size = curve.by_size(what)
@@ -108,12 +109,14 @@ def curve_picture(curve: LabelCurve, title: str) -> str:
                 axes.plot([n] * len(values), 100 * np.array(values), ".", color=colour, alpha=0.6)
             found = looked_ahead(curve, what)
             if isinstance(found, Forecast):
+                ahead_at = _sizes_ahead(found)[1:]
                 ahead = np.geomspace(found.at_hand, FURTHEST * found.at_hand, 30)
                 mean, low, high = 100 * np.transpose([found.accuracy(n) for n in ahead])
                 axes.plot(ahead, mean, "--", color=colour, linewidth=1.5)
                 axes.fill_between(ahead, low, high, color=colour, alpha=0.15, linewidth=0)
         axes.axvline(max(sizes), color=FAINT, linewidth=1)
         axes.set_xscale("log", base=2)
+        axes.set_xticks([*sizes, *(n for n in ahead_at if n > max(sizes))])
         axes.xaxis.set_major_formatter(lambda n, _: f"{n:,.0f}")
         axes.set_xlabel("labels (log scale); dashed: expected")
         axes.set_ylabel(f"accuracy on {curve.held_out:,} held-out texts (%)")
@@ -123,6 +126,11 @@ def curve_picture(curve: LabelCurve, title: str) -> str:
 
 def _sizes_ahead(found: Forecast) -> list[int]:
     return [round(times * found.at_hand) for times in AHEAD]
+
+
+def _rounded(n: int) -> int:
+    """To two digits: the third would only pretend."""
+    return round(n, 2 - len(str(n)))
 
 
 def _mean_and_spread(values: list[float]) -> str:
