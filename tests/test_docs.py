@@ -170,6 +170,17 @@ def test_the_python_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> No
     assert Path("runs/reviews/forward/classifier/model.safetensors").exists()
 
 
+@pytest.mark.usefixtures("tables")
+def test_the_python_of_the_scikit_learn_page_runs(
+    capsys: pytest.CaptureFixture[str], lm_directory: Path
+) -> None:
+    classifier = replace(TINY_FIT.classifier, epochs=(1,), lr_divisors=(1.0,), min_steps=1)
+    config = replace(TINY_FIT, pretrained=str(lm_directory), finetune=False, classifier=classifier)
+    exec(compile(PYTHON["docs/scikit-learn.md", 0], "sklearn", "exec"), {"config": config})
+    *_, best, prediction = capsys.readouterr().out.splitlines()
+    assert "config__classifier__lr" in best and prediction.startswith("Prediction(label=")
+
+
 def rows_by_hand() -> list[list[str]]:
     """fastai | command | Python: the table below "Driving by hand", without header."""
     _, section = PAGES["docs/from-fastai.md"].split("\n### Driving by hand\n")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d
 
 from ulmfit.classifier import Classifier
 from ulmfit.config import FitConfig, RuntimeConfig
@@ -53,6 +53,8 @@ class _ULMFiT(BaseEstimator):
 
     def _train(self, X: Any, labels: Sequence[Label], unlabelled: Any) -> None:
         texts = texts_of(X)
+        if len(texts) < 2:
+            raise ValueError(f"n_samples = {len(texts)}: there is nothing to learn from one sample")
         if len(texts) != len(labels):
             raise ValueError(f"X has {len(texts)} texts and y {len(labels)} labels; give one each")
         if self.out is None and self.runtime.max_minutes is not None:
@@ -87,9 +89,7 @@ class ULMFiTClassifier(ClassifierMixin, _ULMFiT):
         """X: texts (list, array, column); y: classes (D,), or 0 and 1 (D, C); `unlabelled`: more texts for the language
         model. `classifier_` is what `ulmfit.load` would give, `classes_` the classes in the order of `predict_proba`.
         """
-        if y is None:
-            raise ValueError("requires y to be passed, but the target y is None")
-        y = np.asarray(y)
+        y = _given(y, None)
         check_classification_targets(y)
         self._several = type_of_target(y) == "multilabel-indicator"
         if self._several:
@@ -99,7 +99,7 @@ class ULMFiTClassifier(ClassifierMixin, _ULMFiT):
                 raise ValueError(f"no text has the labels {never}: leave their columns out of y")
             labels: list[Label] = [tuple(names[k] for k in np.flatnonzero(row)) for row in y]
         else:
-            self.classes_, places = np.unique(y, return_inverse=True)
+            self.classes_, places = np.unique(column_or_1d(y, warn=True), return_inverse=True)
             names = [str(c) for c in self.classes_]
             labels = [names[k] for k in places]
         self._train(X, labels, unlabelled)
@@ -126,15 +126,20 @@ class ULMFiTRegressor(RegressorMixin, _ULMFiT):
 
     def fit(self, X: Any, y: Any, unlabelled: Iterable[str] = ()) -> "ULMFiTRegressor":
         """X: texts (list, array, column); y: numbers (D,); `unlabelled`: more texts for the language model."""
-        if y is None:
-            raise ValueError("requires y to be passed, but the target y is None")
-        numbers = np.asarray(y, np.float64)
+        numbers = column_or_1d(_given(y, np.float64), warn=True)
         self._train(X, numbers.tolist(), unlabelled)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
         """Numbers (D,)."""
         return self._rows(X)[:, 0]
+
+
+def _given(y: Any, dtype: Any) -> np.ndarray:
+    """`y` as an array; ValueError where there is none, or where it is not finite."""
+    if y is None:
+        raise ValueError("requires y to be passed, but the target y is None")
+    return check_array(y, ensure_2d=False, dtype=dtype, input_name="y")
 
 
 def texts_of(X: Any) -> list[str]:

@@ -32,7 +32,7 @@ class Sources:
     label_column: Annotated[str | None, NAME] = None  # column of the label
     # one class a text, several labels, or a number; follows from the label column where left out
     label_kind: LabelKind | None = None
-    # what stands between several labels in one cell, such as "|"
+    # what stands between several labels in one cell, such as ";"
     label_separator: Annotated[str | None, TEXT] = None
     # what ends a document in plain text; tables need none
     split_on: SplitOn | None = None
