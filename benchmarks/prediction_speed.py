@@ -38,7 +38,9 @@ def ways(size: str, threads: int) -> dict[str, tuple[Way, float]]:
 
     def pytorch(tokens: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            return net(torch.from_numpy(tokens), torch.from_numpy(lengths)).logits.softmax(1).numpy()
+            return (
+                net(torch.from_numpy(tokens), torch.from_numpy(lengths)).logits.softmax(1).numpy()
+            )
 
     floats = sum(t.numel() for t in net.state_dict().values())
     found: dict[str, tuple[Way, float]] = {"pytorch": (pytorch, floats * 4 / 1e6)}

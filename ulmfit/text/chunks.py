@@ -164,7 +164,7 @@ class Chunks:
             chunk = " ".join(self._table.chunks[i] for i in chunks[begin:end].tolist())
             chunks[begin:end] = _NOTHING
             chunks[begin] = self._once(chunk, self._splitter.split(next(_by_rules([chunk]))[1]))
-        for i in sorted(set((np.searchsorted(begins, repeated, "right") - 1).tolist())):
+        for i in sorted(set(map(int, np.searchsorted(begins, repeated, "right") - 1))):
             text = replace_rep(self._html(texts[i]))
             if replace_wrep(text) != text:
                 tokens = self._splitter.split(apply_rules(texts[i], self._rules))
