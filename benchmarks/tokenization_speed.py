@@ -99,10 +99,8 @@ def compare(texts: list[str], fastai: Fastai | None) -> dict[str, Any]:
     seconds = {"cold": cold, "warm": warm, "slow": slow}
     ratios = {"cold_to_slow": round(slow / cold, 2)}
     if fastai is not None:
+        ratios |= {f"{name}_to_fastai": round(fastai.seconds / s, 1) for name, s in seconds.items()}
         seconds["fastai"] = fastai.seconds
-        ratios |= {
-            f"{name}_to_fastai": round(fastai.seconds / seconds[name], 1) for name in seconds
-        }
     return {
         "documents": len(texts),
         "tokens": tokens,
