@@ -16,9 +16,7 @@ from ulmfit.nn.heads import ClassifierNet
 
 CHUNK = 128  # tokens read at a time; unlike `bptt` it changes no number
 OPSET, IR_VERSION = 18, 8  # read by onnxruntime from 1.14 on
-# Largest LSTM weight as an integer. Seven bits: the sum of two products fits 16 bits on processors without VNNI.
-LARGEST_WEIGHT = 63
-LARGEST_EMBEDDING = 127  # largest element of an embedding row as int8
+LARGEST = 127  # weight as an integer; seven bits would keep 99.7 % of the labels only (docs/log.md)
 LSTM_PARAMETERS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 
 
@@ -179,7 +177,7 @@ def _embedded(graph: Nodes, tokens: str, net: ClassifierNet, low_precision: bool
     table = _array(net.encoder.embedding.weight)
     if not low_precision:
         return graph("Gather", graph.constant(table), tokens)
-    rows, scale = quantised(table, LARGEST_EMBEDDING, axis=1)
+    rows, scale = quantised(table, LARGEST, axis=1)
     found = graph("Cast", graph("Gather", graph.constant(rows), tokens), to=TensorProto.FLOAT)
     return graph("Mul", found, graph("Gather", graph.constant(scale), tokens))
 
@@ -193,7 +191,7 @@ def _lstm(
     matrices, scales = list[str](), list[str]()
     for matrix in (_gates(to_input), _gates(to_state)):
         if low_precision:  # wants (inputs, 4H), and for each of the 4H a scale and a zero point
-            integers, scale = quantised(matrix.T, LARGEST_WEIGHT, axis=0)
+            integers, scale = quantised(matrix.T, LARGEST, axis=0)
             matrices.append(graph.constant(integers[None]))
             scales += [graph.constant(scale), graph.constant(np.zeros(scale.shape, np.int8))]
         else:
