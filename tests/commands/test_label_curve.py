@@ -69,3 +69,29 @@ def test_without_matplotlib_there_are_figures(
 def test_a_budget_of_nothing_says_so(told: list[str], capsys: Captured) -> None:
     main([*told, "--sizes", "6", "--draws", "1", "--budget-minutes", "-1"])
     assert "No point was finished" in capsys.readouterr().out
+
+
+def test_settings_of_a_run_are_taken_over(
+    told: list[str], tmp_path: Path, capsys: Captured
+) -> None:
+    main([*told, "--sizes", "6", "--draws", "1", "--classifier.lr", "0.01"])
+    record = str(tmp_path / "curve" / "config.json")
+    main(
+        [
+            *told[:2],
+            "--config",
+            record,
+            "--sizes",
+            "6",
+            "--draws",
+            "1",
+            "--out",
+            f"{tmp_path}/again",
+        ]
+    )
+    kept = (
+        json.loads(Path(p).read_text())["config"]
+        for p in (record, tmp_path / "again" / "config.json")
+    )
+    first, second = kept
+    assert first == second and first["config"]["classifier"]["lr"] == 0.01

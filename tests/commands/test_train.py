@@ -18,6 +18,7 @@ CONFIGS = {
     "pretrain-lm": PretrainConfig,
     "finetune-lm": FinetuneConfig,
     "train-classifier": ClassifierConfig,
+    "label-curve": FitConfig,
 }
 
 
@@ -28,7 +29,8 @@ def test_a_verb_that_trains_has_its_config_a_seed_and_a_directory(verb: str) -> 
     assert ("config" in names) == trains or verb == "label-curve"  # many trainings
     if trains:
         assert isinstance(names["config"], CONFIGS[verb])
-        assert {"out", "overwrite", "tensorboard", "runtime"} <= names.keys()
+        assert {"out", "overwrite", "runtime"} <= names.keys()
+        assert "tensorboard" in names or verb == "label-curve"  # of many short trainings
 
 
 def test_a_missing_file_is_said_before_any_work() -> None:
@@ -75,7 +77,7 @@ def table(reviews: list[Document], tmp_path: Path) -> str:
     return str(tmp_path / "reviews.csv")
 
 
-@pytest.mark.parametrize("verb", CONFIGS)
+@pytest.mark.parametrize("verb", [v for v in CONFIGS if v != "label-curve"])
 def test_a_missing_tensorboard_is_said_before_any_training(
     verb: str, table: str, lm_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 from tiny import TINY_FIT
 
 from ulmfit.checkpoint import CheckpointError
-from ulmfit.config import FitConfig
+from ulmfit.config import FitConfig, OutOfTime
 from ulmfit.insight import label_curve as module
 from ulmfit.insight.label_curve import Point, default_sizes, draw_labels, label_curve
 from ulmfit.language_model import LanguageModel
@@ -108,6 +108,20 @@ def test_the_budget_begins_nothing_that_would_not_end(
     assert [(p.labels, p.draw) for p in curve.points] == [(8, 0), (8, 1), (16, 0), (16, 1)]
     assert curve.missing == 2 and "2 of 6 points" in said[-1]
     assert label_curve(reviews, sizes=[8, 16, 48], **told).missing == 0
+
+
+def test_out_of_time_is_said_and_the_same_call_goes_on(
+    reviews: list[Document], config: FitConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measure(models: Any, parts: Any, n: int, draw: int, config: Any, machine: Any) -> Point:
+        machine.ends_at = 0.0  # the minutes end while this point is at work
+        return Point(n, draw, 0.5, 0.5, 1.0)
+
+    monkeypatch.setattr(module, "_measure", measure)
+    told: dict[str, Any] = {"sizes": [8, 16], "draws": 1, "config": config, "out": tmp_path / "c"}
+    with pytest.raises(OutOfTime):
+        label_curve(reviews, **told)
+    assert len(label_curve(reviews, **told).points) == 2
 
 
 def test_draws_have_every_label_twice_and_their_own_seed() -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from ulmfit.commands.flags import DIR, FILE, Flat, Machine, Sources, note
+from ulmfit.commands.flags import DIR, FILE, Flat, Sources, note
 from ulmfit.config import CURVE_FIT, FitConfig, RuntimeConfig
 
 SIZES = arg(metavar="N [N ...]")
@@ -33,8 +33,7 @@ class LabelCurve:
     json: bool = False  # print JSON
     columns: Annotated[Sources, Flat] = Sources()
     config: Annotated[FitConfig, Flat] = CURVE_FIT
-    seed: int = RuntimeConfig.seed  # of draws, initialisation, dropout and order
-    machine: Annotated[Machine, Flat] = Machine()
+    runtime: Annotated[RuntimeConfig, Flat] = RuntimeConfig()
 
     def run(self) -> None:
         from ulmfit.checkpoint import save_json
@@ -43,7 +42,7 @@ class LabelCurve:
         from ulmfit.training.stage import as_table
 
         self.columns.check(self.labelled, self.unlabelled, self.test)
-        read, machine = self.columns.read, self.machine
+        read = self.columns.read
         curve = label_curve(
             read(self.labelled),
             unlabelled=read(self.unlabelled, labelled=False, use="unlabelled"),
@@ -52,7 +51,7 @@ class LabelCurve:
             draws=self.draws,
             budget_minutes=self.budget_minutes,
             config=self.config,
-            runtime=RuntimeConfig(machine.device, machine.precision, machine.threads, self.seed),
+            runtime=self.runtime,
             out=self.out,
             overwrite=self.overwrite,
             say=note,

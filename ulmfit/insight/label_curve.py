@@ -16,7 +16,7 @@ from ulmfit.baseline import baseline_accuracy
 from ulmfit.checkpoint import load_json, save_json
 from ulmfit.checks import check, directions
 from ulmfit.classifier import Classifier, Ensemble
-from ulmfit.config import CURVE_FIT, FitConfig, RuntimeConfig
+from ulmfit.config import CURVE_FIT, FitConfig, OutOfTime, RuntimeConfig
 from ulmfit.language_model import LanguageModel
 from ulmfit.prepare import classifier_stage, start_lm
 from ulmfit.run import Run, Say, fingerprint, silent
@@ -77,7 +77,7 @@ def label_curve(
     Points are scored on `test`; where that is empty, on `config.classifier.valid_fraction` of the labelled documents.
     `sizes=None`: all labels there are, and halves of that. What is finished is kept in `out`: the same call goes on,
     also with more sizes or draws. Behind the language model nothing is begun that is not expected to end within
-    `budget_minutes`.
+    `budget_minutes`; `OutOfTime` where `runtime.max_minutes` are over before a point.
     """
     began, machine = time.monotonic(), Runtime.start(runtime)
     say(machine.describe())
@@ -92,6 +92,8 @@ def label_curve(
         todo = [(n, d) for d in range(draws) for n in sizes if (n, d) not in points]
         ends = None if budget_minutes is None else began + 60 * budget_minutes
         for labels, draw in _in_time(todo, points, ends):
+            if machine.out_of_time():
+                raise OutOfTime
             point = _measure(language_models, parts, labels, draw, config, machine)
             points[labels, draw] = point
             save_json(run.path / POINTS, {"points": [asdict(p) for p in points.values()]})
