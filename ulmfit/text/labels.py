@@ -21,12 +21,11 @@ Labels = NDArray[np.int64] | NDArray[np.float32]
 
 def kind_of(labels: Iterable[Label | None]) -> LabelKind:
     """What they are; "single" where there is none. ValueError: things of several kinds."""
-    found: dict[LabelKind, Label] = {_kind(label): label for label in labels if label is not None}
+    found: dict[LabelKind, Label] = {_kind(x): x for x in labels if x is not None}
     if len(found) > 1:
         shown = "; ".join(f"{label!r} is {SAID[kind]}" for kind, label in sorted(found.items()))
         raise ValueError(f"labels are of several kinds ({shown}); give labels of one kind")
-    kinds: list[LabelKind] = [*found]
-    return kinds[0] if kinds else "single"
+    return next(iter(found)) if found else "single"
 
 
 def names_of(label: Label) -> tuple[str, ...]:
