@@ -48,8 +48,8 @@ def report(run: str | Path, *, explain: Explain | None = None) -> Path:
     record = load_json(path / "config.json")
     if record.get("kind") != "run":
         raise CheckpointError(f"{path} is not a run directory; give what --out named in training")
+    page = render(contents(path, record, explain))
     with atomic(path / NAME) as temporary:
-        page = render(contents(path, record, explain))
         temporary.write_text(page, encoding="utf-8", errors="replace")  # half a surrogate pair
     return path / NAME
 
