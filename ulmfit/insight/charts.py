@@ -23,7 +23,7 @@ PLANNED = {"lr": "Learning rate of the top layer group", "momentum": "Momentum (
 def stage_charts(name: str, curves: Curves, ids: str) -> list[tuple[str, str]]:
     """(caption, SVG) of each chart of a stage that something was recorded for. `ids` sets its ids apart on the page."""
     found = []
-    if curves.steps.get("loss"):
+    if len(curves.steps.get("loss", ())) > 1:
         found.append(("Loss (nats)", _loss(curves)))
     found += [
         (caption, _line(curves.epochs[key], curves, "o-", MARK))
