@@ -48,7 +48,7 @@ def report(run: str | Path, *, explain: Explain | None = None) -> Path:
     record = load_json(path / "config.json")
     if record.get("kind") != "run":
         raise CheckpointError(f"{path} is not a run directory; give what --out named in training")
-    page = render(contents(path, record, explain))
+    page = render(contents(path, record, explain or explainer(path)))
     with atomic(path / NAME) as temporary:
         temporary.write_text(page, encoding="utf-8", errors="replace")  # half a surrogate pair
     return path / NAME
