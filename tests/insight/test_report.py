@@ -156,7 +156,13 @@ def test_words_are_shaded_by_what_the_explainer_says(run: Path) -> None:
     assert asked and set(asked) <= {line["text"] for line in wrong}
     assert '<mark style="--w:1.00">&lt;b&gt;for&lt;/b&gt;</mark>' in text
     assert '<mark class="against" style="--w:0.50">against</mark> neither' in text
-    assert "<mark" not in page(run)
+    assert "<mark" not in page(run)  # its classifier is gone
+
+
+def test_the_runs_own_classifier_shades_the_words(drawn: Path) -> None:
+    text = drawn.read_text(encoding="utf-8")
+    assert "Orange words spoke for what was predicted" in text
+    assert re.search(r'<mark( class="against")? style="--w:1.00">[^<]+</mark>', text)
 
 
 def _test_lines(run: Path) -> list[dict]:

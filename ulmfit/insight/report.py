@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from ulmfit.insight.advice import NOTHING, findings, where
 from ulmfit.insight.curves import read_curves
 from ulmfit.insight.doctor_report import Place
 from ulmfit.insight.doctor_report import Report as Examined
+from ulmfit.insight.explain import explain as weigh
 from ulmfit.insight.page import render
 from ulmfit.insight.scores import (
     Predictions,
@@ -23,6 +25,8 @@ from ulmfit.insight.scores import (
     wilson,
     worst_mistakes,
 )
+from ulmfit.progress import track
+from ulmfit.saved import load_classifier
 
 NAME = "report.html"
 DOCTOR = "doctor.json"  # what the doctor found, where it looked
@@ -41,8 +45,9 @@ Explain = Callable[[str], Sequence[tuple[str, float]]]
 def report(run: str | Path, *, explain: Explain | None = None) -> Path:
     """Write `report.html` into a run's directory, from what the run recorded, and give its path.
 
-    `explain` weighs the words of the texts shown; without it they are not shaded. A section for which nothing was
-    recorded says so. CheckpointError: no run is there, or a file of it is damaged.
+    `explain` weighs the words of the texts shown; left out, the run's own classifier does. Words that can't be weighed
+    are not shaded, and a section for which nothing was recorded says so. CheckpointError: no run is there, or a file of
+    it is damaged.
     """
     path = Path(run)
     record = load_json(path / "config.json")
@@ -54,13 +59,24 @@ def report(run: str | Path, *, explain: Explain | None = None) -> Path:
     return path / NAME
 
 
+def explainer(run: Path) -> Explain:
+    """Words weighed by integrated gradients of the run's classifier, which is loaded for the first text."""
+    classifier = cache(lambda: load_classifier(run))
+
+    def explain(text: str) -> list[tuple[str, float]]:
+        found = weigh(classifier(), text, method="gradient")
+        return [(word.text, word.weight) for word in found.words]
+
+    return explain
+
+
 def keep_examined(run: Path, examined: Examined) -> None:
     """What the doctor found is kept for the report."""
     told = {**asdict(examined), "findings": [asdict(f) for f in findings(examined)]}
     save_json(run / DOCTOR, told)
 
 
-def contents(path: Path, record: Mapping[str, Any], explain: Explain | None) -> dict[str, Any]:
+def contents(path: Path, record: Mapping[str, Any], explain: Explain) -> dict[str, Any]:
     """What the page says, as plain data; None for what was not recorded."""
     sets = {name: path / "predictions" / f"{name}.jsonl" for name in SETS}
     labels, began = tuple(record.get("labels", ())), record.get("began")
@@ -77,7 +93,6 @@ def contents(path: Path, record: Mapping[str, Any], explain: Explain | None) -> 
         "classes": _classes(found[main]) if main else None,
         "reliability": _reliability(found[main], main) if main else None,
         "mistakes": _mistakes(found[main], explain) if main else None,
-        "explained": explain is not None,
         "stages": _stages(path, record),
         "doctor": _doctor(doctor) if doctor else None,
         "settings": list(_flat(record.get("config", {}))),
@@ -145,11 +160,14 @@ def _reliability(of: Predictions, name: str) -> dict[str, Any]:
     return {"bins": bins, "error": calibration_error(bins), "over": mean, "chart": chart}
 
 
-def _mistakes(of: Predictions, explain: Explain | None) -> dict[str, Any]:
+def _mistakes(of: Predictions, explain: Explain) -> dict[str, Any]:
     shown = []
-    for row in worst_mistakes(of, MISTAKES):
+    for row in track(worst_mistakes(of, MISTAKES), "weighing words", unit="texts"):
         text = of.texts[row] or ""
-        words = explain(text) if explain else [(word, 0.0) for word in text.split()]
+        try:
+            words = explain(text)
+        except ValueError:  # no classifier any more, or a language whose tokens can't be followed
+            words = [(word, 0.0) for word in text.split()]
         most = max((abs(weight) for _, weight in words), default=0.0) or 1.0
         words = [(word, weight / most) for word, weight in words]
         cut = WORDS if len(words) >= WORDS + FOLDED else len(words)
@@ -164,7 +182,13 @@ def _mistakes(of: Predictions, explain: Explain | None) -> dict[str, Any]:
                 "rest": words[cut:],
             }
         )
-    return {"shown": shown, "wrong": int((~of.right).sum()), "documents": len(of.truth)}
+    shaded = any(weight for mistake in shown for _, weight in mistake["words"])
+    return {
+        "shown": shown,
+        "shaded": shaded,
+        "wrong": int((~of.right).sum()),
+        "documents": len(of.truth),
+    }
 
 
 def _stages(path: Path, record: Mapping[str, Any]) -> list[dict[str, Any]]:
