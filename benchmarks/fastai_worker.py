@@ -87,7 +87,7 @@ def training(learn: Any, frozen: bool, tokens: int) -> Window:
     return window
 
 
-def one_document(size: str, threads: int, proof: bool, tokens: int) -> Window:
+def one_document(size: str, threads: int, proof: bool, tokens: int, exported: str = "") -> Window:
     inputs = start(size, threads)
     learn, texts = classifier_of_texts(inputs), inputs.texts["single"][str(tokens)]
     calls = [texts[i % len(texts)] for i in range(inputs.size.calls)]
@@ -101,7 +101,7 @@ def one_document(size: str, threads: int, proof: bool, tokens: int) -> Window:
     return window
 
 
-def documents(size: str, threads: int, proof: bool) -> Window:
+def documents(size: str, threads: int, proof: bool, exported: str = "") -> Window:
     inputs = start(size, threads)
     learn = classifier_of_texts(inputs)
     texts = inputs.texts["single"]["230"] if proof else inputs.texts["batch"]

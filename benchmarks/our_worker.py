@@ -4,6 +4,7 @@ A window says how many seconds it took, how much work that was, and `values` tha
 or probabilities. With `proof` dropout is off and the documents are those that both libraries must read alike.
 """
 
+import shutil
 from functools import partial
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 
 from benchmarks.inputs import LABELS, Inputs
 from benchmarks.worker import Window, serve, timed
-from ulmfit.classifier import TextClassifier
+from ulmfit.classifier import Classifier, TextClassifier
 from ulmfit.config import (
     CLASSIFIER_DROPOUT,
     LM_DROPOUT,
@@ -20,6 +21,8 @@ from ulmfit.config import (
     RuntimeConfig,
     SamplingConfig,
 )
+from ulmfit.deploy.export import export
+from ulmfit.deploy.exported import ExportedClassifier
 from ulmfit.language_model import LanguageModel
 from ulmfit.nn.features import FrozenFeatures
 from ulmfit.nn.heads import ClassifierNet, LMNet
@@ -106,10 +109,10 @@ def training(
     return window
 
 
-def one_document(size: str, threads: int, proof: bool, tokens: int) -> Window:
+def one_document(size: str, threads: int, proof: bool, tokens: int, exported: str = "") -> Window:
     """One short text after the other, each predicted alone."""
     inputs, runtime = start(size, threads)
-    model, texts = classifier(inputs), inputs.texts["single"][str(tokens)]
+    model, texts = predictor(inputs, exported), inputs.texts["single"][str(tokens)]
     calls = [texts[i % len(texts)] for i in range(inputs.size.calls)]
 
     def window() -> dict[str, Any]:
@@ -120,10 +123,10 @@ def one_document(size: str, threads: int, proof: bool, tokens: int) -> Window:
     return window
 
 
-def documents(size: str, threads: int, proof: bool) -> Window:
+def documents(size: str, threads: int, proof: bool, exported: str = "") -> Window:
     """Texts of all lengths, predicted together."""
     inputs, runtime = start(size, threads)
-    model = classifier(inputs)
+    model = predictor(inputs, exported)
     texts = inputs.texts["single"]["230"] if proof else inputs.texts["batch"]
 
     def window() -> dict[str, Any]:
@@ -153,10 +156,15 @@ def generate(size: str, threads: int, proof: bool) -> Window:
     return next_word if proof else window
 
 
-def saved(size: str, threads: int, proof: bool, storage: str = "fp32") -> Window:
+def saved(
+    size: str, threads: int, proof: bool, storage: str = "fp32", exported: str = ""
+) -> Window:
     """A trained classifier on disk."""
     inputs, _ = start(size, threads)
     model, folder = classifier(inputs), inputs.folder / "ours"
+
+    if exported:
+        predictor(inputs, exported)
 
     def window() -> dict[str, Any]:
         seconds, _ = timed(lambda: model.save(folder, storage=storage))  # pyright: ignore
@@ -171,6 +179,17 @@ def language_model(inputs: Inputs) -> LanguageModel:
     model = LanguageModel.create(tokenizer, config_of(inputs))
     fill(model.net, inputs)
     return model
+
+
+def predictor(inputs: Inputs, exported: str) -> Classifier:
+    """The classifier, or its export in "fp32" or "int8"."""
+    model = classifier(inputs)
+    if not exported:
+        return model
+    folder, texts = inputs.folder / f"exported-{exported}", inputs.texts["single"]["20"]
+    shutil.rmtree(folder, ignore_errors=True)
+    export(model, folder, texts, low_precision=exported == "int8")
+    return ExportedClassifier(folder)
 
 
 def classifier(inputs: Inputs) -> TextClassifier:

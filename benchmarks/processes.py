@@ -49,7 +49,7 @@ def starts(inputs: Inputs) -> dict[str, list[str]]:
     """A user's way to one prediction: our command, and a script of one line."""
     text, export = inputs.texts["single"]["20"][0], inputs.folder / "fastai" / "export.pkl"
     theirs = THEIR_START.replace("FILE", repr(str(export))).replace("TEXT", repr(text))
-    ours = ["-m", "ulmfit", "predict", str(inputs.folder / "ours"), "--text", text]
+    ours = ["-m", "ulmfit", "predict", str(inputs.folder / "exported-int8"), "--text", text]
     return {
         "ours": [sys.executable, *QUIET, *ours],
         "fastai": [str(FASTAI), *QUIET, "-c", theirs],
@@ -64,7 +64,8 @@ def prepare(size: str, threads: int) -> dict[str, Any]:
         ("fastai", FASTAI, "benchmarks.fastai_worker"),
     ):
         worker = Worker(python, module)
-        worker.ask(prepare="saved", size=size, threads=threads, proof=False)
+        more = {"exported": "int8"} if name == "ours" else {}
+        worker.ask(prepare="saved", size=size, threads=threads, proof=False, **more)
         worker.ask(window=True)
         versions[name] = worker.ask(about=True)["versions"]
         worker.close()

@@ -19,6 +19,8 @@ class Task:
     record: str = ""  # the task whose records hold this figure too, where it is not run itself
 
 
+BY = {"": "PyTorch", "fp32": "exported", "int8": "exported in int8"}
+
 TASKS = {
     "lm-step": Task("LM training step, exact softmax", "lm_step", {}, 1.5, 1.8),
     "lm-step-frozen": Task(
@@ -46,19 +48,41 @@ TASKS = {
         30,
     ),
     "classifier-all": Task("classifier training step, all layers", "classifier_step", {}, 1.1, 1.2),
-    "one-document-8": Task("one document, 8 tokens, warm", "one_document", {"tokens": 8}, 8, 12),
-    "one-document-20": Task("one document, 20 tokens, warm", "one_document", {"tokens": 20}, 3, 5),
-    "one-document-230": Task(
-        "one document, 230 tokens, warm", "one_document", {"tokens": 230}, 1.5, 2
-    ),
+    **{
+        f"one-document-{tokens}{f'-{exported}' if exported else ''}": Task(
+            f"one document, {tokens} tokens, warm, {BY[exported]}",
+            "one_document",
+            {"tokens": tokens, "exported": exported},
+            *bars,
+            exact=exported != "int8",
+        )
+        for exported, tokens, bars in (
+            ("", 8, (8, 12)),
+            ("", 20, (3, 5)),
+            ("", 230, (1.5, 2)),
+            ("fp32", 8, (8, 12)),
+            ("fp32", 20, (3, 5)),
+            ("fp32", 230, (1.5, 2)),
+            ("int8", 20, (8, 10)),
+            ("int8", 230, (2.5, 4)),
+        )
+    },
     "documents": Task("documents in batch", "documents", {}, 1.1, 1.2),
+    "documents-int8": Task(
+        f"documents in batch, {BY['int8']}",
+        "documents",
+        {"exported": "int8"},
+        1.6,
+        2.2,
+        exact=False,
+    ),
     "generate": Task("generation, 200 words", "generate", {}, 20, 50),
     "saved": Task("saved classifier, fp32", "saved", {}, measure="bytes", exact=False),
     "saved-fp16": Task(
         "saved classifier, fp16", "saved", {"storage": "fp16"}, 2, 5, "bytes", exact=False
     ),
     "start": Task(
-        "process start to the first prediction",
+        "process start to the first prediction, exported in int8",
         "processes",
         {"until": "prediction"},
         5,
