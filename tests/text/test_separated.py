@@ -91,11 +91,11 @@ def test_pieces_are_the_whole() -> None:
     for _ in range(100):
         rows = [
             ",".join(draw.choice(fields if draw.random() < 0.3 else "abc") for _ in range(2))
-            for _ in range(draw.randrange(1, 400))
+            for _ in range(draw.randrange(1, 150))
         ]
         text = "text,label\n" + "".join(row + draw.choice(["\n", "\r\n", "\n\n"]) for row in rows)
         whole, made = scan(text, ","), Rows(["text", "label"])
-        for piece in pieces(iter(re.findall(r"[^\n]*\n", text)), ",", draw.choice([10, 500, 3000])):
+        for piece in pieces(iter(re.findall(r"[^\n]*\n", text)), ",", draw.choice([10, 200, 1000])):
             made.rows += piece.rows
             made.lines += piece.lines
             made.bad += piece.bad
