@@ -21,6 +21,7 @@ from time import perf_counter, process_time
 from timeit import timeit
 from typing import Any
 
+from ulmfit.text import chunks as module
 from ulmfit.text.chunks import Chunks
 from ulmfit.text.readers import read_documents
 from ulmfit.text.splitter import Splitter
@@ -134,14 +135,18 @@ def main() -> None:
     parser.add_argument("files", type=Path, nargs="+")
     parser.add_argument("--documents", type=int, default=100_000)
     parser.add_argument("--fastai", metavar="PYTHON", help="a Python that has fastai")
+    parser.add_argument("--memory", type=int, help="chunks kept in place of a million")
     args = parser.parse_args()
+    if args.memory:
+        module.MEMORY_ENTRIES = args.memory
     fastai = Fastai(args.fastai) if args.fastai else None
     result = compare(read(args.files, args.documents), fastai)
     if fastai is not None:
         fastai.close()
     for workers in (1, 2):
         result |= corpus_seconds(args.files, workers)
-    line = json.dumps({"files": [file.name for file in args.files], **result})
+    asked = {"files": [file.name for file in args.files], "memory": module.MEMORY_ENTRIES}
+    line = json.dumps(asked | result)
     print(line)
     RESULTS.parent.mkdir(exist_ok=True)
     with open(RESULTS, "a", encoding="utf-8") as file:

@@ -54,7 +54,7 @@ ABOVE = [
     "saved run vectors",
     "checks baseline confidence",
     "prepare scoring evaluation",
-    "stages speed",
+    "stages bench",
     "insight.pictures insight.duplicates insight.doctor_report insight.characters insight.scores insight.curves insight.page insight.explain",
     "insight.doctor insight.advice insight.charts insight.power_law insight.next_labels",
     "insight.report insight.label_curve",

@@ -212,3 +212,19 @@ class Ensemble(Classifier):
             for m in self.members
         ]
         return tempered(np.mean(parts, axis=0), self.calibration.temperature)
+
+
+def members_of(classifier: Classifier, doing: str) -> tuple[TextClassifier, ...]:
+    """The trained classifiers, one a direction, for `doing` something that looks inside. ValueError: texts with several
+    labels or numbers, or an export, which holds no weights to look at."""
+    if classifier.outputs.kind != "single":
+        raise ValueError(
+            f"{doing} is for classifiers of one class a text; this one predicts {classifier.outputs}"
+        )
+    if isinstance(classifier, Ensemble):
+        return classifier.members
+    if not isinstance(classifier, TextClassifier):
+        raise ValueError(
+            f"{doing} needs the trained classifier, and this is an export already: name the run it was made of"
+        )
+    return (classifier,)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ulmfit.classifier import Classifier, Ensemble
+from ulmfit.classifier import Classifier, Ensemble, members_of
 from ulmfit.prediction import UNSURE
 from ulmfit.run import Say, silent
 from ulmfit.runtime import Runtime
@@ -33,10 +33,7 @@ def calibrate(
     With fewer than `MIN_DOCUMENTS` documents the temperature stays 1. Of an ensemble the members get one each, and so
     does their mean. Saving is `save_calibration`'s. ValueError: labels that the classifier does not know.
     """
-    if classifier.outputs.kind != "single":
-        raise ValueError(
-            f"only a classifier of one class a text is calibrated; this one predicts {classifier.outputs}"
-        )
+    members_of(classifier, "calibrating")
     precision = None if threshold_for is None else precision_of(threshold_for)
     if precision is not None and UNSURE in classifier.labels:
         raise ValueError(

@@ -1,20 +1,20 @@
-"""`ulmfit bench` prints what `ulmfit.speed` measures."""
+"""`ulmfit bench` prints what `ulmfit.bench` measures."""
 
 import json
 
 import pytest
 
-from ulmfit import speed
+from ulmfit import bench
 from ulmfit.cli import main
 
 
 @pytest.fixture(autouse=True)
 def _figures(monkeypatch: pytest.MonkeyPatch) -> None:
     found = [
-        speed.Figure("tokenizing", "tokens/s", (1e6, 3e6, 2e6)),
-        speed.Figure("start", "s", (0.25,)),
+        bench.Figure("tokenizing", "tokens/s", (1e6, 3e6, 2e6)),
+        bench.Figure("start", "s", (0.25,)),
     ]
-    monkeypatch.setattr(speed, "figures", lambda runtime, seconds: iter(found))
+    monkeypatch.setattr(bench, "figures", lambda runtime, seconds: iter(found))
 
 
 def test_a_line_a_figure(capsys: pytest.CaptureFixture[str]) -> None:

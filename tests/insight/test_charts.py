@@ -28,7 +28,7 @@ def test_what_was_measured_twice_gets_a_chart() -> None:
 
 def test_charts_of_one_page_share_no_ids_and_refer_to_their_own() -> None:
     svgs = [svg for number in (0, 1) for _, svg in stage_charts("a", curves(3), f"s{number}")]
-    svgs.append(reliability_chart([Bin(0.8, 0.9, 7, 0.85, wilson(6, 7))], "six of seven"))
+    svgs.append(reliability_chart([Bin(7, 0.85, wilson(6, 7))], "six of seven"))
     seen = set[str]()
     for svg in svgs:
         ids = set(re.findall(r'\bid="([^"]+)"', svg))

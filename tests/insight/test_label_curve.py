@@ -24,6 +24,16 @@ def config(lm_directory: Path) -> FitConfig:
     return replace(TINY_FIT, pretrained=str(lm_directory), finetune=False, classifier=classifier)
 
 
+@pytest.mark.parametrize("label", [0.5, ("good", "long")])
+def test_other_kinds_of_label_are_refused_before_the_work(
+    label: Any, config: FitConfig, tmp_path: Path
+) -> None:
+    labelled = [Document(f"Text {i}.", label) for i in range(20)]
+    with pytest.raises(ValueError, match="one class each"):
+        label_curve(labelled, config=config, out=tmp_path / "curve")
+    assert not (tmp_path / "curve").exists()
+
+
 def test_points_are_measured_kept_and_added_to(
     reviews: list[Document], config: FitConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ from ulmfit.insight.next_labels import UNSURE, margins, next_labels, pick, read
 from ulmfit.language_model import LanguageModel
 from ulmfit.runtime import Runtime
 from ulmfit.text.document import Document
+from ulmfit.training.calibration import Calibration
 
 
 @pytest.fixture
@@ -80,6 +81,10 @@ def test_what_is_read_is_what_the_classifier_says(
     assert alone[0] == pytest.approx(features[5], abs=1e-5)
     backward = LanguageModel(lm.net, lm.tokenizer, replace(TINY, direction="backward"))
     twin = TextClassifier.create(backward, classifier.labels, TINY_FIT.classifier)
+    classifier.calibration = Calibration(2.5)  # as a trained one may be
+    assert read(classifier, texts, runtime)[1] == pytest.approx(
+        classifier.probabilities(texts), abs=1e-6
+    )
     both, averaged = read(Ensemble([classifier, twin]), texts, runtime)
     assert both.shape == (60, 6 * TINY.embedding_size)
     assert both[:, : 3 * TINY.embedding_size] == pytest.approx(features)

@@ -8,6 +8,7 @@ import pytest
 
 from ulmfit.checkpoint import CheckpointError
 from ulmfit.insight.scores import (
+    BINS,
     Predictions,
     calibration_error,
     class_scores,
@@ -94,17 +95,18 @@ def test_each_document_is_in_the_bin_of_its_confidence() -> None:
     of = predictions()
     bins = reliability(of)
     assert sum(b.documents for b in bins) == len(of.truth)
-    for b in bins:
-        here = (of.confidence > b.low) & (of.confidence <= b.high)
-        assert here.sum() == b.documents and b.low < b.confidence <= b.high
-        assert b.accuracy.value == pytest.approx(of.right[here].mean())
+    place = np.minimum((of.confidence * BINS).astype(int), BINS - 1)
+    assert [b.documents for b in bins] == [n for n in np.bincount(place).tolist() if n]
+    for k, b in zip(np.unique(place), bins, strict=True):
+        assert b.confidence == pytest.approx(of.confidence[place == k].mean())
+        assert b.accuracy.value == pytest.approx(of.right[place == k].mean())
 
 
 def test_probabilities_that_hold_have_a_small_error_and_others_a_large_one() -> None:
     of = predictions(4000)
     sure = Predictions(LABELS, of.truth, np.eye(3)[of.predicted], None, of.texts)
-    assert calibration_error(reliability(of)) < 0.03
-    assert calibration_error(reliability(sure)) == pytest.approx(1 - of.right.mean())
+    assert calibration_error(of) < 0.03
+    assert calibration_error(sure) == pytest.approx(1 - of.right.mean())
 
 
 def test_mistakes_are_wrong_and_the_most_confident_come_first() -> None:

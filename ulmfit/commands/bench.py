@@ -16,7 +16,7 @@ class Bench:
     machine: Annotated[Machine, Flat] = Machine()
 
     def run(self) -> None:
-        from ulmfit.speed import figures
+        from ulmfit.bench import figures
 
         if self.seconds < 0:
             raise ValueError(f"--seconds is {self.seconds:g}; give 0 or more")

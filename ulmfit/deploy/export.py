@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ulmfit.checkpoint import save_json
-from ulmfit.classifier import Classifier, Ensemble, TextClassifier
+from ulmfit.classifier import Classifier, Ensemble, TextClassifier, members_of
 from ulmfit.config import RuntimeConfig
 from ulmfit.deploy.graph import classifier_graph
 from ulmfit.deploy.onnx import FORMAT, KIND, Predictor
@@ -54,11 +54,7 @@ def export(
     ValueError: `out` is there already, low precision without texts, or probabilities that differ by more than 1e-4 in
     full precision.
     """
-    members = _members(classifier)
-    if classifier.outputs.kind != "single":
-        raise ValueError(
-            f"classifiers of one class a text can be exported; this one predicts {classifier.outputs}"
-        )
+    members = members_of(classifier, "exporting")
     out = Path(out)
     if out.exists():
         raise ValueError(f"{out} is there already; give another directory, or delete it")
@@ -93,14 +89,6 @@ def export(
             f"that is less than {LEAST_AGREEMENT:.1%}: compare both by `ulmfit evaluate` before use"
         )
     return check
-
-
-def _members(classifier: Classifier) -> tuple[TextClassifier, ...]:
-    if isinstance(classifier, Ensemble):
-        return classifier.members
-    if not isinstance(classifier, TextClassifier):
-        raise ValueError("this classifier is an export already; export the one it was made of")
-    return (classifier,)
 
 
 def _of_all(classifier: Classifier) -> Calibration:

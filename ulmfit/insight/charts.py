@@ -1,6 +1,7 @@
 """The charts of a report, as SVG inside its page: they take its colours and font, and fit a phone."""
 
 import html
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -70,7 +71,7 @@ def _updates(axes: Any, curves: Curves) -> None:
 def reliability_chart(bins: Sequence[Bin], alt: str) -> str:
     """Accuracy with its interval over the mean confidence of each bin; the larger a dot, the more documents."""
     most = max(b.documents for b in bins)
-    low = min(0.5, *(b.low for b in bins))
+    low = min(0.5, *(math.floor(10 * b.confidence) / 10 for b in bins))
     with drawing(size=SMALL) as (axes, svg):
         axes.plot([low, 1], [low, 1], color=FAINT, linewidth=1.2, linestyle="--")
         for b in bins:

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch.func import functional_call
 
-from ulmfit.classifier import Classifier, Ensemble, TextClassifier
+from ulmfit.classifier import Classifier, TextClassifier, members_of
 from ulmfit.config import PAD_ID, UNKNOWN_ID
 from ulmfit.runtime import Runtime
 from ulmfit.shapes import Float, Tensor
@@ -62,10 +62,7 @@ def explain(
     `occlusion` costs a prediction for each word, `gradient` about as much as 30 predictions, however long the text.
     ValueError: a blank text, an unknown label, or a language whose tokens can't be followed to the words.
     """
-    if classifier.outputs.kind != "single":
-        raise ValueError(
-            f"words are weighed for classifiers of one class a text; this one predicts {classifier.outputs}"
-        )
+    members = members_of(classifier, "weighing words")
     if label is not None and label not in classifier.labels:
         raise ValueError(
             f"the classifier does not know the label {label!r}; it knows {list(classifier.labels)}"
@@ -76,7 +73,6 @@ def explain(
         raise ValueError("there is no word in this text: give one that is not blank")
     found = classifier.predict(text, runtime)
     explained: str = label or found.label
-    members = classifier.members if isinstance(classifier, Ensemble) else [classifier]
     weights = np.mean([_of_words(m, text, explained, method, runtime) for m in members], axis=0)
     return Explanation(
         text,
@@ -88,10 +84,9 @@ def explain(
 
 
 def _of_words(
-    classifier: Classifier, text: str, label: str, method: Method, runtime: Runtime
+    classifier: TextClassifier, text: str, label: str, method: Method, runtime: Runtime
 ) -> NDArray[np.float64]:
     """(words,) The weights of each word's tokens, added up."""
-    assert isinstance(classifier, TextClassifier)
     where, number = align(text, classifier.tokenizer), classifier.labels.index(label)
     weigh = occlusion if method == "occlusion" else gradient
     weights = weigh(classifier, where, number, runtime)

@@ -23,6 +23,7 @@ from ulmfit.run import Run, Say, fingerprint, silent
 from ulmfit.runtime import Runtime
 from ulmfit.stages import finetune_lm
 from ulmfit.text.document import Document, class_name
+from ulmfit.text.labels import SAID, kind_of
 from ulmfit.text.splits import Parts, divide, hold_out
 
 HALVINGS = 4  # sizes where none are given: all labels, and so many times half of them
@@ -79,6 +80,10 @@ def label_curve(
     also with more sizes or draws. Behind the language model nothing is begun that is not expected to end within
     `budget_minutes`; `OutOfTime` where `runtime.max_minutes` are over before a point.
     """
+    if (kind := kind_of(d.label for d in labelled)) != "single":
+        raise ValueError(
+            f"a label curve is for texts of one class each; here a text has {SAID[kind]} (--label-kind reads it otherwise)"
+        )
     began, machine = time.monotonic(), Runtime.start(runtime)
     say(machine.describe())
     parts = _parts(labelled, unlabelled, test, config, machine.seed, say)

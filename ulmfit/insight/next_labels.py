@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ulmfit.classifier import BATCH_SIZE, Classifier, Ensemble, TextClassifier
-from ulmfit.nn.heads import concat_pool
-from ulmfit.progress import bar
+from ulmfit.classifier import BATCH_SIZE, Classifier, Ensemble, members_of
+from ulmfit.nn.features import pooled_features
 from ulmfit.runtime import Runtime
 from ulmfit.text.batches import DocumentBatches
 from ulmfit.text.corpus import Corpus
 from ulmfit.text.document import Document
 from ulmfit.text.splits import same
+from ulmfit.training.calibration import tempered
 
 Array = NDArray[np.floating]
 UNSURE = 5  # times as many of the least certain texts as are wanted: the choice is among them
@@ -102,27 +102,20 @@ def read(
 
     Of several directions features stand side by side, and probabilities are averaged.
     """
+    features, probabilities = [], []
+    for member in members_of(classifier, "choosing what to label"):
+        net, backward = member.net.to(runtime.device), member.config.direction == "backward"
+        corpus = Corpus.build(map(Document, texts), member.tokenizer, description="")
+        batches = DocumentBatches(corpus, BATCH_SIZE, shuffle=False, backward=backward)
+        with runtime.autocast(), torch.no_grad():
+            pooled = pooled_features(net, batches.epoch(0), len(texts), progress)
+            logits = net.head(pooled).float()
+        features.append(pooled.cpu().numpy())
+        probabilities.append(member.outputs.activate(logits).cpu().numpy())
+    mean = np.mean(probabilities, axis=0)
     if isinstance(classifier, Ensemble):
-        parts = [read(member, texts, runtime, progress) for member in classifier.members]
-        features, probabilities = zip(*parts, strict=True)
-        return np.concatenate(features, axis=1), np.mean(probabilities, axis=0)
-    assert isinstance(classifier, TextClassifier)
-    net, backward = classifier.net.eval().to(runtime.device), classifier.config.direction
-    corpus = Corpus.build((Document(text) for text in texts), classifier.tokenizer, description="")
-    batches = DocumentBatches(corpus, BATCH_SIZE, shuffle=False, backward=backward == "backward")
-    features = np.zeros((len(texts), 3 * classifier.config.embedding_size), np.float32)
-    probabilities = np.zeros((len(texts), len(classifier.labels)), np.float32)
-    with torch.inference_mode(), bar(progress, total=len(texts), unit="texts") as advance:
-        for batch in batches.epoch(0):
-            with runtime.autocast():
-                tokens, lengths = (t.to(runtime.device) for t in (batch.tokens, batch.lengths))
-                pooled = concat_pool(*net.read(tokens, lengths))
-                logits = net.head(pooled)
-            rows = batch.index.numpy()
-            features[rows] = pooled.float().cpu().numpy()
-            probabilities[rows] = logits.float().softmax(dim=1).cpu().numpy()
-            advance(len(rows), "")
-    return features, probabilities
+        mean = tempered(mean, classifier.calibration.temperature)
+    return np.concatenate(features, axis=1), mean
 
 
 def _reason(labels: Sequence[str], probabilities: Array, far: bool) -> str:

@@ -157,7 +157,7 @@ def _reliability(of: Predictions, name: str) -> dict[str, Any]:
     )
     if _can_draw():
         chart = charts.reliability_chart(bins, f"Reliability on the {name} set. {alt}")
-    return {"bins": bins, "error": calibration_error(bins), "over": mean, "chart": chart}
+    return {"bins": bins, "error": calibration_error(of), "over": mean, "chart": chart}
 
 
 def _mistakes(of: Predictions, explain: Explain) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ulmfit.checkpoint import CheckpointError
+from ulmfit.training import calibration
 
 Z = 1.959964  # standard deviations either side of a 95 % interval
 BINS = 10  # of the reliability diagram, equally wide
@@ -114,31 +115,29 @@ def class_scores(matrix: NDArray[np.int64], labels: tuple[str, ...]) -> list[Cla
 
 
 class Bin(NamedTuple):
-    """The documents whose confidence lies in (low, high]."""
+    """Documents of similar confidence."""
 
-    low: float
-    high: float
     documents: int
     confidence: float  # mean
     accuracy: Interval
 
 
-def reliability(predictions: Predictions, bins: int = BINS) -> list[Bin]:
-    """Equally wide bins of confidence that hold documents, rising."""
-    place = np.clip(np.ceil(predictions.confidence * bins).astype(int) - 1, 0, bins - 1)
-    found = []
-    for k in np.unique(place).tolist():
-        here = place == k
-        n, right = int(here.sum()), int(predictions.right[here].sum())
-        mean = float(predictions.confidence[here].mean())
-        found.append(Bin(k / bins, (k + 1) / bins, n, mean, wilson(right, n)))
-    return found
+def reliability(predictions: Predictions) -> list[Bin]:
+    """`training.calibration`'s bins of equal width that hold documents, rising, each with its interval."""
+    bins = calibration.reliability(
+        predictions.probabilities, predictions.truth, bins=BINS, equal="width"
+    )
+    return [
+        Bin(b.documents, b.confidence, wilson(round(b.accuracy * b.documents), b.documents))
+        for b in bins
+    ]
 
 
-def calibration_error(bins: list[Bin]) -> float:
-    """Mean distance of confidence and accuracy, weighted by documents (expected calibration error)."""
-    total = sum(b.documents for b in bins)
-    return sum(b.documents * abs(b.confidence - b.accuracy.value) for b in bins) / total
+def calibration_error(predictions: Predictions) -> float:
+    """Expected calibration error over the same bins."""
+    return calibration.calibration_error(
+        predictions.probabilities, predictions.truth, bins=BINS, equal="width"
+    )
 
 
 def worst_mistakes(predictions: Predictions, n: int) -> list[int]:

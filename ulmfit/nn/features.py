@@ -38,19 +38,23 @@ class FrozenFeatures:
             self._rows = None
             return None
         if self._rows is None:
-            self._rows = self._read(net)
+            training = net.training
+            self._rows = pooled_features(net, self.documents(), self.count, "reading")
+            net.train(training)
         return self._rows[batch.index]
 
-    def _read(self, net: ClassifierNet) -> Float[Tensor, "D P"]:
-        parameter = net.encoder.embedding.weight
-        rows = parameter.new_zeros(self.count, 3 * parameter.shape[1])
-        training = net.training
-        net.eval()
-        with torch.no_grad(), bar("reading", total=self.count, unit="texts") as advance:
-            for batch in self.documents():
-                tokens = batch.tokens.to(parameter.device)
-                pooled = concat_pool(*net.read(tokens, batch.lengths))
-                rows[batch.index.to(parameter.device)] = pooled.float()
-                advance(len(tokens), "")
-        net.train(training)
-        return rows
+
+def pooled_features(
+    net: ClassifierNet, documents: Iterable[IndexedDocuments], count: int, description: str = ""
+) -> Float[Tensor, "D P"]:
+    """What the head is given for each of `count` documents, in evaluation; without a description there is no bar."""
+    parameter = net.encoder.embedding.weight
+    rows = parameter.new_zeros(count, 3 * parameter.shape[1])
+    net.eval()
+    with torch.no_grad(), bar(description, total=count, unit="texts") as advance:
+        for batch in documents:
+            tokens = batch.tokens.to(parameter.device)
+            pooled = concat_pool(*net.read(tokens, batch.lengths))
+            rows[batch.index.to(parameter.device)] = pooled.float()
+            advance(len(tokens), "")
+    return rows

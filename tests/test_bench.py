@@ -5,7 +5,7 @@ from itertools import count
 
 import pytest
 
-from ulmfit import pretrained, speed
+from ulmfit import bench, pretrained
 from ulmfit.language_model import LanguageModel
 from ulmfit.runtime import Runtime
 
@@ -14,20 +14,20 @@ from ulmfit.runtime import Runtime
 def small(lm: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> LanguageModel:
     """The tiny model takes the place of the shipped one."""
     monkeypatch.setattr(pretrained, "load", lambda name, direction: lm)
-    monkeypatch.setattr(speed, "DOCUMENTS", 40)
+    monkeypatch.setattr(bench, "DOCUMENTS", 40)
     return lm
 
 
 def test_every_figure(
     small: LanguageModel, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(speed, "start_up", lambda *_: speed.Figure("start", "s", (1.0, 3.0, 2.0)))
+    monkeypatch.setattr(bench, "start_up", lambda *_: bench.Figure("start", "s", (1.0, 3.0, 2.0)))
     before = {name: t.clone() for name, t in small.net.state_dict().items()}
-    found = list(speed.figures(runtime, 0.0))
+    found = list(bench.figures(runtime, 0.0))
     assert [f.unit for f in found] == [
         "tokens/s", "tokens/s", "documents/s", "ms", "documents/s", "s"
     ]  # fmt: skip
-    assert all(len(f.values) == speed.LEAST for f in found)
+    assert all(len(f.values) == bench.LEAST for f in found)
     assert all(math.isfinite(value) and value > 0 for f in found for value in f.values)
     assert found[-1].row() == {"name": "start", "unit": "s", "median": 2.0, "low": 1.0, "high": 3.0}
     after = small.net.state_dict()
@@ -36,19 +36,19 @@ def test_every_figure(
 
 def test_preparing_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = count()
-    monkeypatch.setattr(speed.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(bench.time, "perf_counter", lambda: next(clock))
 
     def window():
         for _ in range(1000):
             next(clock)
         return lambda: 5
 
-    assert set(speed.rate("", "", window, 0.0).values) == {5.0}
+    assert set(bench.rate("", "", window, 0.0).values) == {5.0}
 
 
 def test_texts_are_of_the_vocabulary_and_repeatable(lm: LanguageModel) -> None:
-    texts = speed.zipfian(lm.tokenizer, 3, 30, seed=1)
-    assert texts == speed.zipfian(lm.tokenizer, 3, 30, seed=1)
-    assert texts != speed.zipfian(lm.tokenizer, 3, 30, seed=2)
+    texts = bench.zipfian(lm.tokenizer, 3, 30, seed=1)
+    assert texts == bench.zipfian(lm.tokenizer, 3, 30, seed=1)
+    assert texts != bench.zipfian(lm.tokenizer, 3, 30, seed=2)
     ids = [i for text in texts for i in lm.tokenizer.encode(text).tolist()]
     assert len(texts) == 3 and 60 <= len(ids) <= 150 and ids.count(0) < len(ids) / 10
