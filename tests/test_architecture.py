@@ -35,7 +35,7 @@ COLUMNS = {
         "dropout kernels.linear_cross_entropy kernels.sampled_cross_entropy",
         "awd_lstm",
         "heads",
-        "features losses",
+        "features losses one_by_one",
     ],
     "training": [
         "schedule metrics log calibration",
