@@ -46,9 +46,14 @@ class Clock(Callback):
 
 
 def lm_step(
-    size: str, threads: int, proof: bool, frozen: bool = False, sampled: bool = False
+    size: str,
+    threads: int,
+    proof: bool,
+    frozen: bool = False,
+    sampled: bool = False,
+    precision: str = "fp32",
 ) -> Window:
-    """With `sampled` nothing changes: fastai has the full softmax only."""
+    """Neither `sampled` nor `precision` changes anything: fastai has the full softmax, and fp32 on a CPU."""
     inputs = start(size, threads)
     ids = TensorText(torch.from_numpy(inputs.stream))
     told = {"lens": [len(ids)], "bs": inputs.size.batch, "seq_len": inputs.size.bptt}

@@ -52,15 +52,21 @@ class Losses(Log):
         self.values.append(float(values["loss"]))
 
 
-def start(size: str, threads: int) -> tuple[Inputs, Runtime]:
-    return Inputs.open(size), Runtime.start(RuntimeConfig(device="cpu", threads=threads))
+def start(size: str, threads: int, precision: str = "fp32") -> tuple[Inputs, Runtime]:
+    told = RuntimeConfig(device="cpu", threads=threads, precision=precision)  # pyright: ignore[reportArgumentType]
+    return Inputs.open(size), Runtime.start(told)
 
 
 def lm_step(
-    size: str, threads: int, proof: bool, frozen: bool = False, sampled: bool = False
+    size: str,
+    threads: int,
+    proof: bool,
+    frozen: bool = False,
+    sampled: bool = False,
+    precision: str = "fp32",
 ) -> Window:
     """Training of the language model with optimizer, AR and TAR."""
-    inputs, runtime = start(size, threads)
+    inputs, runtime = start(size, threads, precision)
     stream, net = inputs.stream, language_model(inputs).net
     net.encoder.dropout = LM_DROPOUT.scaled(0.0 if proof else LM_DROP)
     corpus = Corpus(stream, np.array([0, len(stream)]), None, (), "")

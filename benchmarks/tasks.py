@@ -26,6 +26,22 @@ TASKS = {
     "lm-step-frozen": Task(
         "LM training step, the encoder's LSTMs frozen", "lm_step", {"frozen": True}, 1.8, 2.1
     ),
+    "lm-step-bf16": Task(
+        "LM training step, exact softmax, `--precision bf16`",
+        "lm_step",
+        {"precision": "bf16"},
+        1.5,
+        1.8,
+        exact=False,
+    ),
+    "lm-step-frozen-bf16": Task(
+        "LM training step, the encoder's LSTMs frozen, `--precision bf16`",
+        "lm_step",
+        {"frozen": True, "precision": "bf16"},
+        1.8,
+        2.1,
+        exact=False,
+    ),
     "lm-step-sampled": Task(
         "LM training step, sampled softmax (approximate)",
         "lm_step",

@@ -40,12 +40,25 @@ def test_device(wanted: str, hardware: Hardware, device: str) -> None:
         ("bf16", "cuda", "bf16", "as asked"),
         ("auto", "cpu", "fp32", "cpu"),
         ("fp16", "mps", "fp32", "fp16 was asked for"),
-        ("bf16", "cpu", "fp32", "bf16 was asked for"),
+        ("fp16", "cpu", "fp32", "fp16 was asked for"),
+        ("bf16", "cpu", "bf16", "as asked"),
     ],
 )
 def test_precision(wanted: str, device: str, precision: str, reason: str) -> None:
-    chosen, why = choose_precision(wanted, device)
+    chosen, why = choose_precision(wanted, device, Hardware(cuda=2, mps=True, bf16=True))
     assert chosen == precision and reason in why
+
+
+def test_a_cpu_that_does_not_multiply_in_bf16_uses_fp32() -> None:
+    chosen, why = choose_precision("bf16", "cpu", Hardware(bf16=False))
+    assert chosen == "fp32" and "bf16 was asked for" in why
+
+
+def test_bf16_on_a_cpu_needs_no_loss_scale() -> None:
+    runtime = Runtime.choose(RuntimeConfig(device="cpu", precision="bf16"), Hardware(bf16=True))
+    assert runtime.precision == "bf16" and not runtime.scaling()
+    with runtime.autocast():
+        assert (torch.ones(1, 1) @ torch.ones(1, 1)).dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize("wanted", ["cuda", "mps"])

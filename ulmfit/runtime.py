@@ -30,11 +30,14 @@ class Hardware:
 
     cuda: int = 0  # number of GPUs
     mps: bool = False
+    bf16: bool = False  # whether the CPU multiplies in bfloat16
 
     @classmethod
     def found(cls) -> "Hardware":
         cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        return cls(cuda, torch.backends.mps.is_available())
+        cpu = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+        bf16 = any(cpu.get(name) for name in ("avx512_bf16", "amx_bf16"))
+        return cls(cuda, torch.backends.mps.is_available(), bf16)
 
 
 def choose_device(wanted: str, hardware: Hardware) -> tuple[str, str]:
@@ -59,11 +62,16 @@ def choose_device(wanted: str, hardware: Hardware) -> tuple[str, str]:
     return wanted, "as asked"
 
 
-def choose_precision(wanted: str, device: str) -> tuple[str, str]:
-    """Precision of activations and the reason. Half precision away from CUDA falls back to fp32 and says so."""
+def choose_precision(wanted: str, device: str, hardware: Hardware) -> tuple[str, str]:
+    """Precision of activations and the reason. Half precision falls back to fp32 where it would not help, and says so."""
+    if device == "cpu" and wanted == "bf16" and hardware.bf16:
+        return wanted, "as asked"
     if not device.startswith("cuda"):
         if wanted in ("fp16", "bf16"):
-            return "fp32", f"{wanted} was asked for, but LSTMs train in fp32 on {device}"
+            return (
+                "fp32",
+                f"{wanted} was asked for, but this {device} has no fast arithmetic for it",
+            )
         return "fp32", "as asked" if wanted == "fp32" else f"auto: LSTMs train in fp32 on {device}"
     if wanted != "auto":
         return wanted, "as asked"
@@ -89,9 +97,10 @@ class Runtime:
         """Device and precision. Touches nothing global: enough for prediction."""
         hardware = hardware or Hardware.found()
         device, why_device = choose_device(config.device, hardware)
-        precision, why_precision = choose_precision(config.precision, device)
-        # With bf16 too: the LSTMs compute in fp16 all the same.
-        scaler = None if precision == "fp32" else torch.amp.GradScaler("cuda")
+        precision, why_precision = choose_precision(config.precision, device, hardware)
+        # On CUDA with bf16 too: the LSTMs compute in fp16 all the same.
+        scaled = precision != "fp32" and device.startswith("cuda")
+        scaler = torch.amp.GradScaler("cuda") if scaled else None
         reasons = {"device": why_device, "precision": why_precision}
         minutes = config.max_minutes
         if minutes is not None and minutes < 0:

@@ -58,12 +58,13 @@ class _LinearCrossEntropy(torch.autograd.Function):
         # The same memory for every piece: fresh pages cost a CPU more than the softmax they hold.
         logits = features.new_empty(min(ROWS, len(features)), len(weight))
         log_p = torch.empty_like(logits, dtype=torch.float32)
+        full = logits.dtype == log_p.dtype
         with torch.autocast(features.device.type, enabled=False):
             for start in range(0, len(features), ROWS):
                 x, y = features[start : start + ROWS], targets[start : start + ROWS, None]
                 logits, log_p = logits[: len(x)], log_p[: len(x)]
                 torch.addmm(shift, x, decoder.t(), out=logits)
-                torch.log_softmax(logits, 1, dtype=torch.float32, out=log_p)
+                torch.log_softmax(logits if full else log_p.copy_(logits), 1, out=log_p)
                 loss -= log_p.gather(1, y).sum()
                 if d_features is None and d_weight is None and d_bias is None:
                     continue
@@ -71,7 +72,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 error = log_p.exp_().scatter_add_(1, y, log_p.new_full((), -1.0).expand_as(y))
                 if d_bias is not None:
                     d_bias += error.sum(0)
-                error = error.to(x.dtype)
+                error = error if full else logits.copy_(error)
                 if d_features is not None:
                     d_features[start : start + ROWS] = error @ decoder
                 if d_weight is not None and d_weight.dtype == x.dtype:
