@@ -7,6 +7,7 @@ import select
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,21 +38,42 @@ class Browser:
         for domain in ("Page", "Runtime", "Log", "Network"):
             self._send(f"{domain}.enable")
 
-    def open(self, page: Path, width: int, *, dark: bool = False) -> None:
-        """Load a file into a window `width` CSS pixels wide, once more: nothing is left of the page before."""
+    def open(self, page: Path | str, width: int, *, dark: bool = False) -> None:
+        """Load a file, or an address, into a window `width` CSS pixels wide, once more: nothing is left of the page before."""
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
         self._send("Emulation.setDeviceMetricsOverride", **size)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self._send("Emulation.setEmulatedMedia", features=[scheme])
-        self._send("Page.navigate", url=page.as_uri())
+        address = page if isinstance(page, str) else page.as_uri()
+        self._send("Page.navigate", url=address)
         self._wait("Page.loadEventFired")
 
     def value(self, expression: str) -> Any:
-        """What a JavaScript expression gives on the page."""
-        told = {"expression": expression, "returnByValue": True}
+        """What a JavaScript expression gives on the page; of a promise, what it comes to."""
+        told = {"expression": expression, "returnByValue": True, "awaitPromise": True}
         found = self._send("Runtime.evaluate", **told)
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
+
+    def until(self, expression: str) -> None:
+        """Wait for a JavaScript expression to hold."""
+        end = time.monotonic() + PATIENCE
+        while not self.value(expression):
+            assert time.monotonic() < end, f"it never came to {expression}"
+            time.sleep(0.02)
+
+    def type(self, text: str) -> None:
+        """Put text where the focus is."""
+        self._send("Input.insertText", text=text)
+
+    def key(self, name: str, times: int = 1) -> None:
+        """Press Tab, Enter or Backspace."""
+        code = {"Tab": 9, "Enter": 13, "Backspace": 8}[name]
+        told: dict[str, Any] = {"key": name, "code": name, "windowsVirtualKeyCode": code}
+        told |= {"text": "\r"} if name == "Enter" else {}
+        for _ in range(times):
+            self._send("Input.dispatchKeyEvent", type="keyDown", **told)
+            self._send("Input.dispatchKeyEvent", type="keyUp", **told)
 
     def photograph(self, to: Path, height: int | None = None) -> None:
         """The page as PNG: all of it, or its first `height` pixels."""

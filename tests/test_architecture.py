@@ -47,7 +47,7 @@ COLUMNS = {
     ],
 }
 ABOVE = [
-    "language_model catalogue prediction",
+    "language_model catalogue prediction deploy.batching deploy.metrics",
     "outputs",
     "classifier datasets fastai_files deploy.onnx deploy.graph",
     "pretrained deploy.exported deploy.export",
@@ -57,12 +57,14 @@ ABOVE = [
     "stages bench",
     "insight.pictures insight.duplicates insight.doctor_report insight.characters insight.scores insight.curves insight.page insight.explain",
     "insight.doctor insight.advice insight.charts insight.power_law insight.next_labels",
-    "insight.report insight.label_curve",
-    "insight.curve_report",
+    "insight.report insight.label_curve deploy.messages deploy.page",
+    "insight.curve_report deploy.service deploy.openapi deploy.connection",
+    "deploy.application",
+    "deploy.server",
     "demo estimator",
     "__init__",
     "commands.flags",
-    "commands.train commands.find_lr commands.use commands.models commands.data commands.doctor commands.tokenize commands.report",
+    "commands.train commands.find_lr commands.use commands.models commands.data commands.doctor commands.tokenize commands.report commands.serve",
     "commands.explain commands.calibrate commands.bench commands.export commands.label_curve commands.next_labels",
     "cli",
     "__main__",
@@ -86,6 +88,7 @@ COMMAND_LINE = {
     "commands.export",
     "commands.label_curve",
     "commands.next_labels",
+    "commands.serve",
 }
 PRINTERS = {*COMMAND_LINE, "demo", "pretrained", "progress", "training.log"}
 EVERYWHERE = {"torch", "numpy", "safetensors"}  # other packages are imported where they are used

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from benchmarks import accuracy, inputs, record, report, speed, tasks, worker
+from benchmarks import accuracy, inputs, record, report, serve_load, speed, tasks, worker
 from benchmarks.peers import tfidf
 from tests.parity import fastai_names
 
@@ -224,3 +224,27 @@ def test_the_whole_harness_at_a_tiny_size() -> None:
     assert json.dumps(done.stdout).count("equal work") == sum(
         task.exact for name, task in tasks.TASKS.items() if name in own
     )
+
+
+# The server under load
+
+
+def test_loads_are_summed_up() -> None:
+    found = serve_load.Load(10, 4.0, latencies=[0.01 * (i + 1) for i in range(100)])
+    wanted = {"label": "good", "probabilities": {"bad": 0.25, "good": 0.75}}
+    found.compare(wanted, wanted)
+    found.compare(wanted | {"probabilities": {"bad": 0.250001, "good": 0.75}}, wanted)
+    assert found.wrong == 0 and found.largest_difference == pytest.approx(1e-6)
+    found.compare(wanted | {"probabilities": {"bad": 0.26, "good": 0.74}}, wanted)
+    found.compare(wanted | {"label": "bad"}, wanted)
+    found.failed("503")
+    memory = [100.0, 150.0, 200.0, 201.0, 202.0, 203.0]  # MB; caches fill in the first third
+    figures = serve_load.summary(found, (12.0, 4.0), memory)
+    assert figures["per_second"] == 25.0 and figures["texts_a_batch"] == 3.0
+    assert figures["ms"] == {"p50": 505.0, "p95": 950.5, "p99": 990.1, "max": 1000.0}
+    assert figures["wrong"] == 2 and figures["memory_mb_a_minute"] == pytest.approx(60.0)
+    stop = figures | {"stopped_after": 0.3, "exit_code": 0}
+    header, _, row, _, said = serve_load.table({"loads": [figures], "stop": stop}).splitlines()
+    assert header.count("|") == row.count("|") == 10
+    assert row.startswith("| 10 | 25.0 | 505.0 | 950.5 | 990.1 | 3.0 | 1 | 2 | 203 MB, +60.0 a")
+    assert "100 requests answered" in said and "exit code 0" in said

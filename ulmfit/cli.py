@@ -21,6 +21,7 @@ from ulmfit.commands.label_curve import LabelCurve
 from ulmfit.commands.models import ImportFastai, Models
 from ulmfit.commands.next_labels import NextLabels
 from ulmfit.commands.report import Report
+from ulmfit.commands.serve import Serve
 from ulmfit.commands.tokenize import Tokenize
 from ulmfit.commands.train import Demo, FinetuneLM, Fit, PretrainLM, TrainClassifier
 from ulmfit.commands.use import Evaluate, Generate, Predict
@@ -35,6 +36,7 @@ COMMANDS: dict[str, Any] = {
     "explain": Explain,
     "calibrate": Calibrate,
     "export": Export,
+    "serve": Serve,
     "tokenize": Tokenize,
     "pretrain-lm": PretrainLM,
     "finetune-lm": FinetuneLM,

@@ -221,6 +221,27 @@ class RuntimeConfig:
     max_minutes: float | None = None
 
 
+@dataclass(frozen=True)
+class ServeConfig:
+    """Where `serve` listens, and how much it takes on; beyond that it says no. ValueError: a limit that lets nothing through."""
+
+    host: str = "127.0.0.1"  # address to listen on; 0.0.0.0: every one of this machine
+    port: int = 8000  # 0: any that is free
+    max_batch: int = 32  # texts read together
+    # so long a text waits for others to be read with, while nothing is read
+    max_wait_ms: float = 2.0
+    max_queue: int = 500  # texts that may wait; beyond: 503
+    max_body_kb: int = 1024  # of a request, in KiB; beyond: 413
+    max_words: int = 5000  # of a text, and 20 characters for each; beyond: 422
+    timeout_s: float = 30.0  # for a request to arrive (408), and for its answer (504)
+
+    def __post_init__(self) -> None:
+        least = {name: 1 for name in ("max_batch", "max_queue", "max_body_kb", "max_words")}
+        for name, lowest in {**least, "max_wait_ms": 0.0, "timeout_s": 0.001, "port": 0}.items():
+            if not getattr(self, name) >= lowest:
+                raise ValueError(f"{name} must be {lowest} or more, not {getattr(self, name)}")
+
+
 class OutOfTime(Exception):
     """`RuntimeConfig.max_minutes` are over: the training is saved, and the same call goes on there."""
 

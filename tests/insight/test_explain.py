@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 from tiny import TINY
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from ulmfit.classifier import Ensemble, TextClassifier
 from ulmfit.config import UNKNOWN_ID, ClassifierConfig
-from ulmfit.insight.explain import Method, explain, gradient, log_odds, occlusion
+from ulmfit.insight.explain import STEPS, Method, explain, gradient, log_odds, occlusion
 from ulmfit.language_model import LanguageModel
+from ulmfit.nn.heads import ClassifierHead
 from ulmfit.runtime import Runtime
 from ulmfit.text.alignment import align
 from ulmfit.training.calibration import Calibration
@@ -113,6 +115,21 @@ def test_explaining_leaves_the_classifier_as_it_was(
     assert classifier.net.bptt == bptt
     assert all(p.grad is None for p in classifier.net.parameters())
     assert classifier.predict(TEXT, runtime) == before
+
+
+def test_predictions_in_the_midst_of_it_are_the_same(
+    classifier: TextClassifier, runtime: Runtime
+) -> None:
+    wanted, found = classifier.predict(TEXT, runtime), list[object]()
+
+    def meanwhile(module: torch.nn.Module, _: object) -> None:
+        if isinstance(module, ClassifierHead) and torch.is_grad_enabled():  # the explanation's
+            assert not classifier.net.encoder.lstms.training
+            found.append(classifier.predict(TEXT, runtime))
+
+    with register_module_forward_pre_hook(meanwhile):
+        explain(classifier, TEXT, method="gradient", runtime=runtime)
+    assert found == [wanted] * STEPS
 
 
 def test_a_text_longer_than_what_is_pooled(classifier: TextClassifier, runtime: Runtime) -> None:

@@ -123,7 +123,11 @@ def gradient(
     ids = torch.from_numpy(where.ids.astype(np.int64)).to(runtime.device)
     if backward := classifier.config.direction == "backward":
         ids = ids.flip(0)
-    net = copy.copy(classifier.net.eval().to(runtime.device))  # the same weights
+    net = classifier.net.eval().to(runtime.device)
+    # the same weights, but modes of its own: another thread may be predicting
+    net = copy.deepcopy(
+        net, {id(weight): weight for weight in net.state_dict(keep_vars=True).values()}
+    )
     if len(ids) <= net.max_len:
         net.bptt = len(ids)  # one chunk gives the same scores, and lets every gradient through
     net.encoder.lstms.train()  # cuDNN finds gradients only so; they have no dropout of their own
@@ -134,7 +138,6 @@ def gradient(
         rows = (start + (step + 0.5) / steps * change).requires_grad_()
         (slope,) = torch.autograd.grad(_score(net, rows, label, temperature), rows)
         total += (slope * change).sum(1)
-    net.eval()
     weights = total / steps
     return (weights.flip(0) if backward else weights).double().cpu().numpy()
 

@@ -1,0 +1,120 @@
+"""One client's connection, where uvicorn's own is too patient or too hasty: its subclass with deadlines, a limit on
+connections, errors as JSON, answers to clients that have closed their side, and none lost when the server stops."""
+
+import asyncio
+import json
+from collections.abc import Callable
+
+from ulmfit.deploy.messages import problem
+
+CONNECTIONS = 500  # open at the same time
+LINGER = 2.0  # seconds in which the rest of a refused body is read and thrown away, so that the refusal arrives
+GRACE = 0.1  # seconds for what is on its way when the server stops
+PHRASES = {400: b"Bad Request", 408: b"Request Timeout", 503: b"Service Unavailable"}
+
+
+def connection_class(timeout_s: float, refused: Callable[[int], object]) -> type[asyncio.Protocol]:
+    """For `uvicorn.Config(http=…)`. `timeout_s`: for a request's head to arrive, and for its answer to be fetched.
+    `refused` hears the status of what is answered here: requests that never reach the application."""
+    import h11
+    from uvicorn.protocols.http.flow_control import CLOSE_HEADER
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class Connection(H11Protocol):
+        _arriving: asyncio.TimerHandle | None = None  # runs while a request is incomplete
+        _fetched: asyncio.TimerHandle | None = None  # runs while an answer waits to be read
+        _last = False  # the server stops
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+            super().connection_made(transport)
+            if len(self.connections) > CONNECTIONS:
+                return self._refuse(503, "too many connections; try again soon")
+            self._arriving = self.loop.call_later(timeout_s, self._late)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            self._cancel_timers()
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self._last:
+                self._end_after_answer()
+            incomplete = self.conn.their_state in (h11.IDLE, h11.SEND_BODY)
+            if not incomplete and self._arriving:
+                self._arriving.cancel()
+                self._arriving = None
+            elif incomplete and not self._arriving and not self.transport.is_closing():
+                self._arriving = self.loop.call_later(timeout_s, self._late)
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            self._cancel_timers()
+            if self.conn.their_state is h11.SEND_BODY:  # refused before its end
+                self._arriving = self.loop.call_later(LINGER, self._late)
+            if self.transport.get_write_buffer_size():
+                self._fetched = self.loop.call_later(timeout_s, self._unread)
+
+        def eof_received(self) -> bool | None:  # pyright: ignore[reportIncompatibleMethodOverride]
+            """The client says no more; where a whole request waits, it may still listen."""
+            waits = self._in_work() and not self.cycle.more_body
+            self._end_after_answer()
+            return waits
+
+        def shutdown(self) -> None:
+            self._last = True
+            if self._in_work():
+                self._end_after_answer()
+            else:
+                self.loop.call_later(GRACE, self._end_if_idle)
+
+        def send_400_response(self, msg: str) -> None:
+            self._refuse(400, "this is not HTTP/1.1")
+
+        def _in_work(self) -> bool:
+            return self.cycle is not None and not self.cycle.response_complete
+
+        def _end_after_answer(self) -> None:
+            if self._in_work():
+                self.cycle.keep_alive = False
+                if not self.cycle.response_started:  # and say so
+                    told = self.cycle.default_headers
+                    self.cycle.default_headers = [*told, CLOSE_HEADER]
+
+        def _end_if_idle(self) -> None:
+            if not self._in_work() and not self.transport.is_closing():
+                super().shutdown()
+
+        def _late(self) -> None:
+            self._arriving = None
+            if not self._in_work():  # otherwise the application's own deadline holds
+                self._refuse(408, f"the request did not arrive within {timeout_s:g} s")
+
+        def _unread(self) -> None:
+            if self.transport.get_write_buffer_size():
+                self.transport.abort()
+
+        def _refuse(self, status: int, message: str) -> None:
+            """An answer where there is none yet; the end in any case."""
+            if self._in_work():  # the application waits for the rest: it is told that there is none
+                self.cycle.disconnected = True
+                self.cycle.message_event.set()
+            if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+                body = json.dumps(problem(status, message)).encode()
+                headers = [
+                    (b"content-type", b"application/json"),
+                    (b"content-length", str(len(body)).encode()),
+                    CLOSE_HEADER,
+                ]
+                head = h11.Response(status_code=status, headers=headers, reason=PHRASES[status])
+                for event in (head, h11.Data(data=body), h11.EndOfMessage()):
+                    self.transport.write(self.conn.send(event) or b"")
+                refused(status)
+            self.transport.close()
+
+        def _cancel_timers(self) -> None:
+            for timer in (self._arriving, self._fetched):
+                if timer is not None:
+                    timer.cancel()
+            self._arriving = self._fetched = None
+
+    return Connection
