@@ -53,7 +53,7 @@ bench-report: .venv/dev  ## tables and chart out of the raw lines, between two m
 	touch $@
 
 .venv/dev: .venv/base
-	$(INSTALL) --editable ".[demo,sentencepiece,tensorboard,zstd,onnx,serve,dev]"
+	$(INSTALL) --editable ".[demo,sentencepiece,tensorboard,zstd,onnx,serve,hub,dev]"
 	touch $@
 
 clean:

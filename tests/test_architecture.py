@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "ulmfit"
 
 # Bottom to top; a file imports only from rows above its own, a column only from itself and BELOW.
-BELOW = ["config shapes prediction", "runtime progress lock", "checkpoint download"]
+BELOW = ["config shapes prediction", "runtime progress lock", "checkpoint download", "card"]
 COLUMNS = {
     "text": [
         "document rules prefilter parallel joined",
@@ -20,7 +20,7 @@ COLUMNS = {
         "chunks",
         "words",
         "tokenizer shards",
-        "stored counts alignment",
+        "stored counts alignment token_stream",
         "corpus",
         "encoding",
         "files",
@@ -49,10 +49,11 @@ COLUMNS = {
 ABOVE = [
     "language_model catalogue prediction deploy.batching deploy.metrics",
     "outputs",
+    "classifier_stream",
     "classifier datasets fastai_files deploy.onnx deploy.graph",
     "pretrained deploy.exported deploy.export",
     "saved run vectors",
-    "checks baseline confidence",
+    "checks baseline confidence deploy.hub",
     "prepare scoring evaluation",
     "stages bench",
     "insight.pictures insight.duplicates insight.doctor_report insight.characters insight.scores insight.curves insight.page insight.explain",
@@ -60,11 +61,12 @@ ABOVE = [
     "insight.report insight.label_curve deploy.messages deploy.page",
     "insight.curve_report deploy.service deploy.openapi deploy.connection",
     "deploy.application",
-    "deploy.server",
+    "deploy.server insight.compare",
     "demo estimator",
     "__init__",
     "commands.flags",
     "commands.train commands.find_lr commands.use commands.models commands.data commands.doctor commands.tokenize commands.report commands.serve",
+    "commands.compare commands.hub",
     "commands.explain commands.calibrate commands.bench commands.export commands.label_curve commands.next_labels",
     "cli",
     "__main__",
@@ -89,6 +91,8 @@ COMMAND_LINE = {
     "commands.label_curve",
     "commands.next_labels",
     "commands.serve",
+    "commands.compare",
+    "commands.hub",
 }
 PRINTERS = {*COMMAND_LINE, "demo", "pretrained", "progress", "training.log"}
 EVERYWHERE = {"torch", "numpy", "safetensors"}  # other packages are imported where they are used

@@ -138,7 +138,7 @@ def test_published_models_are_downloaded_and_converted_once(
     assert isinstance(ulmfit.load("wt103-backward"), LanguageModel)
     assert len(site.asked) == 1 and not capsys.readouterr().err
     files = {p.name for p in cache.rglob("*") if p.is_file()}
-    assert files == {"config.json", "tokenizer.json", "model.safetensors"}
+    assert files == {"config.json", "tokenizer.json", "model.safetensors", "README.md"}
 
 
 def test_a_download_is_never_silent(site: LocalServer, capsys: pytest.CaptureFixture[str]) -> None:

@@ -48,7 +48,10 @@ _HOME = {
     "models": "ulmfit.pretrained",
     # a run as a page
     "report": "ulmfit.insight.report",
+    "compare": "ulmfit.insight.compare",
     "export": "ulmfit.deploy.export",
+    "push": "ulmfit.deploy.hub",
+    "pull": "ulmfit.deploy.hub",
 }
 
 __all__ = sorted(_HOME)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ulmfit.card import write_card
 from ulmfit.checkpoint import (
     CheckpointError,
     Storage,
@@ -18,6 +19,7 @@ from ulmfit.checkpoint import (
     save_json,
     save_tensors,
 )
+from ulmfit.classifier_stream import ClassifierStream
 from ulmfit.config import CLASSIFIER_DROPOUT, NO_DROPOUT, ClassifierConfig, ModelConfig
 from ulmfit.language_model import FORMAT, LanguageModel, model_config
 from ulmfit.nn.heads import ClassifierNet
@@ -61,6 +63,10 @@ class Classifier(ABC):
         self, texts: Iterable[str], runtime: Runtime | None = None, *, progress: str = ""
     ) -> np.ndarray:
         """(D, C) float32, rows in the order of `texts`, columns in the order of `labels`; of numbers, themselves (D, 1)."""
+
+    @abstractmethod
+    def stream(self, runtime: Runtime | None = None) -> ClassifierStream:
+        """A reader of one text that comes piece by piece. ValueError: why this classifier can't, or its tokenizer."""
 
     def predict(
         self, texts: str | Iterable[str], runtime: Runtime | None = None, *, progress: str = ""
@@ -150,10 +156,17 @@ class TextClassifier(Classifier):
                 advance(len(batch.index), "")
         return rows
 
+    def stream(self, runtime: Runtime | None = None) -> ClassifierStream:
+        if self.config.direction == "backward":
+            raise ValueError(
+                "a backward classifier begins at the end of a text, which a stream has not seen yet; use a forward one"
+            )
+        return ClassifierStream(self.net, self.tokenizer, self.outputs, runtime or Runtime.choose())
+
     def save(
         self, path: str | Path, *, storage: Storage = "fp32", card: dict[str, Any] | None = None
     ) -> None:
-        """A directory: config.json, tokenizer.json, model.safetensors."""
+        """A directory: config.json, tokenizer.json, model.safetensors, and README.md, made of what `card` and the run say."""
         path = Path(path)
         path.mkdir(parents=True, exist_ok=True)
         save_tensors(path / "model.safetensors", self.net.state_dict(), storage=storage)
@@ -170,6 +183,7 @@ class TextClassifier(Classifier):
             **self.outputs.saved(),
         }
         save_json(path / "config.json", content | {"reading": reading, "card": card or {}})
+        write_card(path)
 
     @classmethod
     def load(cls, path: str | Path) -> "TextClassifier":
@@ -212,6 +226,12 @@ class Ensemble(Classifier):
             for m in self.members
         ]
         return tempered(np.mean(parts, axis=0), self.calibration.temperature)
+
+    def stream(self, runtime: Runtime | None = None) -> ClassifierStream:
+        raise ValueError(
+            "one of these classifiers begins at the end of a text, which a stream has not seen yet; load the forward one"
+            " alone (RUN/forward/classifier)"
+        )
 
 
 def members_of(classifier: Classifier, doing: str) -> tuple[TextClassifier, ...]:

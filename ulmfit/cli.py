@@ -12,11 +12,13 @@ import tyro
 
 from ulmfit.commands.bench import Bench
 from ulmfit.commands.calibrate import Calibrate
+from ulmfit.commands.compare import Compare
 from ulmfit.commands.data import Datasets
 from ulmfit.commands.doctor import Doctor
 from ulmfit.commands.explain import Explain
 from ulmfit.commands.export import Export
 from ulmfit.commands.find_lr import FindLR
+from ulmfit.commands.hub import Pull, Push
 from ulmfit.commands.label_curve import LabelCurve
 from ulmfit.commands.models import ImportFastai, Models
 from ulmfit.commands.next_labels import NextLabels
@@ -37,6 +39,9 @@ COMMANDS: dict[str, Any] = {
     "calibrate": Calibrate,
     "export": Export,
     "serve": Serve,
+    "compare": Compare,
+    "push": Push,
+    "pull": Pull,
     "tokenize": Tokenize,
     "pretrain-lm": PretrainLM,
     "finetune-lm": FinetuneLM,

@@ -13,7 +13,7 @@ import numpy as np
 from ulmfit.baseline import baseline_rows, train_baseline
 from ulmfit.checkpoint import atomic
 from ulmfit.classifier import Classifier
-from ulmfit.run import Run, Say
+from ulmfit.run import Run, Say, fingerprint
 from ulmfit.runtime import Runtime
 from ulmfit.text.document import Document
 from ulmfit.text.splits import Parts
@@ -44,7 +44,8 @@ def score_sets(
             )
         if outputs.kind == "single":
             _write(run, name, documents, classifier.labels, truth, rows, theirs)
-    run.keep(labels=list(classifier.labels), baseline=baseline)
+    prints = {name: fingerprint(documents) for name, documents in sets.items()}
+    run.keep(labels=list(classifier.labels), baseline=baseline, sets=prints)
     return results
 
 

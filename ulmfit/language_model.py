@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ulmfit.card import write_card
 from ulmfit.checkpoint import (
     CheckpointError,
     Storage,
@@ -51,7 +52,7 @@ class LanguageModel:
     def save(
         self, path: Path, *, storage: Storage = "fp32", card: dict[str, Any] | None = None
     ) -> None:
-        """A directory: config.json, tokenizer.json, model.safetensors. `card` is kept inside config.json."""
+        """A directory: config.json, tokenizer.json, model.safetensors, README.md. `card` is kept inside config.json."""
         path.mkdir(parents=True, exist_ok=True)
         save_tensors(path / "model.safetensors", self.net.state_dict(), storage=storage)
         self.tokenizer.save(path / "tokenizer.json")
@@ -59,6 +60,7 @@ class LanguageModel:
             path / "config.json",
             {"kind": KIND, "format": FORMAT, "model": asdict(self.config), "card": card or {}},
         )
+        write_card(path)
 
     @classmethod
     def load(cls, path: str | Path) -> "LanguageModel":

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ulmfit import lock
+from ulmfit.card import write_card
 from ulmfit.checkpoint import CheckpointError, load_json, save_json
 from ulmfit.runtime import Runtime
 from ulmfit.text.corpus import Corpus
@@ -84,13 +85,13 @@ class Run:
         path.mkdir(parents=True, exist_ok=True)
         lock.acquire(path)
         try:
-            run._begin(config, overwrite)
+            run._begin(config, data, overwrite)
         except BaseException:
             lock.release(path)
             raise
         return run
 
-    def _begin(self, config: dict[str, Any], overwrite: bool) -> None:
+    def _begin(self, config: dict[str, Any], data: str, overwrite: bool) -> None:
         """Go on with what is here, or start anew; `open` has seen that nothing but a run can be here."""
         record = self.path / "config.json"
         old = load_json(record) if record.exists() else None
@@ -101,7 +102,8 @@ class Run:
         if old and not overwrite:
             raise CheckpointError(self._refusal(old))
         self._clear()
-        save_json(record, _record(config, self.identity))  # last: until then the old run is the one
+        told = _record(config, self.identity) | {"data": data}
+        save_json(record, told)  # last: until then the old run is the one
 
     def _refusal(self, old: dict[str, Any]) -> str:
         if old.get("finished"):
@@ -189,8 +191,11 @@ class Run:
         save_json(record, load_json(record) | facts)
 
     def finish(self, results: dict[str, Any]) -> None:
-        """Mark the run finished, keep its results, drop what only an unfinished run needs."""
+        """Mark the run finished, keep its results, drop what only an unfinished run needs. Model cards are written
+        again, now with the results."""
         self.keep(finished=True, results=results)
+        for saved in self.path.glob("*ward/*/config.json"):
+            write_card(saved.parent)
         for name in ("resume", "corpus"):
             shutil.rmtree(self.path / name, ignore_errors=True)
         self.close()

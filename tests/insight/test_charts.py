@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from ulmfit.insight.charts import inline, reliability_chart, stage_charts
+from ulmfit.insight.charts import compared_charts, inline, reliability_chart, stage_charts
 from ulmfit.insight.curves import Curves
 from ulmfit.insight.scores import Bin, wilson
 
@@ -51,3 +51,23 @@ def test_colours_are_the_pages_and_words_say_what_is_seen() -> None:
 def test_inline_keeps_the_drawing() -> None:
     svg = '<?xml?><svg width="9" viewBox="0 0 9 9"><style>*{}</style><path id="p" style="fill: #1f6feb"/></svg>'
     assert inline(svg, "x", "y").endswith('<path id="x-p" style="fill: var(--accent)"/></svg>')
+
+
+def test_several_runs_share_a_chart_and_each_has_its_line_and_name() -> None:
+    runs = {
+        f"run {i} <b> $x_$": curves(epochs)
+        for i, epochs in enumerate((3, 1, 0, 3, 3, 3, 3, 3, 3, 3))
+    }
+    found = dict(compared_charts("a", runs, "s0"))
+    assert list(found) == ["Training loss, smoothed (nats)", "Accuracy on the validation set"]
+    loss, accuracy = found.values()
+    for name in runs:
+        assert f"{name.split(' <')[0]} &lt;b&gt;" in loss
+    assert "run 2" not in accuracy and "run 1" in accuracy  # the third measured nothing
+    assert "<b>" not in loss + accuracy
+    for svg in found.values():
+        ElementTree.fromstring(svg)
+    assert compared_charts("a", {"one": curves(0), "two": Curves()}, "s0")[0][0].startswith(
+        "Training"
+    )
+    assert compared_charts("a", {"one": Curves()}, "s0") == []

@@ -3,7 +3,8 @@
 import html
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 from ulmfit.insight.curves import Curves, Series
@@ -18,6 +19,10 @@ MEASURES = {
     "valid_accuracy": "Accuracy on the validation set",
     "valid_macro_f1": "Macro-F1 on the validation set",
 }
+COMPARED = {"loss": "Training loss, smoothed (nats)"} | MEASURES
+STYLES = [  # of runs, in order; of more they come again
+    {"color": color, "linestyle": line} for line in ("-", "--", ":") for color in (LINE, MARK, INK)
+]
 PLANNED = {"lr": "Learning rate of the top layer group", "momentum": "Momentum (Adam's β₁)"}
 
 
@@ -38,6 +43,34 @@ def stage_charts(name: str, curves: Curves, ids: str) -> list[tuple[str, str]]:
         (caption, inline(svg, f"{ids}-{i}", f"{name}: {caption}, by update"))
         for i, (caption, svg) in enumerate(found)
     ]
+
+
+def compared_charts(name: str, runs: Mapping[str, Curves], ids: str) -> list[tuple[str, str]]:
+    """(caption, SVG) of what was measured in a stage of several runs, a line each. `ids` as in `stage_charts`."""
+    found = []
+    for key, caption in COMPARED.items():
+        series = {run: _measured(key, curves) for run, curves in runs.items()}
+        if not any(len(points) > 1 for points in series.values()):
+            continue
+        with drawing(size=SMALL) as (axes, svg):
+            look = {"linewidth": 1.6, "markersize": 4, "marker": "" if key == "loss" else "o"}
+            for (run, points), style in zip(series.items(), cycle(STYLES), strict=False):
+                if points:
+                    updates, values = _points(points)
+                    values = _smooth(values) if key == "loss" else values
+                    label = run.replace("$", r"\$")  # no formula
+                    axes.plot(updates, values, **style, **look, label=label)
+            axes.set_xlabel("update", fontsize=9)
+            axes.set_xlim(left=0)
+            axes.tick_params(labelsize=9)
+            axes.legend(frameon=False, fontsize=9)
+        chart = inline(svg.getvalue(), f"{ids}-{key}", f"{name}: {caption}, by update and run")
+        found.append((caption, chart))
+    return found
+
+
+def _measured(key: str, curves: Curves) -> Series:
+    return curves.steps.get(key, {}) if key == "loss" else curves.epochs.get(key, {})
 
 
 def _loss(curves: Curves) -> str:

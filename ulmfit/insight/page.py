@@ -1,4 +1,4 @@
-"""A report's data → HTML: `page.html` and `page.css` beside this file, filled by Jinja, which escapes all that it is given."""
+"""A report's data → HTML: a template and `page.css` beside this file, filled by Jinja, which escapes all that it is given."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 HERE = Path(__file__).parent
 
 
-def render(contents: dict[str, Any]) -> str:
+def render(contents: dict[str, Any], template: str = "page.html") -> str:
     """The whole page. A name that the template wants and `contents` lacks is an error."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -28,7 +28,7 @@ def render(contents: dict[str, Any]) -> str:
         "code": code,
     }
     style = (HERE / "page.css").read_text(encoding="utf-8")
-    return templates.get_template("page.html").render(contents, style=style)
+    return templates.get_template(template).render(contents, style=style)
 
 
 def percent(share: float | None, digits: int = 1) -> str:

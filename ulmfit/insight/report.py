@@ -95,8 +95,8 @@ def contents(path: Path, record: Mapping[str, Any], explain: Explain) -> dict[st
         "mistakes": _mistakes(found[main], explain) if main else None,
         "stages": _stages(path, record),
         "doctor": _doctor(doctor) if doctor else None,
-        "settings": list(_flat(record.get("config", {}))),
-        "pictures": _can_draw(),
+        "settings": list(flat(record.get("config", {}))),
+        "pictures": can_draw(),
         "nothing": NOTHING,
     }
 
@@ -155,7 +155,7 @@ def _reliability(of: Predictions, name: str) -> dict[str, Any]:
         f"confidence {b.confidence:.0%}: {b.accuracy.value:.0%} of {b.documents:,} right"
         for b in bins
     )
-    if _can_draw():
+    if can_draw():
         chart = charts.reliability_chart(bins, f"Reliability on the {name} set. {alt}")
     return {"bins": bins, "error": calibration_error(of), "over": mean, "chart": chart}
 
@@ -198,7 +198,7 @@ def _stages(path: Path, record: Mapping[str, Any]) -> list[dict[str, Any]]:
     found = []
     for number, (name, stage) in enumerate(stages.items()):
         steps, seconds = sum(phase["steps"] for phase in stage["phases"]), stage["seconds"]
-        drawn = charts.stage_charts(name, curves[name], f"s{number}") if _can_draw() else []
+        drawn = charts.stage_charts(name, curves[name], f"s{number}") if can_draw() else []
         found.append(
             stage
             | {
@@ -226,14 +226,15 @@ def _doctor(told: dict[str, Any]) -> dict[str, Any]:
     return {"findings": shown, "todo": todo, "parts": told["parts"], "max_len": told["max_len"]}
 
 
-def _flat(value: Any, name: str = "") -> list[tuple[str, str]]:
+def flat(value: Any, name: str = "") -> list[tuple[str, str]]:
     """Settings as (name, value), those of a part behind its name and a dot."""
     if not isinstance(value, dict):
         return [(name, str(value))]
-    return [pair for key, v in value.items() for pair in _flat(v, f"{name}.{key}".lstrip("."))]
+    return [pair for key, v in value.items() for pair in flat(v, f"{name}.{key}".lstrip("."))]
 
 
-def _can_draw() -> bool:
+def can_draw() -> bool:
+    """Whether matplotlib is there."""
     try:
         pictures.matplotlib()
     except ImportError:

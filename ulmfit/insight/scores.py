@@ -88,6 +88,16 @@ def paired_difference(ours: NDArray[np.bool_], theirs: NDArray[np.bool_]) -> Int
     return Interval((only_ours - only_theirs) / n, a - b - half, a - b + half)
 
 
+def mcnemar(only_ours: int, only_theirs: int) -> float:
+    """How likely a split as uneven as this one, or more, would be if both were equally good: the exact two-sided test of
+    documents on which only one of the two is right (McNemar 1947)."""
+    n, term, below = only_ours + only_theirs, 1, 0
+    for k in range(min(only_ours, only_theirs) + 1):
+        below += term
+        term = term * (n - k) // (k + 1)
+    return min(1.0, 2 * below / 2**n)  # whole numbers until here: exact
+
+
 def confusion(truth: NDArray[np.int64], predicted: NDArray[np.int64], n: int) -> NDArray[np.int64]:
     """(n, n) documents by label (rows) and by prediction (columns)."""
     return np.bincount(truth * n + predicted, minlength=n * n).reshape(n, n)

@@ -10,7 +10,6 @@ which are found across spaces (the chunks concerned are split together).
 import itertools
 import re
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from threading import RLock
 
 import numpy as np
@@ -70,7 +69,7 @@ class Chunks:
         self._splitter, self._html = splitter, HTML_RULES[rules]
         self._rules: Rules = rules
         self._lock = RLock()
-        pairs = {pair for phrase in splitter.phrases.values() for pair in pairwise(phrase)}
+        pairs = splitter.pairs
         self._lasts = {t: i for i, t in enumerate(sorted({a for a, _ in pairs}), 1)}
         self._firsts = {t: i for i, t in enumerate(sorted({b for _, b in pairs}), 1)}
         # [last, first]: may these stand side by side in an exception?
@@ -83,6 +82,14 @@ class Chunks:
         """The tokens of a text, xxbos first."""
         numbers, _, names = self.batch([text])
         return [names[i] for i in numbers.tolist()]
+
+    def may_join(self, left: str, right: str) -> bool:
+        """Whether an exception of several tokens could lie across the end of `left`, where `right` (white space, and a
+        word) follows it."""
+        before, _ = self._splitter.raw(apply_rules(left, self._rules))
+        both, _ = self._splitter.raw(apply_rules(left + right, self._rules))
+        n = len(before)
+        return both[:n] != before or (both[n - 1], both[n]) in self._splitter.pairs
 
     def batch(self, texts: Sequence[str]) -> Batch:
         """The tokens of some texts, each with xxbos first."""

@@ -56,6 +56,10 @@ class Pieces:
             _plain(p) for p in self._processor.encode(apply_rules(text, self.rules), out_type=str)
         ]
 
+    def may_join(self, left: str, right: str) -> bool:
+        """Whether a piece could reach across the space between two texts: none does."""
+        return False
+
     def places(self, marked: str) -> list[int]:
         """For each piece of a text that has gone through the rules, where what stands between spaces begins; no piece
         reaches across a space."""

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 from ulmfit.text.prefilter import Ranges, may_begin, may_end, may_match_within
@@ -92,6 +93,8 @@ class Splitter:
         affixes = [*self._prefixes.patterns, *self._suffixes.patterns]
         self._letters = _all_of(_LETTERS, [*inside, *affixes])
         self.phrases = dict(self._phrases())
+        # tokens that stand side by side in one of them
+        self.pairs = {pair for phrase in self.phrases.values() for pair in pairwise(phrase)}
         self._trie = _trie(self.phrases.values())
         self._phrase_starts = frozenset(self._trie)
 

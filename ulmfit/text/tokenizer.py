@@ -109,6 +109,11 @@ class Tokenizer:
         """The tokens of a text, xxbos first, in the vocabulary or not."""
         return self._splitter.split(text)
 
+    def may_join(self, left: str, right: str) -> bool:
+        """Whether the tokens of `left` may depend on `right`, white space and a word behind it, though no rule does.
+        ValueError: a language where that can't be told."""
+        return self._splitter.may_join(left, right)
+
     def encode(self, text: str) -> Ids:
         """Ids of a text, xxbos first; tokens outside the vocabulary become xxunk."""
         return next(self.encode_all([text]))

@@ -138,6 +138,15 @@ class Words:
         chunks = self._chunks
         return tokenize(text, self.lang, self.rules) if chunks is None else chunks.tokens(text)
 
+    def may_join(self, left: str, right: str) -> bool:
+        """`Chunks.may_join`. ValueError: spaCy splits this language by more than patterns."""
+        if (chunks := self._chunks) is None:
+            raise ValueError(
+                f"lang={self.lang} is split by more than patterns, so later words may change the tokens of earlier"
+                " ones: a text can't be read in pieces; give it to predict as a whole"
+            )
+        return chunks.may_join(left, right)
+
     def count(self, texts: Iterable[str]) -> Counter[str]:
         """How often each token occurs; those seen first come first."""
         total = Counter[str]()

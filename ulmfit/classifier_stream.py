@@ -1,0 +1,107 @@
+"""`ClassifierStream`: a classifier that reads a text while it comes. What was read is not read again.
+
+Notable: nothing grows with the text. The LSTM's state stands for all that was read; pooling needs the last output, and the
+sum and the maximum of each chunk among the last `max_len` tokens (`ClassifierNet.read` pools whole chunks).
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+
+from ulmfit.nn.awd_lstm import State
+from ulmfit.nn.heads import READ_AT_ONCE, ClassifierNet
+from ulmfit.outputs import Outputs
+from ulmfit.runtime import Runtime
+from ulmfit.shapes import Float, Tensor
+from ulmfit.text.token_stream import TokenStream
+from ulmfit.text.tokenizer import Tokenizer
+from ulmfit.text.words import Ids
+
+
+class Chunk(NamedTuple):
+    """What pooling needs to know of up to `bptt` tokens' outputs."""
+
+    start: int  # position of its first token
+    total: Float[Tensor, " E"]
+    maximum: Float[Tensor, " E"]
+
+
+class SoFar(NamedTuple):
+    """All that is kept of the tokens read."""
+
+    tokens: int = 0
+    state: State | None = None
+    last: Float[Tensor, " E"] | None = None  # output of the last token
+    chunks: tuple[Chunk, ...] = ()  # those that may still be pooled, in order
+
+
+class ClassifierStream:
+    """One text, piece by piece; `TextClassifier.stream` makes it. Weights and calibration are those of the classifier
+    at the moment of each call. Holds at most `max_len` / `bptt` + 2 chunks and what `TokenStream` holds back."""
+
+    def __init__(
+        self, net: ClassifierNet, tokenizer: Tokenizer, outputs: Outputs, runtime: Runtime
+    ) -> None:
+        """ValueError: the tokenizer's language can't be read in pieces."""
+        self._net, self._outputs, self._runtime = net, outputs, runtime
+        self._text = TokenStream(tokenizer)
+        self._so_far = SoFar()
+
+    @property
+    def tokens(self) -> int:
+        """Tokens read for good; the last words of what was fed are not among them yet."""
+        return self._so_far.tokens
+
+    def feed(self, piece: str) -> None:
+        """Go on with `piece`, which may begin and end anywhere. ValueError: as `TokenStream`."""
+        self._so_far = self._read(self._text.feed(piece))
+
+    def prediction(self) -> Any:
+        """What `predict` says of the text so far, as if it ended here. Costs the words held back, and may be asked
+        at any time."""
+        so_far, runtime = self._read(self._text.rest()), self._runtime
+        with torch.inference_mode(), runtime.autocast():
+            logits = self._net.head(_pool(so_far)[None])
+        rows = self._outputs.activate(logits.float()).cpu().numpy()
+        return self._outputs.predictions(rows)[0]
+
+    def _read(self, ids: Ids) -> SoFar:
+        """What is known after these tokens, too."""
+        # Outside of inference mode: parameters that are moved inside it can't be trained any more.
+        so_far, runtime = self._so_far, self._runtime
+        self._net.eval().to(runtime.device)
+        for start in range(0, len(ids), READ_AT_ONCE):
+            read = ids[start : start + READ_AT_ONCE].tolist()
+            tokens = torch.tensor([read], device=runtime.device)
+            with torch.inference_mode(), runtime.autocast():
+                output, state = self._net.encoder(tokens, so_far.state)
+                so_far = _gone_on(so_far, output[0].float(), state, self._net)
+        return so_far
+
+
+def _gone_on(
+    so_far: SoFar, output: Float[Tensor, "T E"], state: State, net: ClassifierNet
+) -> SoFar:
+    """The same after the next T tokens; chunks that lie too far back go."""
+    chunks, tokens, done = list(so_far.chunks), so_far.tokens, 0
+    while done < len(output):
+        into = (tokens + done) % net.bptt
+        part = output[done : done + net.bptt - into]
+        total, maximum = part.sum(0), part.amax(0)
+        if into:  # goes on with a chunk
+            begun = chunks.pop()
+            total, maximum = begun.total + total, torch.maximum(begun.maximum, maximum)
+        chunks.append(Chunk(tokens + done - into, total, maximum))
+        done += len(part)
+    tokens += done
+    kept = tuple(chunk for chunk in chunks if chunk.start >= tokens - net.max_len)
+    return SoFar(tokens, state, output[-1].clone(), kept or tuple(chunks[-1:]))
+
+
+def _pool(so_far: SoFar) -> Float[Tensor, " P"]:
+    """As `concat_pool`: [last, maximum, mean]."""
+    chunks = so_far.chunks
+    assert so_far.last is not None  # a text has xxbos at least
+    count = so_far.tokens - chunks[0].start
+    total, maximum = (torch.stack(parts) for parts in zip(*(c[1:] for c in chunks), strict=True))
+    return torch.cat([so_far.last, maximum.amax(0), total.sum(0) / count])

@@ -1,0 +1,248 @@
+"""Saved models on the Hugging Face Hub: `push` and `pull`. Only safetensors, JSON and the card go either way, by name; what is
+pulled is of one commit, and has been loaded once before it gets its place. Needs the extra `hub`."""
+
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ulmfit.card import NAME as CARD
+from ulmfit.card import write_card
+from ulmfit.checkpoint import load_json, save_json
+from ulmfit.classifier import KIND as CLASSIFIER
+from ulmfit.download import alone, cache_dir
+from ulmfit.language_model import KIND as LANGUAGE_MODEL
+from ulmfit.pretrained import DIRECTIONS
+from ulmfit.run import silent
+from ulmfit.saved import load
+from ulmfit.text.files import Say
+
+NEEDED = ("config.json", "tokenizer.json", "model.safetensors")
+FILES = (*NEEDED, CARD)
+ORIGIN = "hub.json"  # where a pulled model came from; stays on this machine
+COMMIT = re.compile(r"[0-9a-f]{40}")
+OF_THE_HUB = (".gitattributes",)  # it puts this into every repository
+
+
+class HubError(OSError):
+    """The Hub could not be reached, or refused; the message says what to do."""
+
+
+def push(
+    model: str | Path,
+    repo: str,
+    *,
+    private: bool = False,
+    revision: str | None = None,
+    say: Say = silent,
+) -> str:
+    """Put a saved model into the repository `repo` ("owner/name"), made where there is none; gives the commit's hash.
+
+    `model`: a classifier's or language model's directory, or a run that holds one. `private`: a new repository is, and a
+    public one is refused; `revision`: the branch, main where left out. A card that is there goes as it is.
+    ValueError: nothing that may be sent. HubError: no network, no access. ImportError: the extra is missing.
+    """
+    hub, folder = _library(), folder_of(Path(model))
+    load(folder)  # what can't be loaded is not shared
+    if not (folder / CARD).exists():
+        write_card(folder)
+    sizes = {name: _plain_size(folder / name) for name in FILES}
+    for other in sorted(folder.iterdir()):
+        if other.name not in (*FILES, ORIGIN):
+            say(f"not sent: {other.name} (only {', '.join(FILES)} are)")
+    api = _api(hub)
+    with _told(repo, hub):
+        api.create_repo(repo, private=private or None, exist_ok=True)
+        if private and not api.model_info(repo).private:
+            raise ValueError(
+                f"{repo} is there already and public, so nothing was sent; change that on the Hub, or leave out --private"
+            )
+        if revision is not None:
+            api.create_branch(repo, branch=revision, exist_ok=True)
+        say(f"sending {_listed(sizes)} to {api.endpoint}/{repo}")
+        commit = api.create_commit(
+            repo,
+            [hub.CommitOperationAdd(name, str(folder / name)) for name in sizes],
+            commit_message=f"Model saved by ulmfit {version('ulmfit')}",
+            revision=revision,
+        )
+    pinned = f"ulmfit pull {repo} --revision {commit.oid}"
+    say(f"{repo} is now at commit {commit.oid}; `{pinned}` gives exactly this")
+    return commit.oid
+
+
+def pull(
+    repo: str,
+    *,
+    revision: str | None = None,
+    out: str | Path | None = None,
+    say: Say = silent,
+) -> Path:
+    """The directory of the model in `repo`, as it was at one commit; `ulmfit.load` takes it.
+
+    `revision`: the commit's hash, or a branch or tag (main where left out), which is resolved to a commit, and that is said;
+    `hub.json` in the directory records it. `out` left out: in the cache, once per commit. ValueError: the repository holds no
+    model of ours. CheckpointError: one that can't be loaded. HubError: no network, no access, no such thing.
+    """
+    hub = _library()
+    api = _api(hub)
+    with _told(repo, hub):
+        info = api.model_info(repo, revision=revision, files_metadata=True)
+    asked = revision or "main"
+    other = COMMIT.fullmatch(asked) and asked != info.sha
+    if other or not COMMIT.fullmatch(info.sha or ""):  # it becomes a folder's name
+        raise HubError(f"{repo}: asked for {asked}, the Hub answers with {info.sha!r}; try later")
+    if asked != info.sha:
+        say(f"{repo}: {asked} is commit {info.sha}; --revision {info.sha} gives the same again")
+    if out is not None:
+        place = Path(out)
+        if place.exists() and (not place.is_dir() or any(place.iterdir())):
+            raise ValueError(f"{place} is there already; give another --out, or delete it")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        return _fetch(api, hub, repo, info, place, say)
+    place = cache_dir() / "hub" / repo.replace("/", "--") / info.sha
+    with alone(place.parent):
+        if place.exists():
+            say(f"{place} is there from before")
+            return place
+        return _fetch(api, hub, repo, info, place, say)
+
+
+def folder_of(path: Path) -> Path:
+    """The saved model that is meant: the directory itself, or the only one of its kind in a run. ValueError: none, or two."""
+    kind = load_json(path / "config.json").get("kind")
+    if kind in (CLASSIFIER, LANGUAGE_MODEL):
+        return path
+    if kind != "run":
+        found = f"no classifier and no language model but {kind!r}"
+        raise ValueError(f"{path} holds {found}; only these are shared")
+    for wanted in (CLASSIFIER, LANGUAGE_MODEL):
+        found = [
+            path / d / wanted for d in DIRECTIONS if (path / d / wanted / "config.json").exists()
+        ]
+        if len(found) > 1:
+            names = " and ".join(map(str, found))
+            raise ValueError(
+                f"{path} holds two models, and a repository takes one: push {names} by themselves"
+            )
+        if found:
+            return found[0]
+    raise ValueError(f"{path} holds no finished model; repeat its command to go on")
+
+
+def _fetch(api: Any, hub: Any, repo: str, info: Any, place: Path, say: Say) -> Path:
+    """The named files of a commit, checked, put in place together."""
+    there = {file.rfilename: file for file in info.siblings}
+    if missing := [name for name in NEEDED if name not in there]:
+        raise ValueError(
+            f"{repo} at {info.sha} holds no model saved by ulmfit: {', '.join(missing)} missing; there are"
+            f" {', '.join(sorted(there)[:8]) or 'no files'}"
+        )
+    for name in sorted(there.keys() - {*FILES, *OF_THE_HUB}):
+        told = f"{name!r} ({_size(there[name].size)})"
+        say(f"left there: {told}; only {', '.join(FILES)} are fetched")
+    wanted = {name: there[name].size for name in FILES if name in there}
+    say(f"fetching {_listed(wanted)} from {api.endpoint}/{repo}")
+    with tempfile.TemporaryDirectory(prefix=".pull.", dir=place.parent) as temporary:
+        model = Path(temporary) / "model"
+        model.mkdir()
+        for name, size in wanted.items():
+            with _told(repo, hub):
+                files = Path(temporary) / "files"
+                got = Path(api.hf_hub_download(repo, name, revision=info.sha, local_dir=files))
+            if _plain_size(got) != size:
+                raise HubError(
+                    f"{repo}: {name} came with {_plain_size(got):,} bytes, not {size:,}; pull again"
+                )
+            lfs = there[name].lfs
+            if lfs is not None and _sha256(got) != lfs.sha256:
+                raise HubError(f"{repo}: {name} is not what its SHA-256 says; pull again")
+            os.replace(got, model / name)
+        load(model)
+        save_json(model / ORIGIN, {"repository": repo, "revision": info.sha, "from": api.endpoint})
+        if place.exists():
+            place.rmdir()
+        os.replace(model, place)
+    return place
+
+
+def _plain_size(file: Path) -> int:
+    """Bytes of a file of its own. ValueError: a link, or no file, which is never shared."""
+    if file.is_symlink() or not file.is_file():
+        what = "a link" if file.is_symlink() else "missing"
+        raise ValueError(f"{file} is {what}; a model is shared as plain files: save it again")
+    return file.stat().st_size
+
+
+def _sha256(file: Path) -> str:
+    with open(file, "rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _listed(sizes: dict[str, int]) -> str:
+    return ", ".join(f"{name} ({_size(size)})" for name, size in sizes.items())
+
+
+def _size(count: int | None) -> str:
+    if count is None:
+        return "size unknown"
+    return f"{count / 1e6:.1f} MB" if count > 1e5 else f"{count:,} bytes"
+
+
+def _library() -> Any:
+    try:
+        import huggingface_hub
+        import huggingface_hub.errors
+    except ImportError:
+        raise ImportError(
+            'push and pull need one more package: pip install "ulmfit[hub]"'
+        ) from None
+    return huggingface_hub
+
+
+def _api(hub: Any) -> Any:
+    """The token is the package's: `hf auth login`, or HF_TOKEN."""
+    name, own = (
+        {"library_name": "ulmfit", "library_version": version("ulmfit")},
+        os.environ.get("HF_ENDPOINT"),
+    )
+    return hub.HfApi(endpoint=own, **name)
+
+
+@contextmanager
+def _told(repo: str, hub: Any) -> Iterator[None]:
+    """What the package raises, as one line that says what to do."""
+    errors = hub.errors
+    http = errors.HfHubHTTPError.__bases__[0]  # the HTTP package's error, of broken lines, too
+    try:
+        yield
+    except errors.HFValidationError as error:
+        message = f"{repo!r} is no name of a repository, which is owner/name ({error})"
+        raise ValueError(message) from None
+    except errors.RevisionNotFoundError:
+        message = f"{repo} has no such revision; leave out --revision to take the newest"
+        raise HubError(message) from None
+    except errors.HfHubHTTPError as error:
+        raise HubError(_refused(repo, error.response.status_code, error)) from None
+    except (http, OSError, RuntimeError) as error:  # RuntimeError: a large file did not get through
+        cause = _short(error.__cause__ or error)
+        message = f"the Hub can't be reached, or the line broke ({cause}); try again"
+        raise HubError(message) from None
+
+
+def _refused(repo: str, status: int, error: Exception) -> str:
+    if status in (401, 403, 404):
+        return (
+            f"{repo}: the Hub says {status}: there is no such repository, or this token may not see or change it. Check the"
+            " name; `hf auth login` or HF_TOKEN gives a token (to push, one that may write)"
+        )
+    return f"{repo}: the Hub says {status} ({_short(error)}); try again later"
+
+
+def _short(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
