@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow lint peers bench bench-accuracy bench-report clean
+.PHONY: demo test test-slow soak lint peers bench bench-accuracy bench-report clean
 
 demo: .venv/demo  ## the whole method on real film reviews, a few minutes
 	$(BIN)/ulmfit demo --overwrite
@@ -14,6 +14,9 @@ test: .venv/dev  ## what CI runs
 
 test-slow: .venv/dev  ## the long comparisons: 25,000 reviews token by token
 	$(BIN)/python -m pytest -m slow
+
+soak: .venv/dev  ## trainings killed at random moments and repeated; half an hour
+	$(BIN)/python -m benchmarks.soak_resume --kills 120 --record
 
 PEERS := fastai tfidf minilm setfit
 

@@ -31,8 +31,8 @@ from ulmfit.config import (
     RuntimeConfig,
     TokenizerConfig,
 )
+from ulmfit.identity import fingerprint
 from ulmfit.language_model import LanguageModel
-from ulmfit.run import fingerprint
 from ulmfit.runtime import seed_everything
 from ulmfit.stages import fit
 from ulmfit.text.document import Document

@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "ulmfit"
 
 # Bottom to top; a file imports only from rows above its own, a column only from itself and BELOW.
-BELOW = ["config shapes prediction", "runtime progress lock", "checkpoint download", "card"]
+BELOW = ["config shapes prediction", "runtime progress lock", "checkpoint download interruption", "card"]
 COLUMNS = {
     "text": [
         "document rules prefilter parallel joined",
@@ -39,7 +39,7 @@ COLUMNS = {
     ],
     "training": [
         "schedule metrics log calibration",
-        "phases",
+        "phases watch",
         "resume",
         "loop",
         "stage",
@@ -48,7 +48,7 @@ COLUMNS = {
 }
 ABOVE = [
     "language_model catalogue prediction deploy.batching deploy.metrics",
-    "outputs",
+    "outputs identity",
     "classifier_stream",
     "classifier datasets fastai_files deploy.onnx deploy.graph",
     "pretrained deploy.exported deploy.export",

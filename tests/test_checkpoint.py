@@ -1,10 +1,13 @@
 """Files: whole or not there, and refused with a reason when damaged or of another kind."""
 
+import os
+import random
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors import SafetensorError
+from safetensors.torch import save_file
 
 from ulmfit.checkpoint import (
     CheckpointError,
@@ -12,8 +15,11 @@ from ulmfit.checkpoint import (
     load_into,
     load_json,
     load_tensors,
+    read_tensors,
     save_json,
     save_tensors,
+    sweep,
+    write_tensors,
 )
 
 TENSORS = {"embedding.weight": torch.randn(50, 8), "bias": torch.randn(5), "count": torch.tensor(3)}
@@ -66,9 +72,72 @@ def test_a_failed_write_names_file_and_reason(
         raise SafetensorError("I/O error: No space left on device (os error 28)")
 
     monkeypatch.setattr("ulmfit.checkpoint.save_file", fail)
-    with pytest.raises(CheckpointError, match=r"model can't be written .*the disk may be full"):
+    with pytest.raises(OSError, match=r"model can't be written .*the disk may be full"):
         save_tensors(tmp_path / "model", TENSORS)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("where", ["names", "numbers", "about"])
+def test_one_wrong_bit_is_noticed(where: str, tmp_path: Path) -> None:
+    """Anywhere in the file: what is not refused has come back unchanged."""
+    about = {"position": 7}
+    write_tensors(tmp_path / "a", TENSORS, about)
+    whole = (tmp_path / "a").read_bytes()
+    names, numbers = whole.index(b'"bias"'), 8 + int.from_bytes(whole[:8], "little")
+    first, last = {
+        "names": (names, numbers),
+        "numbers": (numbers, len(whole)),
+        "about": (8, names),
+    }[where]
+    draw, refused = random.Random(where), 0
+    for _ in range(60):
+        place, bit = draw.randrange(first, last), draw.randrange(8)
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << bit
+        (tmp_path / "a").write_bytes(damaged)
+        try:
+            loaded, told = read_tensors(tmp_path / "a")
+        except CheckpointError as error:
+            assert str(tmp_path / "a") in str(error)
+            refused += 1
+            continue
+        assert told == about or not told  # the name of the metadata itself
+        assert loaded.keys() == TENSORS.keys()
+        assert all(torch.equal(loaded[name], TENSORS[name]) for name in TENSORS)
+    assert refused >= {"names": 40, "numbers": 60, "about": 40}[where]
+
+
+def test_equal_tensors_are_equal_files(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_tensors(tmp_path / name, TENSORS, {"x": 1, "y": [2], "z": 3, "u": 4})
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert read_tensors(tmp_path / "a")[1] == {"x": 1, "y": [2], "z": 3, "u": 4}
+
+
+def test_files_of_others_have_no_checksum(tmp_path: Path) -> None:
+    save_file(TENSORS, tmp_path / "a", {"format": "pt"})
+    assert read_tensors(tmp_path / "a")[1] == {}
+
+
+def test_bytes_reach_the_disk_before_the_name_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = list[str]()
+    for name in ("fsync", "replace"):
+        real = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *a, n=name, r=real: (done.append(n), r(*a))[1])
+    save_json(tmp_path / "a", {})
+    assert done == ["fsync", "replace", "fsync"]  # the file; its name; the directory
+
+
+def test_what_a_killed_process_was_writing_is_swept(tmp_path: Path) -> None:
+    kept = tmp_path / "deep" / "kept.part"
+    save_json(kept, {})
+    for name in (".model.safetensors.x1.part", "deep/.config.json.x2.part"):
+        (tmp_path / name).touch()
+    (tmp_path / "deep" / ".corpus.x3.part" / "inner").mkdir(parents=True)
+    sweep(tmp_path)
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == [kept]
 
 
 def test_a_scale_without_its_tensor_is_refused(tmp_path: Path) -> None:

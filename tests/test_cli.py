@@ -14,7 +14,7 @@ from tiny import TINY
 import ulmfit
 from ulmfit.checkpoint import load_json
 from ulmfit.classifier import TextClassifier
-from ulmfit.cli import COMMANDS, GO_ON, main
+from ulmfit.cli import BY_HAND, COMMANDS, GO_ON, main
 from ulmfit.config import ClassifierConfig
 from ulmfit.language_model import LanguageModel
 from ulmfit.text.document import Document
@@ -344,7 +344,8 @@ def test_stopped_by_hand_it_goes_on_later(
         patch.setattr("ulmfit.prepare.classifier_loss", stop)
         with pytest.raises(SystemExit) as ended:
             fit()
-    assert "same command goes on" in str(ended.value.code)
+    assert ended.value.code == BY_HAND
+    assert "same command goes on" in capsys.readouterr().err
     assert "not finished" in error("predict", "run", "--text", "a")
     fit()
     assert "language_model is finished" in capsys.readouterr().err

@@ -16,7 +16,7 @@ from ulmfit.checkpoint import CheckpointError, load_json, save_json
 from ulmfit.config import RuntimeConfig
 from ulmfit.language_model import LanguageModel
 from ulmfit.prepare import classifier_stage
-from ulmfit.run import Run, fingerprint
+from ulmfit.run import FinishedError, Run
 from ulmfit.runtime import Runtime
 from ulmfit.text.document import Document
 from ulmfit.training.phases import Phase, layer_rates
@@ -77,8 +77,11 @@ def test_a_finished_run_is_refused_unless_told(tmp_path: Path) -> None:
     run.finish({"test": {"accuracy": 0.5}})
     assert [p.name for p in tmp_path.iterdir()] == ["config.json"]
     assert load_json(tmp_path / "config.json")["results"] == {"test": {"accuracy": 0.5}}
-    with pytest.raises(CheckpointError, match=r"finished run.*--overwrite"):
+    with pytest.raises(FinishedError, match=r"finished run.*--overwrite"):
         Run.open(tmp_path, CONFIG, "data")
+    with pytest.raises(CheckpointError, match=r"finished run.*--overwrite") as other:
+        Run.open(tmp_path, CONFIG, "other data")
+    assert not isinstance(other.value, FinishedError)
     Run.open(tmp_path, CONFIG, "data", overwrite=True)
     assert load_json(tmp_path / "config.json")["finished"] is False
 
@@ -144,19 +147,39 @@ def test_what_is_saved_whole_is_finished(tmp_path: Path) -> None:
     assert run.has(saved) and "taken from there" in said[0]
 
 
-def test_the_fingerprint_sees_texts_labels_order_and_parts() -> None:
-    a, b = Document("a", "x"), Document("b", "y")
-    prints = [
-        fingerprint([a, b], []),
-        fingerprint([b, a], []),
-        fingerprint([a], [b]),
-        fingerprint([a, b]),
-        fingerprint([a, Document("b")], []),
-        fingerprint([Document("ab", "x"), b], []),
-    ]
-    assert len(set(prints)) == len(prints)
-    assert fingerprint([a, b], []) == prints[0]
-    assert fingerprint([Document("\ud800")])  # half a surrogate, as JSON may hold it
+def test_what_differs_is_said(tmp_path: Path) -> None:
+    Run.open(tmp_path, {"config": {"lm": {"lr": 0.1}}}, "data").close()
+    with pytest.raises(CheckpointError, match=r"\(config\.lm\.lr was 0\.1, now 0\.2\); repeat"):
+        Run.open(tmp_path, {"config": {"lm": {"lr": 0.2}}}, "data")
+    with pytest.raises(CheckpointError, match="the texts or their labels are not those of then"):
+        Run.open(tmp_path, {"config": {"lm": {"lr": 0.1}}}, "other data")
+
+
+def test_other_versions_are_said_when_a_run_goes_on(tmp_path: Path) -> None:
+    Run.open(tmp_path, CONFIG, "data").close()
+    record = load_json(tmp_path / "config.json")
+    record["versions"]["torch"] = "1.0"
+    save_json(tmp_path / "config.json", record)
+    said = list[str]()
+    Run.open(tmp_path, CONFIG, "data", say=said.append).close()
+    (line,) = [line for line in said if "torch" in line]
+    assert "began with torch 1.0" in line
+
+
+def test_a_run_killed_at_its_first_or_last_write_goes_on(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / ".config.json.x1.part").touch()  # killed while its record was written for the first time
+    Run.open(run, CONFIG, "data").finish({})
+    for name in ("resume", "corpus"):  # killed before these were deleted
+        (run / name).mkdir()
+    (run / "forward").mkdir()
+    (run / "forward" / ".model.safetensors.x1.part").touch()
+    (run / ".part").touch()  # somebody's
+    with pytest.raises(FinishedError):
+        Run.open(run, CONFIG, "data")
+    assert {p.name for p in run.iterdir()} == {"config.json", "forward", ".part"}
+    assert not list((run / "forward").iterdir())
 
 
 def test_a_damaged_record_is_named(tmp_path: Path) -> None:

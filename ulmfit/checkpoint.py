@@ -1,20 +1,31 @@
-"""What is on disk: safetensors + JSON, written atomically. No pickle, no code in files."""
+"""What is on disk: safetensors + JSON, written atomically, tensors with a checksum. No pickle, no code in files."""
 
+import errno
 import json
 import os
+import shutil
 import tempfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 Storage = Literal["fp32", "fp16", "int8"]
 SCALE = ".scale"  # suffix of the tensor that holds the row scales of an int8 matrix
+PART = ".part"  # suffix of what is still being written
+ABOUT = "ulmfit"  # the one name in a file's metadata: safetensors puts several in random order
+UNWRITABLE = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EIO,
+}  # the disk's fault, not the path's
 
 
 class CheckpointError(ValueError):
@@ -23,19 +34,55 @@ class CheckpointError(ValueError):
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """A temporary sibling to write to; it becomes `path` only if the block succeeds (fsync, rename)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    """A temporary sibling to write to; it becomes `path` only if the block succeeds (fsync, rename, fsync of the
+    directory). OSError with advice where the disk is full or can't be written."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PART, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o666 & ~_umask())
+            rename(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def rename(old: Path, new: Path) -> None:
+    """`old` takes the place of `new`, and stays there also when the power fails (where directories can be synced)."""
+    os.replace(old, new)
+    if hasattr(os, "O_DIRECTORY"):  # not on Windows
+        directory = os.open(new.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Says of a disk that is full or can't be written what that means for `path`."""
     try:
-        yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        raise OSError(
+            f"{path} can't be written: {os.strerror(error.errno).lower()}. What was saved before is intact; "
+            "make room, or make it writable, and repeat the command"
+        ) from error
+
+
+def sweep(directory: Path) -> None:
+    """Delete what a killed process was writing below `directory`; nobody else may write there now."""
+    for left in list(directory.rglob(f".*{PART}")):
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left)
+        else:
+            left.unlink()
 
 
 def _umask() -> int:
@@ -85,30 +132,57 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], *, storage: Storage 
 
 
 def write_tensors(
-    path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None
+    path: Path, tensors: dict[str, Tensor], about: Mapping[str, Any] | None = None
 ) -> None:
-    """A safetensors file, written atomically. `CheckpointError` names it where it can't be written."""
+    """A safetensors file with a checksum over tensors and `about` (JSON), written atomically. OSError names it where it
+    can't be written."""
+    told = dict(about or {})
+    told["crc32"] = _checksum(tensors, told)
     with atomic(path) as temporary:
         try:
-            save_file(tensors, temporary, metadata)
-        except (SafetensorError, OSError) as error:  # an I/O error comes as either
-            raise CheckpointError(
-                f"{path} can't be written ({error}); the disk may be full"
+            save_file(tensors, temporary, {ABOUT: json.dumps(told)})
+        except SafetensorError as error:  # an I/O error comes as this, too
+            raise OSError(
+                f"{path} can't be written ({error}); the disk may be full. What was saved before is intact; make room"
+                " and repeat the command"
             ) from error
 
 
-def load_tensors(path: Path) -> dict[str, Tensor]:
-    """The saved tensors, floats as fp32 whatever they were stored as."""
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors as stored, and `about`. Files of others have no checksum. `CheckpointError`: missing or damaged."""
     try:
-        packed = load_file(path)
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            told = dict(json.loads(metadata.get(ABOUT, "{}")))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise CheckpointError(
             f"{path} is missing: {path.parent} is not a complete saved directory"
         ) from None
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, ValueError, TypeError) as error:
         raise CheckpointError(
             f"{path} is damaged or cut short ({error}); save or copy it again"
         ) from None
+    if ABOUT in metadata and told.pop("crc32", None) != _checksum(tensors, told):
+        raise CheckpointError(
+            f"{path} is damaged (its checksum is another one); save or copy it again"
+        )
+    return tensors, told
+
+
+def _checksum(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> int:
+    """CRC-32 of names, types, shapes, bytes and `about`: against damage, not against forgery."""
+    shapes = {name: [str(t.dtype), *t.shape] for name, t in tensors.items()}
+    total = zlib.crc32(json.dumps([shapes, about], sort_keys=True).encode())
+    for name in sorted(tensors):
+        flat = tensors[name].contiguous().reshape(-1)
+        total = zlib.crc32(flat.view(torch.uint8).numpy().data, total)
+    return total
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """The saved tensors, floats as fp32 whatever they were stored as."""
+    packed, _ = read_tensors(path)
     tensors = {name: t.float() if t.dtype == torch.float16 else t for name, t in packed.items()}
     for name in [n for n in tensors if n.endswith(SCALE)]:
         scale, scaled = tensors.pop(name), name.removesuffix(SCALE)

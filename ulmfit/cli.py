@@ -28,6 +28,7 @@ from ulmfit.commands.tokenize import Tokenize
 from ulmfit.commands.train import Demo, FinetuneLM, Fit, PretrainLM, TrainClassifier
 from ulmfit.commands.use import Evaluate, Generate, Predict
 from ulmfit.config import OutOfTime
+from ulmfit.interruption import raised_on_terminate
 
 COMMANDS: dict[str, Any] = {
     "fit": Fit,
@@ -58,14 +59,15 @@ COMMANDS: dict[str, Any] = {
 }
 
 GO_ON = 75  # exit code for "repeat this later", EX_TEMPFAIL of sysexits.h
+BY_HAND = 130  # exit code after Ctrl-C, as shells have it
 REPLAY = (
     "--config FILE takes all settings of an earlier run from its config.json; flags override them."
 )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run a verb. Errors of the user's making end with one line and exit code 1, not with a traceback;
-    a training that ran out of its time ends with 75."""
+    """Run a verb. Errors of the user's making end with one line and exit code 1, not with a traceback; a training that
+    ran out of its time, or that SIGTERM stopped, with 75; Ctrl-C with 130."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     verb = arguments.pop(0) if arguments else "--help"
     if verb in ("-h", "--help"):
@@ -77,11 +79,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     if verb not in COMMANDS:
         sys.exit(f"ulmfit: no command {verb!r}; there are {', '.join(COMMANDS)}")
     try:
-        parse(verb, arguments).run()
+        with raised_on_terminate():
+            parse(verb, arguments).run()
     except KeyboardInterrupt:
-        sys.exit("\nulmfit: stopped; the same command goes on where the last saved state stands")
-    except OutOfTime:
-        print("ulmfit: the time is over; the same command goes on here", file=sys.stderr)
+        print(
+            "\nulmfit: stopped; the same command goes on where the last saved state stands",
+            file=sys.stderr,
+        )
+        sys.exit(BY_HAND)
+    except OutOfTime as why:
+        why = str(why) or "the time is over"
+        print(
+            f"ulmfit: {why}; the same command goes on where the last saved state stands",
+            file=sys.stderr,
+        )
         sys.exit(GO_ON)
     except BrokenPipeError:  # the reader of our output has gone: nothing is wrong
         sys.stderr.close()

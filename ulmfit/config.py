@@ -219,6 +219,9 @@ class RuntimeConfig:
     seed: int = 0  # of initialisation, dropout and order
     # save and stop when a training is still running then; the same command goes on
     max_minutes: float | None = None
+    # a loss or gradients that are no numbers: stop, with what was saved intact, or leave such steps out; "stop" also
+    # where the loss grows twentyfold
+    on_bad_loss: Literal["stop", "skip"] = "stop"
 
 
 @dataclass(frozen=True)
@@ -243,7 +246,7 @@ class ServeConfig:
 
 
 class OutOfTime(Exception):
-    """`RuntimeConfig.max_minutes` are over: the training is saved, and the same call goes on there."""
+    """`RuntimeConfig.max_minutes` are over, or SIGTERM came: the training is saved, and the same call goes on there."""
 
 
 BEST_NEEDS_DOCUMENTS = 200  # choosing an epoch on fewer validation documents is choosing noise

@@ -1,13 +1,11 @@
 """A run directory: what was asked, what is finished, and what an unfinished stage needs to go on."""
 
-import hashlib
-import json
 import platform
 import shlex
 import shutil
 import sys
 import time
-from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -16,12 +14,12 @@ from typing import Any
 
 from ulmfit import lock
 from ulmfit.card import write_card
-from ulmfit.checkpoint import CheckpointError, load_json, save_json
+from ulmfit.checkpoint import PART, CheckpointError, load_json, save_json, sweep, writing
+from ulmfit.identity import differences, identity
+from ulmfit.interruption import stopped_by_signals
 from ulmfit.runtime import Runtime
-from ulmfit.text.corpus import Corpus
-from ulmfit.text.document import Document
 from ulmfit.text.files import Say
-from ulmfit.training.log import Log, summary_writer
+from ulmfit.training.log import Log, read_records, summary_writer
 from ulmfit.training.resume import ResumePoint
 from ulmfit.training.stage import Stage
 
@@ -37,12 +35,10 @@ WRITTEN = (
     "report.html",
     "calibration.json",
 )  # beside config.json and lock
-MACHINE = {
-    "device",
-    "precision",
-    "threads",
-    "max_minutes",
-}  # settings of a runtime that ask for nothing else
+
+
+class FinishedError(CheckpointError):
+    """The run is this very one, and finished."""
 
 
 def silent(line: str) -> None:
@@ -79,11 +75,12 @@ class Run:
         `tensorboard`: the curves of each stage also go to `path`/tensorboard.
         """
         path, config = Path(path), config or {}
-        run = cls(path, _identity(config, data), say, tensorboard)
+        run = cls(path, identity(config, data), say, tensorboard)
         if path.exists() and not _may_hold_a_run(path):
             raise CheckpointError(f"{path} exists and is not a run directory; give another --out")
-        path.mkdir(parents=True, exist_ok=True)
-        lock.acquire(path)
+        with writing(path):
+            path.mkdir(parents=True, exist_ok=True)
+            lock.acquire(path)
         try:
             run._begin(config, data, overwrite)
         except BaseException:
@@ -94,24 +91,44 @@ class Run:
     def _begin(self, config: dict[str, Any], data: str, overwrite: bool) -> None:
         """Go on with what is here, or start anew; `open` has seen that nothing but a run can be here."""
         record = self.path / "config.json"
+        self._sweep()
         old = load_json(record) if record.exists() else None
         # Also with --overwrite: the same command must go on after it was stopped.
         if old and not old.get("finished") and old.get("identity") == self.identity:
             self.say(f"{self.path} holds an unfinished run of this command: going on with it")
+            for name, then in old.get("versions", {}).items():
+                if (now := _versions().get(name)) != then:
+                    self.say(
+                        f"it began with {name} {then}, here is {now}: the last bits may differ"
+                    )
             return
         if old and not overwrite:
-            raise CheckpointError(self._refusal(old))
+            raise self._refusal(old, config, data)
         self._clear()
-        told = _record(config, self.identity) | {"data": data}
-        save_json(record, told)  # last: until then the old run is the one
+        # last: until then the old run is the one
+        save_json(record, _record(config, data, self.identity))
 
-    def _refusal(self, old: dict[str, Any]) -> str:
+    def _refusal(self, old: dict[str, Any], config: dict[str, Any], data: str) -> CheckpointError:
         if old.get("finished"):
-            return f"{self.path} holds a finished run; give another --out, or --overwrite to replace it"
-        return (
-            f"{self.path} holds an unfinished run with other settings or data; repeat its command to go on "
-            f"({old.get('command')}), or use --overwrite to start anew"
+            kind = FinishedError if old.get("identity") == self.identity else CheckpointError
+            return kind(
+                f"{self.path} holds a finished run; give another --out, or --overwrite to replace it"
+            )
+        told = differences(old, config, data)
+        return CheckpointError(
+            f"{self.path} holds an unfinished run with other settings or data{told and f' ({told})'}; repeat its command "
+            f"to go on ({old.get('command')}), or use --overwrite to start anew"
         )
+
+    def _sweep(self) -> None:
+        """Delete what a process that was killed had half written, or not yet deleted."""
+        for name in ("config.json", *WRITTEN):
+            sweep(self.path / name)
+            for left in self.path.glob(f".{name}.*{PART}"):
+                left.unlink()
+        record = self.path / "config.json"
+        if record.exists() and load_json(record).get("finished"):
+            self._drop_what_only_the_unfinished_need()
 
     def _clear(self) -> None:
         """Delete what a run writes, and nothing that somebody put beside it."""
@@ -144,10 +161,11 @@ class Run:
         # A run opened by its path alone knows neither settings nor data: the stage's own are checked.
         corpus = getattr(stage.batches, "corpus", None)
         told = {"plan": stage.plan(), "config": asdict(config), "seed": runtime.seed}
-        asked = _identity(told, corpus.fingerprint if corpus else "")
+        asked = identity(told, corpus.fingerprint if corpus else "")
         point = ResumePoint(
             self.path / "resume" / f"{stage.name}.safetensors",
             f"{self.identity}/{stage.name}/{asked}",
+            self.say,
         )
         events = self.path / "tensorboard" / stage.name if self._tensorboard else None
         log, began = (
@@ -156,10 +174,15 @@ class Run:
         )
         facts = stage.facts()
         try:
-            stage.train(runtime, log, point)
+            with stopped_by_signals(runtime):
+                stage.train(runtime, log, point)
+        except BaseException:
+            with suppress(OSError):  # of a full disk, the error under way tells
+                self._keep_stage(stage.name, facts, runtime, time.monotonic() - began)
+            raise
         finally:
             log.close()
-            self._keep_stage(stage.name, facts, runtime, time.monotonic() - began)
+        self._keep_stage(stage.name, facts, runtime, time.monotonic() - began)
 
     def _keep_stage(
         self, name: str, facts: dict[str, Any], runtime: Runtime, seconds: float
@@ -182,8 +205,8 @@ class Run:
         return {"made_by": verb, "size": stage.size(), "config": asdict(config), **epoch}
 
     def _last_epoch(self) -> dict[str, Any]:
-        lines = (self.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-        return next((r for r in map(json.loads, reversed(lines)) if r["kind"] == "epoch"), {})
+        records = read_records(self.path / "metrics.jsonl")
+        return next((r for r in reversed(records) if r["kind"] == "epoch"), {})
 
     def keep(self, **facts: Any) -> None:
         """Add to the run's record."""
@@ -191,45 +214,26 @@ class Run:
         save_json(record, load_json(record) | facts)
 
     def finish(self, results: dict[str, Any]) -> None:
-        """Mark the run finished, keep its results, drop what only an unfinished run needs. Model cards are written
-        again, now with the results."""
-        self.keep(finished=True, results=results)
+        """Keep the results, write the model cards again, now with them, mark the run finished, and drop what only an
+        unfinished run needs."""
+        self.keep(results=results)
         for saved in self.path.glob("*ward/*/config.json"):
             write_card(saved.parent)
-        for name in ("resume", "corpus"):
-            shutil.rmtree(self.path / name, ignore_errors=True)
+        self.keep(finished=True)
+        self._drop_what_only_the_unfinished_need()
         self.close()
 
-
-def fingerprint(*parts: Iterable[Document] | Corpus) -> str:
-    """One hash over the texts and labels of all parts, in order; of a corpus, its own."""
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(b"\x00part")
-        if isinstance(part, Corpus):
-            digest.update(part.fingerprint.encode())
-            continue
-        for document in part:
-            digest.update(
-                f"{document.label}\x00{document.text}\x01".encode("utf-8", "surrogatepass")
-            )
-    return digest.hexdigest()
-
-
-def _identity(config: dict[str, Any], data: str) -> str:
-    """One hash over what is asked for: the same on any machine, with any number of threads."""
-    asked = dict(config)
-    if "runtime" in asked:
-        asked["runtime"] = {k: v for k, v in asked["runtime"].items() if k not in MACHINE}
-    content = json.dumps([asked, data], sort_keys=True, default=str)
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
+    def _drop_what_only_the_unfinished_need(self) -> None:
+        for name in ("resume", "corpus"):
+            shutil.rmtree(self.path / name, ignore_errors=True)
 
 
 def _may_hold_a_run(path: Path) -> bool:
     record = path / "config.json"
     if record.exists():
         return load_json(record).get("kind") == "run"
-    return path.is_dir() and not set(path.iterdir()) - {path / lock.NAME}
+    begun = {path / lock.NAME, *path.glob(f".config.json.*{PART}")}  # and killed at once
+    return path.is_dir() and not set(path.iterdir()) - begun
 
 
 def _program() -> str:
@@ -237,7 +241,13 @@ def _program() -> str:
     return "ulmfit" if name == "__main__.py" else name
 
 
-def _record(config: dict[str, Any], identity: str) -> dict[str, Any]:
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("ulmfit", "torch", "numpy", "spacy")} | {
+        "python": platform.python_version()
+    }
+
+
+def _record(config: dict[str, Any], data: str, identity: str) -> dict[str, Any]:
     return {
         "kind": "run",
         "finished": False,
@@ -245,6 +255,6 @@ def _record(config: dict[str, Any], identity: str) -> dict[str, Any]:
         "command": shlex.join([_program(), *sys.argv[1:]]),
         "began": datetime.now(UTC).isoformat(timespec="seconds"),
         "config": config,
-        "versions": {name: version(name) for name in ("ulmfit", "torch", "numpy", "spacy")}
-        | {"python": platform.python_version()},
+        "data": data,
+        "versions": _versions(),
     }

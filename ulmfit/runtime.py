@@ -3,6 +3,7 @@
 A `Runtime` is an object that is passed down, not a global: two with different precisions live side by side in tests.
 """
 
+import math
 import random
 import sys
 import time
@@ -89,6 +90,8 @@ class Runtime:
     seed: int = 0
     ends_at: float | None = None  # by time.monotonic()
     _scaler: torch.amp.GradScaler | None = field(default=None, repr=False)
+    on_bad_loss: str = RuntimeConfig.on_bad_loss
+    asked_to_stop: str = ""  # name of the signal that did
 
     @classmethod
     def choose(
@@ -106,7 +109,15 @@ class Runtime:
         if minutes is not None and minutes < 0:
             raise ValueError(f"--max-minutes must not be negative, but is {minutes:g}")
         ends_at = None if minutes is None else time.monotonic() + 60 * minutes
-        return cls(torch.device(device), precision, reasons, config.seed, ends_at, scaler)
+        return cls(
+            torch.device(device),
+            precision,
+            reasons,
+            config.seed,
+            ends_at,
+            scaler,
+            config.on_bad_loss,
+        )
 
     @classmethod
     def start(
@@ -120,8 +131,14 @@ class Runtime:
         return runtime
 
     def out_of_time(self) -> bool:
-        """Whether `max_minutes` have passed since this was chosen."""
-        return self.ends_at is not None and time.monotonic() >= self.ends_at
+        """Whether `max_minutes` have passed since this was chosen, or a signal asked for a stop."""
+        over = self.ends_at is not None and time.monotonic() >= self.ends_at
+        return over or bool(self.asked_to_stop)
+
+    @property
+    def look_every(self) -> int:
+        """Steps between two looks at the loss: reading a number off a GPU waits for all that was given it to do."""
+        return 1 if self.device.type == "cpu" else 10
 
     def peak_memory(self) -> int | None:
         """Most bytes held at once so far: on a CUDA device by its tensors, else by this process. None: not known here."""
@@ -163,20 +180,24 @@ class Runtime:
         optimizer: torch.optim.Optimizer,
         net: nn.Module,
         max_grad_norm: float | None,
-    ) -> None:
-        """One optimizer update: backward, clip by global norm, step, forget gradients."""
+    ) -> torch.Tensor:
+        """One optimizer update: backward, clip by global norm, step, forget gradients. Gives the norm before clipping.
+
+        Gradients that are no numbers: with scaled losses, and with `on_bad_loss` "skip", the weights stay as they are.
+        """
         scaler = self._scaler
         (scaler.scale(loss) if scaler else loss).backward()
-        if max_grad_norm is not None:
-            if scaler:
-                scaler.unscale_(optimizer)
-            nn.utils.clip_grad_norm_(net.parameters(), max_grad_norm)
+        if max_grad_norm is not None and scaler:
+            scaler.unscale_(optimizer)
+        bound = math.inf if max_grad_norm is None else max_grad_norm
+        norm = nn.utils.clip_grad_norm_(net.parameters(), bound)
         if scaler:
             scaler.step(optimizer)
             scaler.update()
-        else:
+        elif self.on_bad_loss == "stop" or bool(norm.isfinite()):
             optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+        return norm
 
     def scaling(self) -> dict[str, Any]:
         """How losses are scaled now, as plain numbers; empty where they are not."""

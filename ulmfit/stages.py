@@ -21,9 +21,10 @@ from ulmfit.config import (
     TokenizerConfig,
 )
 from ulmfit.evaluation import score_sets
+from ulmfit.identity import fingerprint
 from ulmfit.language_model import LanguageModel
 from ulmfit.prepare import Texts, classifier_stage, finetune_stage, pretrain_stage, start_lm
-from ulmfit.run import Run, Say, fingerprint, silent
+from ulmfit.run import Run, Say, silent
 from ulmfit.runtime import Runtime
 from ulmfit.saved import save_calibration
 from ulmfit.text.document import Document

@@ -96,11 +96,19 @@ def test_a_fit_ends_with_its_report(
     table: str, lm_directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, tiny = tmp_path / "run", "--lm.epochs 1 --lm.min-steps 4 --classifier.min-steps 4"
-    main(["fit", table, "--out", str(out), "--pretrained", str(lm_directory), *tiny.split()])
+    command = ["fit", table, "--out", str(out), "--pretrained", str(lm_directory), *tiny.split()]
+    main(command)
     assert f"report: {out / 'report.html'}" in capsys.readouterr().err
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "Validation set" not in page and "<b>validation set</b>" in page  # the only one
     assert 'class="missing"' not in page and "60" in page.split('id="lengths"')[1]
+    (out / "report.html").unlink()  # killed just before it was written
+    main(command)
+    assert f"{out} is finished, but for its report" in capsys.readouterr().err
+    assert (out / "report.html").read_text(encoding="utf-8") == page
+    for more in ([], ["--no-report"]):
+        with pytest.raises(SystemExit, match="holds a finished run"):
+            main([*command, *more])
 
 
 @pytest.fixture

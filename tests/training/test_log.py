@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ulmfit.training.log import STEPS_PER_RECORD, Log, summary_writer
+from ulmfit.training.log import STEPS_PER_RECORD, Log, read_records, summary_writer
 
 
 def test_records_are_appended_as_json_lines(tmp_path: Path) -> None:
@@ -37,6 +37,33 @@ def test_people_see_a_table_with_one_header() -> None:
         "     1    1.25          0.7500              9.00    0:05",
     ]
     assert len({len(line) for line in lines}) == 1  # aligned
+
+
+def test_what_was_written_behind_the_saved_state_is_forgotten(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    first, second = Log("first", path), Log("second", path)
+    first.epoch(1, epoch=1.0)
+    second.epoch(1, epoch=1.0)
+    assert second.records() == 2
+    second.epoch(2, epoch=2.0)
+    with open(path, "a") as file:
+        file.write('{"stage": "second", "ki')  # killed there
+    assert len(read_records(path)) == 3 and second.records() == 3
+    second.rewind(2)
+    assert [r["epoch"] for r in read_records(path)] == [1.0, 1.0]
+    second.epoch(2, epoch=2.0)
+    second.rewind(None)  # killed before anything was saved
+    assert [r["stage"] for r in read_records(path)] == ["first"]
+    Log("third", path).rewind(None)
+    assert path.read_text().endswith("\n") and len(read_records(path)) == 1
+
+
+def test_without_a_file_there_is_nothing_to_forget(tmp_path: Path) -> None:
+    for log in (Log("stage"), Log("stage", tmp_path / "metrics.jsonl")):
+        log.rewind(None)
+        log.rewind(0)
+        assert log.records() == 0
+    assert read_records(tmp_path / "metrics.jsonl") == [] and not list(tmp_path.iterdir())
 
 
 def test_without_path_and_people_nothing_happens(tmp_path: Path) -> None:

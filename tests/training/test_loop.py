@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -25,7 +26,6 @@ from ulmfit.text.document import Document
 from ulmfit.text.tokenizer import Tokenizer
 from ulmfit.training.log import Log
 from ulmfit.training.loop import (
-    DivergedError,
     Optim,
     build_optimizer,
     evaluate_loss,
@@ -36,6 +36,7 @@ from ulmfit.training.loop import (
 from ulmfit.training.phases import Phase
 from ulmfit.training.resume import ResumePoint
 from ulmfit.training.schedule import OneCycle
+from ulmfit.training.watch import DivergedError
 
 
 class Golden(nn.Module):
@@ -259,6 +260,91 @@ def test_a_loss_that_is_no_number_ends_the_training(runtime: Runtime) -> None:
     with pytest.raises(DivergedError, match=r"step 3 of phase 1 \(lr 1\.0e-01\).*lower"):
         fit(Line(), loss, Numbers(), [Phase(1.0, (0.0, 0.1), lambda progress: (1.0, 0.5))],
             optim=Optim(0.0), runtime=runtime, log=Log("test"), description="")  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["lm", "classifier"])
+def test_a_step_that_is_left_out_leaves_nothing_behind(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights, BatchNorm's averages and Adam's moments are as before it, and resuming is exact there, too."""
+    monkeypatch.setattr("ulmfit.training.resume.SAVE_EVERY_S", 0.0)
+    training: Any = request.getfixturevalue(f"train_{kind}")
+    make, loss_fn, batches, runtime = training.args
+    patient, bad, seen = replace(runtime, on_bad_loss="skip"), (4, 9, 10), list[dict[str, Tensor]]()
+
+    def train_on(calls: Any, **more: Any) -> dict[str, Tensor]:
+        def spoilt(net: Any, batch: Any, carry: Any) -> Any:
+            loss, carry = loss_fn(net, batch, carry)
+            if next(calls) in bad:
+                nothing = loss.total * math.nan
+                loss = replace(loss, total=nothing, main=nothing.detach())
+                for buffer in net.buffers():
+                    buffer.data.mul_(math.nan) if buffer.is_floating_point() else None
+                carry = carry and [tuple(t * math.nan for t in pair) for pair in carry]
+            return loss, carry
+
+        return state(train(make, spoilt, batches, patient, **training.keywords, **more))
+
+    whole = train_on(count(), watch=lambda net, step: seen.append(state(net)))
+    assert all(same_bits(seen[k], seen[k + 1]) == (k in bad) for k in range(3, 12))
+    assert all(t.isfinite().all() for t in whole.values())
+    calls, point = count(), tmp_path / "point"
+    for stop in (5, 5, None):  # the second time between two steps left out
+        stopped = {"resume": ResumePoint(point, "a"), "stop_at": stop}
+        if stop is None:
+            assert same_bits(whole, train_on(calls, **stopped))
+        else:
+            with pytest.raises(KeyboardInterrupt):
+                train_on(calls, **stopped)
+
+
+def test_when_the_loss_goes_bad_the_saved_state_stays(
+    train_lm: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ulmfit.training.resume.SAVE_EVERY_S", 0.0)
+    make, loss_fn, batches, runtime = train_lm.args
+    point, calls = tmp_path / "point", count()
+
+    def spoilt(net: Any, batch: Any, carry: Any) -> Any:
+        loss, carry = loss_fn(net, batch, carry)
+        return (replace(loss, total=loss.total * math.nan) if next(calls) == 5 else loss), carry
+
+    for look_every in (1, 10):  # on a CPU, and as on a GPU
+        monkeypatch.setattr(Runtime, "look_every", look_every)
+        with pytest.raises(DivergedError, match="gradients are no numbers at step 6 of phase 1"):
+            train(make, spoilt, batches, runtime, resume=ResumePoint(point, "a"))
+        net = make()
+        here, _ = ResumePoint(point, "a").load(net, build_optimizer(net, 0.1, runtime), runtime)
+        assert here.step == 5 and all(t.isfinite().all() for t in net.state_dict().values())
+        point.unlink()
+        point.with_name("before point").unlink()
+        calls = count()
+
+
+def test_overflow_of_scaled_losses_is_left_out_until_they_fit(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**126)
+    half, net, weights = replace(runtime, _scaler=scaler), Line(), list[float]()
+    monkeypatch.setattr(Runtime, "reset_scaling", lambda self: None)
+
+    def loss(net: Line, batch: Pair, carry: Any) -> Any:
+        weights.append(net.high.weight.item())
+        value = Value(net.high(net.low(torch.ones(1, 1))).sum() * 2.0**10)
+        value.main = torch.tensor(1.0)
+        return value, None
+
+    fit(net, loss, Numbers(), [Phase(5.0, (0.1, 0.1), OneCycle())], optim=Optim(0.0, 1.0),
+        runtime=half, log=Log("test"), description="")  # fmt: skip
+    assert weights[0] == weights[3] != weights[-1] and 1 < half.scaling()["scale"] < 2.0**126
+    assert all(t.isfinite().all() for t in state(net).values())
+
+
+def test_a_rate_far_too_high_is_noticed(train_lm: Any) -> None:
+    make, loss_fn, batches, runtime = train_lm.args
+    with pytest.raises(DivergedError, match=r"has grown from .* use a lower learning rate"):
+        fit(make(), loss_fn, batches, [Phase(8.0, (100.0,) * 3)], optim=Optim(0.1, 0.5),
+            runtime=runtime, log=Log("test"), description="")  # fmt: skip
 
 
 def test_a_finished_training_is_not_repeated(train_lm: Training, tmp_path: Path) -> None:

@@ -20,10 +20,10 @@ from ulmfit.runtime import Runtime
 from ulmfit.text.document import Document
 from ulmfit.training import loop
 from ulmfit.training.log import Log
-from ulmfit.training.loop import DivergedError, Smooth
 from ulmfit.training.lr_finder import HIGHEST_LR, STEPS, LRCurve, find_lr
 from ulmfit.training.phases import Phase, layer_rates
 from ulmfit.training.stage import Stage
+from ulmfit.training.watch import DivergedError, Smooth
 
 
 def test_suggestions_are_fastais(goldens: Path) -> None:

@@ -8,7 +8,7 @@ import torch
 from ulmfit.checkpoint import CheckpointError
 from ulmfit.runtime import Runtime
 from ulmfit.training import resume
-from ulmfit.training.resume import Position, ResumePoint
+from ulmfit.training.resume import DivergedError, Position, ResumePoint
 
 
 def trained(steps: int = 2) -> tuple[torch.nn.Linear, torch.optim.AdamW]:
@@ -65,8 +65,45 @@ def test_another_run_and_damage_are_refused(tmp_path: Path, runtime: Runtime) ->
     with pytest.raises(CheckpointError, match="other settings or data"):
         ResumePoint(path, "you").load(*trained(), runtime)
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(CheckpointError, match=r"damaged.*delete it"):
+    with pytest.raises(CheckpointError, match=r"p is damaged.*delete .* to start"):
         ResumePoint(path, "me").load(*trained(), runtime)
+
+
+@pytest.mark.parametrize("damage", ["cut", "bit", "gone"])
+def test_the_state_before_stands_in_for_a_damaged_one(
+    damage: str, tmp_path: Path, runtime: Runtime
+) -> None:
+    path, said = tmp_path / "p.safetensors", list[str]()
+    saved = []
+    for step in (1, 2, 3):
+        net, optimizer = trained(step)
+        ResumePoint(path, "me").save(net, optimizer, runtime, Position(0, step), None)
+        saved.append(net.weight)
+    assert len(list(tmp_path.iterdir())) == 2  # not more than one is kept
+    whole = path.read_bytes()
+    if damage == "gone":  # killed between the two renames
+        path.unlink()
+    else:
+        path.write_bytes(
+            whole[: len(whole) // 2] if damage == "cut" else whole[:-1] + bytes([whole[-1] ^ 1])
+        )
+    net, optimizer = trained(0)
+    point = ResumePoint(path, "me", said.append)
+    assert point.exists() and point.load(net, optimizer, runtime)[0] == Position(0, 2)
+    assert torch.equal(net.weight, saved[1])
+    assert [("damaged" in line and path.name in line) for line in said] == [True] * (
+        damage != "gone"
+    )
+
+
+def test_weights_that_are_no_numbers_are_not_saved(tmp_path: Path, runtime: Runtime) -> None:
+    point, (net, optimizer) = ResumePoint(tmp_path / "p", "me"), trained()
+    point.save(net, optimizer, runtime, Position(0, 1), None)
+    with torch.no_grad():
+        net.weight[0, 0] = torch.inf
+    with pytest.raises(DivergedError, match=r"net\.weight .*kept as it was"):
+        point.save(net, optimizer, runtime, Position(0, 2), None)
+    assert point.load(*trained(0), runtime)[0] == Position(0, 1)
 
 
 def test_due_now_and_then(

@@ -46,6 +46,8 @@ class Fit:
 
     def run(self) -> None:
         from ulmfit import stages
+        from ulmfit.insight.report import NAME
+        from ulmfit.run import FinishedError
         from ulmfit.text.labels import kind_of
 
         self.columns.check(self.labelled, self.unlabelled, self.valid, self.test)
@@ -62,7 +64,12 @@ class Fit:
             stages.dry_run(labelled, **parts, **told)
             return
         run = {"out": self.out, "overwrite": self.overwrite, "tensorboard": self.tensorboard}
-        stages.fit(labelled, **parts, **told, **run)
+        try:
+            stages.fit(labelled, **parts, **told, **run)
+        except FinishedError:
+            if not self.report or (Path(self.out) / NAME).exists():
+                raise
+            note(f"{self.out} is finished, but for its report")
         if self.report:
             documents = {"labelled": labelled, **parts, "valid": parts["valid"] or ()}
             write_report(self.out, documents, self.config)

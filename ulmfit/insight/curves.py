@@ -1,12 +1,13 @@
 """What metrics.jsonl recorded while a run trained, as series over the updates of each stage."""
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
+
+from ulmfit.training.log import read_records
 
 Series = dict[int, float]  # update of the whole stage, from 1 → value
 
@@ -25,8 +26,7 @@ class Curves:
 def read_curves(path: Path, stages: Mapping[str, Any]) -> dict[str, Curves]:
     """The stages of a run's record, in its order. Of an update recorded twice – a training that was resumed – the last counts."""
     found = {name: _planned(stage["phases"]) for name, stage in stages.items()}
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    for record in map(json.loads, lines):
+    for record in read_records(path):
         stage = record.pop("stage")
         if stage not in found:
             continue

@@ -17,9 +17,10 @@ from ulmfit.checkpoint import load_json, save_json
 from ulmfit.checks import check, directions
 from ulmfit.classifier import Classifier, Ensemble
 from ulmfit.config import CURVE_FIT, FitConfig, OutOfTime, RuntimeConfig
+from ulmfit.identity import fingerprint
 from ulmfit.language_model import LanguageModel
 from ulmfit.prepare import classifier_stage, start_lm
-from ulmfit.run import Run, Say, fingerprint, silent
+from ulmfit.run import Run, Say, silent
 from ulmfit.runtime import Runtime
 from ulmfit.stages import finetune_lm
 from ulmfit.text.document import Document, class_name

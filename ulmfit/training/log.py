@@ -1,9 +1,12 @@
 """What happened while training: a table in the terminal, one line a record in metrics.jsonl, TensorBoard's files."""
 
 import json
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+
+from ulmfit.checkpoint import atomic, writing
 
 STEPS_PER_RECORD = 10  # every so many steps one goes to metrics.jsonl and TensorBoard
 NOT_DRAWN = {"step", "phase", "epoch", "seconds"}  # in TensorBoard, whose axis is the update
@@ -30,7 +33,7 @@ class Log:
             summary_writer()  # a missing package is said now, not after the first step
 
     def step(self, update: int, **values: Any) -> None:
-        """A training step, `update` of the whole stage, from 1; only every tenth of a phase is kept."""
+        """A training step, `update` of the whole stage, from 1; only every tenth of a phase is kept. Tensors are read then."""
         self._draw(update, {})
         if values.get("step", update) % STEPS_PER_RECORD == 0:
             self._write({"stage": self.stage, "kind": "step"} | values)
@@ -46,6 +49,33 @@ class Log:
                 self._say(_row((name, _title(name)) for name in values))
             self._say(_row((name, _shown(name, value)) for name, value in values.items()))
 
+    def say(self, line: str) -> None:
+        """For people."""
+        if self._say:
+            self._say(line)
+
+    def records(self) -> int:
+        """How many there are of all stages, safe on disk."""
+        if self._path is None or not self._path.exists():
+            return 0
+        with open(self._path, "rb") as file:
+            os.fsync(file.fileno())
+            return sum(line.endswith(b"\n") for line in file)
+
+    def rewind(self, records: int | None) -> None:
+        """Forget what was written after so many records; None: everything of this stage. A training that is resumed writes
+        it again."""
+        if self._path is None or not self._path.exists():
+            return
+        lines = self._path.read_bytes().splitlines(keepends=True)
+        whole = [line for line in lines if line.endswith(b"\n")]  # of the last, half may be there
+        if records is None:
+            stages = [json.loads(line)["stage"] for line in whole]
+            records = stages.index(self.stage) if self.stage in stages else len(whole)
+        if len(lines) > records:
+            with atomic(self._path) as shorter:
+                shorter.write_bytes(b"".join(whole[:records]))
+
     def close(self) -> None:
         """Write out what TensorBoard has not been given yet."""
         if self._board:
@@ -56,7 +86,7 @@ class Log:
         if self._path:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             plain = {k: v.item() if hasattr(v, "item") else v for k, v in record.items()}
-            with open(self._path, "a", encoding="utf-8") as file:
+            with writing(self._path), open(self._path, "a", encoding="utf-8") as file:
                 file.write(json.dumps(plain) + "\n")
 
     def _draw(self, update: int, values: dict[str, Any]) -> None:
@@ -68,6 +98,14 @@ class Log:
         for name, value in values.items():
             if name not in NOT_DRAWN:
                 self._board.add_scalar(name, float(value), update)
+
+
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """What a metrics.jsonl holds; the last line of a run that was killed may be half a record, and is left aside."""
+    if not path.exists():
+        return []
+    *lines, _ = path.read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in lines]
 
 
 def summary_writer() -> Any:

@@ -20,9 +20,9 @@ from ulmfit.runtime import Runtime
 from ulmfit.training.log import Log
 from ulmfit.training.phases import Phase
 from ulmfit.training.resume import Position, ResumePoint
+from ulmfit.training.watch import Smooth, Watch
 
 BETA2, EPS = 0.99, 1e-5  # Adam's, as fastai sets them
-SMOOTHING = 0.98  # of the training loss shown (fastai)
 
 
 @runtime_checkable
@@ -39,10 +39,6 @@ class Grouped(Protocol):
     """What the loop needs of a net: parameters by layer group, bottom to top."""
 
     def layer_groups(self) -> dict[str, list[nn.Parameter]]: ...
-
-
-class DivergedError(ValueError):
-    """The loss is no longer a finite number: the weights are lost."""
 
 
 LossFn = Callable[[Any, Any, Any], tuple[Any, Any]]  # (net, batch, carry) → (Loss, carry)
@@ -73,14 +69,26 @@ def fit(
 
     `evaluate` is called after each epoch and at the end of a phase; what it returns is logged. With `resume`, training
     goes on where the saved state stands, and ends with the same bits as if it had not been interrupted; `OutOfTime`
-    ends it, saved, when the runtime's minutes are over.
+    ends it, saved, when the runtime's minutes are over or it is asked to stop. `DivergedError` ends it, with the last
+    saved state as it was, when numbers go bad (`watch.py`).
     """
     optimizer = build_optimizer(net, optim.weight_decay, runtime)
     runtime.reset_scaling()  # as in a new process that resumes with this training
     here, carry = resume.load(net, optimizer, runtime) if resume else (Position(), None)
+    watch = Watch(description or log.stage, runtime, log.say)
+    if resume:
+        log.rewind(here.records)
+        watch.restore(here.watch)
     per_epoch = batches.steps_per_epoch
     totals = [phase.steps(per_epoch) for phase in phases]
     done = sum(totals[: here.phase]) + here.step
+
+    def save(phase: int, step: int) -> None:
+        assert resume
+        watch.look()
+        position = Position(phase, step, log.records(), watch.state())
+        resume.save(net, optimizer, runtime, position, carry)
+
     with bar(description, total=sum(totals), unit="steps", done=done) as advance:
         for number in range(here.phase, len(phases)):
             phase, total = phases[number], totals[number]
@@ -92,51 +100,59 @@ def fit(
                 epoch, start = divmod(step, per_epoch)
                 seed_epoch = sum(math.ceil(t / per_epoch) for t in totals[:number]) + epoch
                 carry = carry if start else None
-                began, smooth = time.monotonic(), Smooth()
+                began = time.monotonic()
+                if not start:
+                    watch.smooth = Smooth()
                 net.train()
                 for batch in islice(batches.epoch(seed_epoch, start), total - step):
                     factor, momentum = phase.schedule(step / total)
                     set_rates(optimizer, [lr * factor for lr in phase.lrs], momentum)
+                    buffers = [b.clone() for b in net.buffers()] if watch.skips else []
                     with runtime.autocast():
-                        loss, carry = loss_fn(net, runtime.move(batch), carry)
-                    runtime.step(loss.total, optimizer, net, optim.max_grad_norm)
+                        loss, after = loss_fn(net, runtime.move(batch), carry)
+                    norm = runtime.step(loss.total, optimizer, net, optim.max_grad_norm)
+                    if watch.undoes(loss.total):
+                        for buffer, before in zip(net.buffers(), buffers, strict=True):
+                            buffer.copy_(before)
+                    else:
+                        carry = after
                     step += 1
-                    if not math.isfinite(shown := float(loss.main)):
-                        rate = max(phase.lrs) * factor
-                        raise DivergedError(
-                            f"the loss of {description} is {shown} at step {step} of phase {number + 1} (lr {rate:.1e}); "
-                            "use a lower learning rate"
-                        )
-                    smooth.add(shown)
+                    rate = max(phase.lrs) * factor
+                    place = f"step {step} of phase {number + 1} (lr {rate:.1e})"
+                    watch.add(loss.main, norm, place)
+                    if watch.due():
+                        watch.look()
                     log.step(
                         sum(totals[:number]) + step,
                         phase=number + 1,
                         step=step,
-                        loss=shown,
-                        lr=max(phase.lrs) * factor,
+                        loss=loss.main,
+                        lr=rate,
                         momentum=momentum,
+                        grad_norm=norm,
                     )
-                    advance(1, f"phase {number + 1}/{len(phases)} loss {smooth.value:.3f}")
+                    shown = f"phase {number + 1}/{len(phases)} loss {watch.smooth.value:.3f}"
+                    advance(1, shown)
                     # Never at the end of an epoch or phase: that is saved once it is evaluated.
                     if resume and step < total and step % per_epoch:
                         over = runtime.out_of_time()
                         if over or resume.due():
-                            resume.save(net, optimizer, runtime, Position(number, step), carry)
+                            save(number, step)
                         if over:
                             raise OutOfTime
+                watch.look()
                 metrics = evaluate() if evaluate else {}
                 log.epoch(
                     sum(totals[:number]) + step,
                     phase=number + 1,
                     epoch=step / per_epoch,
-                    train_loss=smooth.value,
+                    train_loss=watch.smooth.value,
                     **metrics,
                     seconds=time.monotonic() - began,
                 )
                 if resume:
-                    after = Position(number, step) if step < total else Position(number + 1, 0)
-                    resume.save(net, optimizer, runtime, after, carry)
-                    if runtime.out_of_time() and after.phase < len(phases):
+                    save(*((number, step) if step < total else (number + 1, 0)))
+                    if runtime.out_of_time() and (step < total or number + 1 < len(phases)):
                         raise OutOfTime
     freeze(net, [1.0] * len(net.layer_groups()))
     net.eval()
@@ -189,18 +205,3 @@ def freeze(net: Grouped, lrs: Sequence[float]) -> None:
         for parameter in parameters:
             parameter.requires_grad_(lr > 0)
             parameter.grad = None
-
-
-class Smooth:
-    """Debiased exponential mean of the loss (fastai's `smooth_loss`); NaN before the first."""
-
-    def __init__(self) -> None:
-        self._mean, self._weight = 0.0, 0.0
-
-    def add(self, loss: float) -> None:
-        self._mean = SMOOTHING * self._mean + (1 - SMOOTHING) * loss
-        self._weight = SMOOTHING * self._weight + (1 - SMOOTHING)
-
-    @property
-    def value(self) -> float:
-        return self._mean / self._weight if self._weight else math.nan

@@ -12,10 +12,10 @@ import numpy as np
 
 from ulmfit.runtime import Runtime, rng_state, set_rng_state
 from ulmfit.training.log import Log
-from ulmfit.training.loop import DivergedError, Smooth
 from ulmfit.training.phases import Phase, layer_rates
 from ulmfit.training.schedule import Exponential
 from ulmfit.training.stage import Stage
+from ulmfit.training.watch import DivergedError, Smooth
 
 HIGHEST_LR, STEPS = 10.0, 100  # fastai's; the first rate is 1e-7
 STOP_AT = 4.0  # × the best smoothed loss
@@ -100,8 +100,8 @@ class _Curve(Log):
         self.losses: list[float] = []
         self._smooth, self._best = Smooth(), math.inf
 
-    def step(self, update: int, *, loss: float, lr: float, **values: Any) -> None:
-        self._smooth.add(loss)
+    def step(self, update: int, *, loss: Any, lr: float, **values: Any) -> None:
+        self._smooth.add(float(loss))
         self.lrs.append(lr)
         self.losses.append(self._smooth.value)
         self._best = min(self._best, self._smooth.value)

@@ -1,17 +1,17 @@
-"""The state of an unfinished training: one safetensors file, replaced atomically."""
+"""The state of an unfinished training: one safetensors file, replaced atomically, and the one before it."""
 
-import json
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ulmfit.checkpoint import CheckpointError, write_tensors
+from ulmfit.checkpoint import CheckpointError, read_tensors, rename, write_tensors
 from ulmfit.runtime import Runtime, rng_state, set_rng_state
+from ulmfit.training.watch import DivergedError
 
 SAVE_EVERY_S = 120.0  # seconds between two saves inside an epoch
 
@@ -22,17 +22,27 @@ class Position:
 
     phase: int = 0
     step: int = 0
+    records: int | None = None  # lines that metrics.jsonl had then
+    watch: dict[str, Any] = field(default_factory=dict)  # what `Watch` knows of the losses so far
 
 
 class ResumePoint:
     """Saves and restores net, optimizer, carry, random generators and position.
 
-    `identity` says what is being trained (plan, config, data); a file of another identity is refused.
+    `identity` says what is being trained (plan, config, data); a file of another identity is refused. `say` is told where
+    a file is damaged and the one before it is taken.
     """
 
-    def __init__(self, path: Path, identity: str) -> None:
-        self.path, self.identity = path, identity
+    def __init__(
+        self, path: Path, identity: str, say: Callable[[str], None] = lambda line: None
+    ) -> None:
+        self.path, self.identity, self._say = path, identity, say
+        self._before = path.with_name(f"before {path.name}")
         self._saved_at = time.monotonic()
+
+    def exists(self) -> bool:
+        """Whether there is a state to go on from."""
+        return self.path.exists() or self._before.exists()
 
     def due(self) -> bool:
         """Whether the last save is long enough ago."""
@@ -46,37 +56,40 @@ class ResumePoint:
         position: Position,
         carry: Any,
     ) -> None:
-        """Everything that the next step depends on."""
+        """Everything that the next step depends on. What was saved before is kept beside it. `DivergedError`: weights are
+        no numbers any more; nothing is written then."""
         tensors: dict[str, Tensor] = {f"net.{k}": v for k, v in net.state_dict().items()}
         for index, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{k}": v for k, v in state.items()}
         for layer, pair in enumerate(carry or ()):
             tensors |= {f"carry.{layer}.{i}": t for i, t in enumerate(pair)}
         tensors |= {f"rng.{k}": v for k, v in rng_state(runtime.device).items()}
-        metadata = {
-            "identity": self.identity,
-            "position": json.dumps(asdict(position)),
-            "scaler": json.dumps(runtime.scaling()),
-        }
         plain = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
-        write_tensors(self.path, plain, metadata)
+        for name, tensor in plain.items():
+            if tensor.is_floating_point() and not tensor.isfinite().all():
+                raise DivergedError(
+                    f"{name} holds what is no number any more, so {self.path} is kept as it was; use a lower learning rate"
+                )
+        about = {
+            "identity": self.identity,
+            "position": asdict(position),
+            "scaler": runtime.scaling(),
+        }
+        new = self.path.with_name(f"new {self.path.name}")
+        write_tensors(new, plain, about)
+        if self.path.exists():
+            rename(self.path, self._before)
+        rename(new, self.path)
         self._saved_at = time.monotonic()
 
     def load(
         self, net: Any, optimizer: torch.optim.Optimizer, runtime: Runtime
     ) -> tuple[Position, Any]:
         """Position and carry of the saved state, everything else put back in place; the start where none is saved."""
-        if not self.path.exists():
+        if not self.exists():
             return Position(), None
-        try:
-            with safe_open(self.path, "pt") as file:
-                metadata = file.metadata()
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except SafetensorError as error:
-            raise CheckpointError(
-                f"{self.path} is damaged ({error}); delete it to start this stage again"
-            ) from None
-        if metadata.get("identity") != self.identity:
+        tensors, about = self._read()
+        if about.get("identity") != self.identity:
             raise CheckpointError(
                 f"{self.path} belongs to a run with other settings or data; "
                 "repeat the old command to go on, or use --overwrite to start anew"
@@ -93,8 +106,24 @@ class ResumePoint:
             for layer in range(len(flat) // 2)
         ]
         set_rng_state(_part(tensors, "rng"), runtime.device)
-        runtime.restore_scaling(json.loads(metadata.get("scaler", "{}")))
-        return Position(**json.loads(metadata["position"])), carry or None
+        runtime.restore_scaling(about["scaler"])
+        return Position(**about["position"]), carry or None
+
+    def _read(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """The last whole file: a process may be killed between two renames, and disks make mistakes."""
+        damage = ""
+        for path in filter(Path.exists, (self.path, self._before)):
+            try:
+                found = read_tensors(path)
+            except CheckpointError as error:
+                damage = damage or str(error).split(";")[0]
+                continue
+            if damage:
+                self._say(f"{damage}: going on from the state saved before it, {path.name}")
+            return found
+        raise CheckpointError(
+            f"{damage}, and no state saved before it is whole; delete {self.path.parent} to start this stage again"
+        )
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

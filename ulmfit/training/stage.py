@@ -112,7 +112,7 @@ class Stage:
         self, runtime: Runtime, log: Log | None = None, resume: ResumePoint | None = None
     ) -> None:
         """Run the phases; an interrupted training goes on where `resume` stands. Without a log nothing is said."""
-        if self.warm_up and not (resume and resume.path.exists()):
+        if self.warm_up and not (resume and resume.exists()):
             self.warm_up.run(self.net)
         self.warm_up = None  # the next call goes on from here
         self.net.to(runtime.device)

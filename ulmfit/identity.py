@@ -1,0 +1,61 @@
+"""What makes two runs the same: settings and data, not the machine; and in what two of them differ."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from ulmfit.text.corpus import Corpus
+from ulmfit.text.document import Document
+
+# settings of a runtime that ask for nothing else
+MACHINE = {"device", "precision", "threads", "max_minutes", "on_bad_loss"}
+# names in a run's JSON files whose values are measured: equal runs differ in nothing else
+WALL_CLOCK = {"began", "seconds", "peak_memory"}
+SHOWN = 4  # differences named in a refusal
+
+
+def fingerprint(*parts: Iterable[Document] | Corpus) -> str:
+    """One hash over the texts and labels of all parts, in order; of a corpus, its own."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(b"\x00part")
+        if isinstance(part, Corpus):
+            digest.update(part.fingerprint.encode())
+            continue
+        for document in part:
+            digest.update(
+                f"{document.label}\x00{document.text}\x01".encode("utf-8", "surrogatepass")
+            )
+    return digest.hexdigest()
+
+
+def identity(config: dict[str, Any], data: str) -> str:
+    """One hash over what is asked for: the same on any machine, with any number of threads."""
+    content = json.dumps([_asked(config), data], sort_keys=True, default=str)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def differences(old: dict[str, Any], config: dict[str, Any], data: str) -> str:
+    """In what a run's record differs from what is asked now, for people; empty where nobody can tell."""
+    now = json.loads(json.dumps(_asked(config), default=str))  # as it would come back
+    found = list(_differences(_asked(old.get("config", {})), now, ""))
+    if len(found) > SHOWN:
+        found[SHOWN:] = [f"{len(found) - SHOWN} more"]
+    if old.get("data") not in (None, data):
+        found.append("the texts or their labels are not those of then")
+    return "; ".join(found)
+
+
+def _differences(old: Any, new: Any, name: str) -> Iterator[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in old.keys() | new.keys():
+            yield from _differences(old.get(key), new.get(key), f"{name}.{key}".lstrip("."))
+    elif old != new:
+        yield f"{name} was {old}, now {new}"
+
+
+def _asked(config: dict[str, Any]) -> dict[str, Any]:
+    if "runtime" not in config:
+        return config
+    return config | {"runtime": {k: v for k, v in config["runtime"].items() if k not in MACHINE}}

@@ -1,0 +1,143 @@
+"""Numbers going bad: losses and gradients that are no numbers, and losses that grow out of bounds.
+
+They are looked at every `Runtime.look_every` steps: at each on a CPU, at every tenth on a GPU, which otherwise had to
+be waited for. So a training ends up to nine updates late there; nothing is saved without a look.
+"""
+
+import math
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ulmfit.runtime import Runtime
+
+SMOOTHING = 0.98  # of the training loss shown (fastai)
+WINDOW = 10  # steps whose mean loss is compared with that of the first ones
+GROWN = 20.0  # times: from there on the learning rate was too high
+SKIPS = 10  # steps left out in a row; then skipping leads nowhere
+LOWEST_SCALE = 1.0  # of the loss in fp16; it starts at 65,536 and is halved at each overflow
+
+
+class DivergedError(ValueError):
+    """Losses, gradients or weights are no numbers any more, or the loss has grown out of bounds."""
+
+
+class Smooth:
+    """Debiased exponential mean of the loss (fastai's `smooth_loss`); NaN before the first."""
+
+    def __init__(self) -> None:
+        self._mean, self._weight = 0.0, 0.0
+
+    def add(self, loss: float) -> None:
+        self._mean = SMOOTHING * self._mean + (1 - SMOOTHING) * loss
+        self._weight = SMOOTHING * self._weight + (1 - SMOOTHING)
+
+    @property
+    def value(self) -> float:
+        return self._mean / self._weight if self._weight else math.nan
+
+
+class Watch:
+    """The losses of one training, in order, and what `runtime.on_bad_loss` says to do about bad ones.
+
+    `state` and `restore` carry it over an interruption.
+    """
+
+    def __init__(self, training: str, runtime: Runtime, say: Callable[[str], None]) -> None:
+        self.smooth = Smooth()  # since the epoch began
+        self._training, self._runtime, self._say = training, runtime, say
+        self._first: float | None = None  # mean of the first losses of all
+        self._last: deque[float] = deque(maxlen=WINDOW)
+        self._left_out = 0  # steps in a row
+        self._said = False
+        self._unseen: list[tuple[Tensor, str]] = []  # (loss, norm of the gradients), where
+
+    def add(self, loss: Tensor, norm: Tensor, where: str) -> None:
+        """A step, `where` for people; nothing is read off the device yet."""
+        self._unseen.append((torch.stack([loss.detach().float(), norm.float()]), where))
+
+    @property
+    def skips(self) -> bool:
+        """Whether bad steps are left out."""
+        return self._runtime.on_bad_loss == "skip"
+
+    def undoes(self, loss: Tensor) -> bool:
+        """Whether what a step's forward pass left behind (state, BatchNorm's averages) is no number either, and has to be
+        undone. Where bad steps are skipped, the device is waited for."""
+        return self.skips and not math.isfinite(float(loss.detach()))
+
+    def due(self) -> bool:
+        """Whether a look costs little enough."""
+        return len(self._unseen) >= self._runtime.look_every
+
+    def look(self) -> None:
+        """Read what was added. `DivergedError` says what is wrong since when, and what to try."""
+        if not self._unseen:
+            return
+        figures = torch.stack([pair for pair, _ in self._unseen]).tolist()
+        places = [where for _, where in self._unseen]
+        self._unseen = []
+        for (loss, norm), where in zip(figures, places, strict=True):
+            # With scaled losses, gradients that overflow are usual: such updates are left out, and the scale falls.
+            if not math.isfinite(loss):
+                self._bad(f"the loss is {loss}", where)
+            elif not math.isfinite(norm) and not self._runtime.scaling():
+                self._bad(f"the loss is {loss:.4g}, but its gradients are no numbers", where)
+            else:
+                self._good(loss, where)
+        if self._runtime.scaling().get("scale", math.inf) < LOWEST_SCALE:
+            raise DivergedError(
+                f"{self._training}: gradients overflow fp16 at {places[-1]}, however small the loss is scaled; use "
+                "--precision fp32, or a lower learning rate"
+            )
+
+    def _bad(self, what: str, where: str) -> None:
+        self._left_out += 1
+        if self.skips and self._left_out <= SKIPS:
+            self._say(f"{self._training}: {what} at {where}; this step is left out")
+            return
+        row = f", as in {SKIPS} steps before it" if self._left_out > SKIPS else ""
+        raise DivergedError(
+            f"{self._training}: {what} at {where}{row}; use a lower learning rate (`ulmfit find-lr` measures one)"
+            + ("" if row else ", or go on from the last saved state with --on-bad-loss skip")
+        )
+
+    def _good(self, loss: float, where: str) -> None:
+        self._left_out = 0
+        self.smooth.add(loss)
+        self._last.append(loss)
+        if len(self._last) < WINDOW:
+            return
+        mean = sum(self._last) / WINDOW
+        if self._first is None:
+            self._first = mean
+        elif mean > GROWN * abs(self._first) and not self._said:
+            self._said = True
+            told = (
+                f"{self._training}: the loss has grown from {self._first:.3g} to {mean:.3g} at {where} (means of "
+                f"{WINDOW} steps); use a lower learning rate (`ulmfit find-lr` measures one)"
+            )
+            if not self.skips:
+                raise DivergedError(f"{told}, or --on-bad-loss skip to go on regardless")
+            self._say(told)
+
+    def state(self) -> dict[str, Any]:
+        """As plain numbers, after a look."""
+        return {
+            "mean": self.smooth._mean,
+            "weight": self.smooth._weight,
+            "first": self._first,
+            "last": list(self._last),
+            "left_out": self._left_out,
+            "said": self._said,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """The inverse of `state`; an empty one is the beginning."""
+        if state:
+            self.smooth._mean, self.smooth._weight = state["mean"], state["weight"]
+            self._first, self._last = state["first"], deque(state["last"], WINDOW)
+            self._left_out, self._said = state["left_out"], state["said"]
