@@ -13,7 +13,8 @@ import numpy as np
 from ulmfit.baseline import baseline_rows, train_baseline
 from ulmfit.checkpoint import atomic
 from ulmfit.classifier import Classifier
-from ulmfit.run import Run, Say, fingerprint
+from ulmfit.identity import fingerprint
+from ulmfit.run import Run, Say
 from ulmfit.runtime import Runtime
 from ulmfit.text.document import Document
 from ulmfit.text.splits import Parts
