@@ -12,7 +12,12 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "ulmfit"
 
 # Bottom to top; a file imports only from rows above its own, a column only from itself and BELOW.
-BELOW = ["config shapes prediction", "runtime progress lock", "checkpoint download interruption", "card"]
+BELOW = [
+    "config shapes prediction",
+    "runtime progress lock",
+    "checkpoint download interruption",
+    "card",
+]
 COLUMNS = {
     "text": [
         "document rules prefilter parallel joined",

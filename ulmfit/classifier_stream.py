@@ -10,6 +10,7 @@ import torch
 
 from ulmfit.nn.awd_lstm import State
 from ulmfit.nn.heads import READ_AT_ONCE, ClassifierNet
+from ulmfit.nn.one_by_one import OneByOne
 from ulmfit.outputs import Outputs
 from ulmfit.runtime import Runtime
 from ulmfit.shapes import Float, Tensor
@@ -36,14 +37,17 @@ class SoFar(NamedTuple):
 
 
 class ClassifierStream:
-    """One text, piece by piece; `TextClassifier.stream` makes it. Weights and calibration are those of the classifier
-    at the moment of each call. Holds at most `max_len` / `bptt` + 2 chunks and what `TokenStream` holds back."""
+    """One text, piece by piece; `TextClassifier.stream` makes it. Weights are those of the classifier when the stream was
+    made. Holds at most `max_len` / `bptt` + 2 chunks and what `TokenStream` holds back."""
 
     def __init__(
         self, net: ClassifierNet, tokenizer: Tokenizer, outputs: Outputs, runtime: Runtime
     ) -> None:
         """ValueError: the tokenizer's language can't be read in pieces."""
         self._net, self._outputs, self._runtime = net, outputs, runtime
+        self._net.eval().to(runtime.device)
+        on_cpu = runtime.device.type == "cpu" and runtime.precision == "fp32"
+        self._encoder = OneByOne(net.encoder) if on_cpu else net.encoder
         self._text = TokenStream(tokenizer)
         self._so_far = SoFar()
 
@@ -67,14 +71,13 @@ class ClassifierStream:
 
     def _read(self, ids: Ids) -> SoFar:
         """What is known after these tokens, too."""
-        # Outside of inference mode: parameters that are moved inside it can't be trained any more.
         so_far, runtime = self._so_far, self._runtime
-        self._net.eval().to(runtime.device)
+        self._net.eval()
         for start in range(0, len(ids), READ_AT_ONCE):
             read = ids[start : start + READ_AT_ONCE].tolist()
             tokens = torch.tensor([read], device=runtime.device)
             with torch.inference_mode(), runtime.autocast():
-                output, state = self._net.encoder(tokens, so_far.state)
+                output, state = self._encoder(tokens, so_far.state)
                 so_far = _gone_on(so_far, output[0].float(), state, self._net)
         return so_far
 
