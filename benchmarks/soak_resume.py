@@ -145,6 +145,8 @@ def comparable(path: Path) -> Any:
         return [without_times(json.loads(line)) for line in path.read_text().splitlines()]
     if path.suffix == ".html":
         return CLOCK.sub(r"\1", path.read_text())
+    if path.suffix == ".md":  # a model card
+        return [line for line in path.read_text().splitlines() if not line.startswith("- begun:")]
     return path.read_bytes()
 
 

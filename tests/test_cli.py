@@ -111,7 +111,7 @@ def test_fit_evaluate_predict_replay(capsys: Captured) -> None:
     old, new = (load_json(Path(p) / "config.json")["config"] for p in ("run", "again"))
     assert new["runtime"].pop("seed") == 5 and old["runtime"].pop("seed") == 0
     assert new == old
-    assert error(*fit_again).endswith("--overwrite to replace it")
+    assert error(*fit_again, "--no-report").endswith("--overwrite to replace it")
 
 
 @pytest.mark.usefixtures("here")

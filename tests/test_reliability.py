@@ -195,7 +195,7 @@ def test_the_same_seed_gives_the_same_bits(
         return out / "forward"
 
     one, same, other = (
-        train(seed, tmp_path / name) for seed, name in ((0, "a"), (0, "b"), (1, "c"))
+        train(seed, tmp_path / name / "run") for seed, name in ((0, "a"), (0, "b"), (1, "c"))
     )
     assert list(differences(one, same)) == []
     assert any("model.safetensors differs" in d for d in differences(one, other))
