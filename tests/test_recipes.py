@@ -130,6 +130,23 @@ def test_label_kinds_derives_its_sets_and_records(
     assert all("micro_f1" in line[who] for line in lines for who in ("ulmfit", "tfidf"))
 
 
+def test_imbalance_keeps_the_proportion_and_records(
+    lm_directory: Path, reviews: list[Document], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imbalance = recipe("imbalance")
+    many = [Document(f"{d.text} Number {i}.", d.label) for i in range(3) for d in reviews]
+    drawn = imbalance.draw(many, "bad", 4, 0)
+    assert Counter(d.label for d in drawn) == {"bad": 4, "good": 40}
+    assert Counter(d.label for d in imbalance.draw(many, "bad", 99, 0)) == {"bad": 9, "good": 90}
+    found = imbalance.figures(["a", "a", "b", "b"], ["a", "a", "a", "b"], "b")
+    assert (found["accuracy"], found["precision"], found["recall"]) == (0.75, 0.5, 1.0)
+    monkeypatch.setattr(imbalance, "RESULTS", tmp_path / "lines.jsonl")
+    config = replace(TINY_FIT, pretrained=str(lm_directory))
+    imbalance.measure(many, "bad", config, tmp_path / "runs", 1, 1)
+    (line,) = [json.loads(line) for line in (tmp_path / "lines.jsonl").read_text().splitlines()]
+    assert all(0 <= line[name]["recall"] <= 1 for name in ("tfidf", "plain", "balanced"))
+
+
 def test_demo_seeds_records_only_what_ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     demo_seeds = recipe("demo_seeds")
     save_json(tmp_path / "out" / "none-0" / "config.json", {"finished": True})
