@@ -306,6 +306,15 @@ def test_bad_arguments() -> None:
         assert not Path("run").exists()
 
 
+@pytest.mark.usefixtures("here")
+def test_under_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only trainings have several processes, and each says which it is."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    assert "evaluate runs in one process" in error("evaluate", "c", "test.csv")
+    assert "ulmfit: process 1: nosuch.csv" in error("fit", "nosuch.csv", "--out", "run")
+
+
 @pytest.mark.parametrize("verb", ["pretrain-lm", "finetune-lm"])
 def test_texts_are_required(verb: str, here: Path) -> None:
     assert "at least one file or folder" in error(verb, "--out", "lm")

@@ -32,6 +32,7 @@ RESULTS = ROOT / "benchmarks" / "results"  # comes with the first recorded run
 WITHOUT_A_VERB = {"--help", "--version"}  # of `ulmfit` itself
 OTHER_PROGRAMS = {"--logdir", "--index-url", "--fuzz"}
 OTHER_PROGRAMS |= {"--headless", "--no-sandbox", "--screenshot", "--window-size"}  # Chromium's
+OTHER_PROGRAMS |= {"--node-rank", "--max-restarts"}  # torchrun's
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)  # language, content
 PYTHON = {
     (page, number): code

@@ -48,6 +48,17 @@ def test_no_description_is_silence(clock: list[float], capsys: pytest.CaptureFix
     assert capsys.readouterr() == ("", "")
 
 
+def test_of_several_processes_the_first_speaks(
+    clock: list[float], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert progress.speaks()
+    monkeypatch.setenv("RANK", "1")
+    with bar("reading", total=3) as advance:
+        clock[0] += 100 * progress.LINE_EVERY_S
+        advance(1, "")
+    assert capsys.readouterr() == ("", "") and not progress.speaks()
+
+
 def test_without_rich_lines_are_plain(
     clock: list[float], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,10 +8,12 @@ from ulmfit.runtime import (
     Hardware,
     Runtime,
     choose_device,
+    choose_for_rank,
     choose_precision,
     rng_state,
     set_rng_state,
 )
+from ulmfit.world import World
 
 ONE_GPU, TWO_GPUS = Hardware(cuda=1), Hardware(cuda=2)
 APPLE, PLAIN = Hardware(mps=True), Hardware()
@@ -73,6 +75,30 @@ def test_a_named_device_that_is_not_there_is_an_error(wanted: str) -> None:
 def test_a_device_number_that_is_not_there_is_an_error(wanted: str) -> None:
     with pytest.raises(ValueError, match=f"device '{wanted}' was asked for, but there is only"):
         choose_device(wanted, TWO_GPUS)
+
+
+def test_one_of_several_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert choose_for_rank("auto", PLAIN) == ("auto", "gloo")
+    assert choose_for_rank("auto", APPLE) == choose_for_rank("cpu", TWO_GPUS) == ("cpu", "gloo")
+    assert choose_for_rank("auto", TWO_GPUS) == ("cuda:1", "cpu:gloo,cuda:nccl")
+    with pytest.raises(ValueError, match="2 processes here want a GPU each, and there are 1"):
+        choose_for_rank("cuda", ONE_GPU)
+    for device in ("cuda:0", "mps"):
+        with pytest.raises(ValueError, match=f"not all on '{device}'"):
+            choose_for_rank(device, TWO_GPUS)
+
+
+def test_processes_diverge_by_rank_and_seed() -> None:
+    def drawn(rank: int, seed: int = 0) -> float:
+        torch.manual_seed(5)
+        Runtime(torch.device("cpu"), "fp32", {}, seed, world=World(rank, 3)).diverge()
+        return torch.rand(1).item()
+
+    torch.manual_seed(5)
+    assert torch.rand(1).item() == drawn(0) == drawn(0, seed=1)  # as if it were alone
+    assert len({drawn(0), drawn(1), drawn(2), drawn(1, seed=1)}) == 4 and drawn(1) == drawn(1)
 
 
 def test_the_loss_scale_is_kept_and_starts_anew() -> None:

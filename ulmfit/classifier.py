@@ -146,15 +146,17 @@ class TextClassifier(Classifier):
     def _probabilities_of(self, corpus: Corpus, runtime: Runtime, advance: Any) -> np.ndarray:
         rows = np.zeros((len(corpus), self.outputs.size), np.float32)
         backward = self.config.direction == "backward"
-        for batch in DocumentBatches(corpus, BATCH_SIZE, shuffle=False, backward=backward).epoch(0):
+        batches = DocumentBatches(corpus, BATCH_SIZE, shuffle=False, backward=backward).epoch(0)
+        world = runtime.world
+        for batch in islice(batches, world.rank, None, world.size):
             with runtime.autocast():
                 logits = self.net(
                     batch.tokens.to(runtime.device), batch.lengths.to(runtime.device)
                 ).logits
             rows[batch.index.numpy()] = self.outputs.activate(logits.float()).cpu().numpy()
             if advance:
-                advance(len(batch.index), "")
-        return rows
+                advance(len(batch.index) * world.size, "")
+        return rows if world.size == 1 else world.total(torch.from_numpy(rows)).numpy()
 
     def stream(self, runtime: Runtime | None = None) -> ClassifierStream:
         if self.config.direction == "backward":

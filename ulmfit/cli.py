@@ -1,6 +1,7 @@
 """The `ulmfit` command: which verb, with which flags, and one line for what goes wrong."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass, make_dataclass
@@ -58,6 +59,7 @@ COMMANDS: dict[str, Any] = {
     "bench": Bench,
 }
 
+SEVERAL = ("fit", "pretrain-lm", "finetune-lm", "train-classifier")  # verbs for torchrun
 GO_ON = 75  # exit code for "repeat this later", EX_TEMPFAIL of sysexits.h
 BY_HAND = 130  # exit code after Ctrl-C, as shells have it
 REPLAY = (
@@ -78,6 +80,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     if verb not in COMMANDS:
         sys.exit(f"ulmfit: no command {verb!r}; there are {', '.join(COMMANDS)}")
+    rank = os.environ.get("RANK", "0")
+    if verb not in SEVERAL and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        sys.exit(f"ulmfit: {verb} runs in one process; torchrun is for {', '.join(SEVERAL)}")
     try:
         with raised_on_terminate():
             parse(verb, arguments).run()
@@ -97,7 +102,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # the reader of our output has gone: nothing is wrong
         sys.stderr.close()
     except (ValueError, OSError, ImportError) as error:
-        sys.exit("ulmfit: " + str(error).strip().replace("\n", " "))
+        who = "" if rank == "0" else f"process {rank}: "
+        sys.exit(f"ulmfit: {who}" + str(error).strip().replace("\n", " "))
 
 
 def parse(verb: str, arguments: Sequence[str]) -> Any:

@@ -28,7 +28,7 @@ def score_sets(
     """The scores of the validation and test sets, as far as there are any, said and kept in the run."""
     sets = {"validation": parts.valid, "test": parts.test}
     sets = {name: documents for name, documents in sets.items() if documents}
-    yardstick = _yardstick(parts.train, run.say) if sets else None
+    yardstick = _yardstick(parts.train, run.say) if sets and run.world.first else None
     results, baseline = {}, {}
     for name, documents in sets.items():
         outputs, texts = classifier.outputs, [d.text for d in documents]
@@ -43,7 +43,7 @@ def score_sets(
             run.say(
                 f"{name} set: {outputs.best} {baseline[name][outputs.best]:.4g} by a linear model on TF-IDF, the same labels"
             )
-        if outputs.kind == "single":
+        if outputs.kind == "single" and run.world.first:
             _write(run, name, documents, classifier.labels, truth, rows, theirs)
     prints = {name: fingerprint(documents) for name, documents in sets.items()}
     run.keep(labels=list(classifier.labels), baseline=baseline, sets=prints)

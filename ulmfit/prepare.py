@@ -102,11 +102,14 @@ def pretrain_stage(
     if isinstance(documents, Corpus):
         check_corpus(documents, tokenizer)
         corpus = documents
-    elif path.exists():
-        corpus = Corpus.load(path)
     else:
-        corpus = Corpus.build(documents, tokenizer, path=path)
-    if config.init_embeddings:
+        with runtime.world.in_turn():
+            corpus = (
+                Corpus.load(path)
+                if path.exists()
+                else Corpus.build(documents, tokenizer, path=path)
+            )
+    if config.init_embeddings and runtime.world.first:  # the others are given its weights
         init_embeddings(lm, config.init_embeddings, corpus, runtime.seed, say)
     batches = lm_batches(lm, corpus, config.batch_size, config, runtime)
     phases = pretrain_phases(config, len(lm.net.layer_groups()), batches.tokens_per_epoch)
@@ -178,7 +181,7 @@ def classifier_stage(
     frozen = None
     if config.cache_features:
         reading = DocumentBatches(corpus, batch_size, shuffle=False, backward=batches.backward)
-        frozen = FrozenFeatures(partial(reading.epoch, 0), len(corpus))
+        frozen = FrozenFeatures(partial(reading.epoch, 0), len(corpus), runtime.world)
     held, truth = None, outputs.truth(valid)
     if valid:  # encoded once, scored after every epoch
         held = Corpus.build(valid, lm.tokenizer, label_names=classifier.labels, description="")
@@ -197,6 +200,7 @@ def classifier_stage(
             ar=config.ar,
             tar=config.tar,
             frozen=frozen,
+            world=runtime.world,
         ),
         batches=batches,
         phases=classifier_phases(
@@ -243,7 +247,9 @@ def lm_stage(
     return Stage(
         name=f"{name}, {lm.config.direction}",
         net=lm.net,
-        loss_fn=partial(lm_loss, ar=config.ar, tar=config.tar, sampler=sampler),
+        loss_fn=partial(
+            lm_loss, ar=config.ar, tar=config.tar, sampler=sampler, world=runtime.world
+        ),
         batches=batches,
         phases=phases,
         optim=Optim(config.weight_decay, config.max_grad_norm),
@@ -258,7 +264,11 @@ def lm_batches(
     config: PretrainConfig | FinetuneConfig,
     runtime: Runtime,
 ) -> LMBatches:
-    """Shuffled parallel streams, read in the model's direction."""
+    """Shuffled parallel streams, read in the model's direction. ValueError: fewer of them than processes."""
+    if batch_size < runtime.world.size:
+        raise ValueError(
+            f"{batch_size} streams of text can't be shared by {runtime.world.size} processes: start fewer, or raise batch_size"
+        )
     return LMBatches(
         corpus,
         batch_size,

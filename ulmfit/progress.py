@@ -1,5 +1,6 @@
 """Progress of anything long: a rich bar with ETA on a terminal, a plain line now and then elsewhere."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -9,6 +10,11 @@ from typing import TypeVar
 T = TypeVar("T")
 
 LINE_EVERY_S = 15.0  # seconds between two plain lines
+
+
+def speaks() -> bool:
+    """Whether this process talks to people: of several that torchrun started, the first."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def track(
@@ -31,7 +37,7 @@ def bar(
 
     Writes to stderr, so that stdout stays data.
     """
-    if not description:
+    if not description or not speaks():
         yield lambda amount, note: None
         return
     rich_bar = _rich_bar if sys.stderr.isatty() else None

@@ -22,6 +22,7 @@ from ulmfit.text.files import Say
 from ulmfit.training.log import Log, read_records, summary_writer
 from ulmfit.training.resume import ResumePoint
 from ulmfit.training.stage import Stage
+from ulmfit.world import ALONE, World
 
 WRITTEN = (
     "forward",
@@ -48,11 +49,15 @@ def silent(line: str) -> None:
 class Run:
     """Paths and bookkeeping of one run; everything is below `path`.
 
-    One process at a time: `finish`, or the end of a `with` block, lets others in.
+    One process at a time: `finish`, or the end of a `with` block, lets others in. Of several that train together
+    (`world`) the first writes and speaks.
     """
 
-    def __init__(self, path: Path, identity: str, say: Say, tensorboard: bool = False) -> None:
-        self.path, self.identity, self.say = path, identity, say
+    def __init__(
+        self, path: Path, identity: str, say: Say, tensorboard: bool = False, world: World = ALONE
+    ) -> None:
+        self.path, self.identity, self.world = path, identity, world
+        self.say = say if world.first else silent
         self._tensorboard = tensorboard
         if tensorboard:
             summary_writer()  # a missing package is said before any work
@@ -67,6 +72,7 @@ class Run:
         overwrite: bool = False,
         tensorboard: bool = False,
         say: Say = silent,
+        world: World = ALONE,
     ) -> "Run":
         """A new run, or an unfinished one of the same config and data (`data` = fingerprint).
 
@@ -75,18 +81,36 @@ class Run:
         `tensorboard`: the curves of each stage also go to `path`/tensorboard.
         """
         path, config = Path(path), config or {}
-        run = cls(path, identity(config, data), say, tensorboard)
+        run = cls(path, identity(config, data), say, tensorboard, world)
+        with world.in_turn():
+            if world.first:
+                run._take(config, data, overwrite)
+            else:
+                run._follow()
+        return run
+
+    def _take(self, config: dict[str, Any], data: str, overwrite: bool) -> None:
+        """The directory for this process, as an unfinished run of what is asked."""
+        path = self.path
         if path.exists() and not _may_hold_a_run(path):
             raise CheckpointError(f"{path} exists and is not a run directory; give another --out")
         with writing(path):
             path.mkdir(parents=True, exist_ok=True)
             lock.acquire(path)
         try:
-            run._begin(config, data, overwrite)
+            self._begin(config, data, overwrite)
         except BaseException:
             lock.release(path)
             raise
-        return run
+
+    def _follow(self) -> None:
+        """Any process but the first: it must see the directory, and have been asked the same with the same data."""
+        record = self.path / "config.json"
+        if not record.exists() or load_json(record).get("identity") != self.identity:
+            raise CheckpointError(
+                f"process {self.world.rank} does not find its run in {self.path}: all processes need the same command, the "
+                "same texts, and an --out that all their machines share"
+            )
 
     def _begin(self, config: dict[str, Any], data: str, overwrite: bool) -> None:
         """Go on with what is here, or start anew; `open` has seen that nothing but a run can be here."""
@@ -146,11 +170,12 @@ class Run:
 
     def close(self) -> None:
         """Let other processes in; the run stays as finished or unfinished as it is."""
-        lock.release(self.path)
+        if self.world.first:
+            lock.release(self.path)
 
     def has(self, saved: Path) -> bool:
         """Whether a stage's result is there already (config.json is written last); says so."""
-        finished = (saved / "config.json").exists()
+        finished = self.world.any(self.world.first and (saved / "config.json").exists())
         if finished:
             self.say(f"{saved} is finished: taken from there")
         return finished
@@ -168,10 +193,9 @@ class Run:
             self.say,
         )
         events = self.path / "tensorboard" / stage.name if self._tensorboard else None
-        log, began = (
-            Log(stage.name, self.path / "metrics.jsonl", self.say, events),
-            time.monotonic(),
-        )
+        written, began = self.path / "metrics.jsonl", time.monotonic()
+        first = self.world.first
+        log = Log(stage.name, written, self.say, events) if first else Log(stage.name)
         facts = stage.facts()
         try:
             with stopped_by_signals(runtime):
@@ -188,6 +212,8 @@ class Run:
         self, name: str, facts: dict[str, Any], runtime: Runtime, seconds: float
     ) -> None:
         """Plan, time and memory of a stage; what a training that was stopped took before counts, too."""
+        if not self.world.first:
+            return
         stages = load_json(self.path / "config.json").get("stages", {})
         seconds += stages.get(name, {}).get("seconds", 0.0)
         spent = {
@@ -197,12 +223,20 @@ class Run:
         }
         self.keep(stages=stages | {name: facts | spent})
 
-    def card(
-        self, verb: str, stage: Stage, config: Any, best: dict[str, float] | None = None
-    ) -> dict[str, Any]:
-        """What a saved model says about its making; `best` = metrics of the epoch kept, where it is not the last."""
-        epoch = {"last": self._last_epoch()} if best is None else {"best": best}
-        return {"made_by": verb, "size": stage.size(), "config": asdict(config), **epoch}
+    def save(
+        self,
+        model: Any,
+        path: Path,
+        verb: str,
+        stage: Stage,
+        config: Any,
+        best: dict[str, float] | None = None,
+    ) -> None:
+        """Save what a stage made, with a card about it; `best` = metrics of the epoch kept, where it is not the last."""
+        if self.world.first:
+            epoch = {"last": self._last_epoch()} if best is None else {"best": best}
+            card = {"made_by": verb, "size": stage.size(), "config": asdict(config)}
+            model.save(path, card=card | epoch)
 
     def _last_epoch(self) -> dict[str, Any]:
         records = read_records(self.path / "metrics.jsonl")
@@ -210,18 +244,22 @@ class Run:
 
     def keep(self, **facts: Any) -> None:
         """Add to the run's record."""
+        if not self.world.first:
+            return
         record = self.path / "config.json"
         save_json(record, load_json(record) | facts)
 
     def finish(self, results: dict[str, Any]) -> None:
         """Keep the results, write the model cards again, now with them, mark the run finished, and drop what only an
         unfinished run needs."""
-        self.keep(results=results)
-        for saved in self.path.glob("*ward/*/config.json"):
-            write_card(saved.parent)
-        self.keep(finished=True)
-        self._drop_what_only_the_unfinished_need()
+        if self.world.first:
+            self.keep(results=results)
+            for saved in self.path.glob("*ward/*/config.json"):
+                write_card(saved.parent)
+            self.keep(finished=True)
+            self._drop_what_only_the_unfinished_need()
         self.close()
+        self.world.wait()  # for the first, which had more to do
 
     def _drop_what_only_the_unfinished_need(self) -> None:
         for name in ("resume", "corpus"):

@@ -4,18 +4,21 @@ A `Runtime` is an object that is passed down, not a global: two with different p
 """
 
 import math
+import os
 import random
 import sys
 import time
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import nn
 
+from ulmfit import world
 from ulmfit.config import RuntimeConfig
+from ulmfit.world import ALONE, World
 
 try:
     import resource
@@ -63,6 +66,23 @@ def choose_device(wanted: str, hardware: Hardware) -> tuple[str, str]:
     return wanted, "as asked"
 
 
+def choose_for_rank(wanted: str, hardware: Hardware) -> tuple[str, str]:
+    """Device and backend of one of several processes: a GPU each, or the CPU for all."""
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if wanted == "cpu" or (wanted == "auto" and not hardware.cuda):
+        return "cpu" if hardware.mps else wanted, "gloo"
+    if wanted not in ("auto", "cuda"):
+        raise ValueError(
+            f"several processes train on the CPU or on a GPU each, not all on {wanted!r}; use --device cpu or cuda"
+        )
+    if here > hardware.cuda:
+        raise ValueError(
+            f"{here} processes here want a GPU each, and there are {hardware.cuda}; start no more than that, or use --device cpu"
+        )
+    return f"cuda:{local}", "cpu:gloo,cuda:nccl"
+
+
 def choose_precision(wanted: str, device: str, hardware: Hardware) -> tuple[str, str]:
     """Precision of activations and the reason. Half precision falls back to fp32 where it would not help, and says so."""
     if device == "cpu" and wanted == "bf16" and hardware.bf16:
@@ -90,6 +110,7 @@ class Runtime:
     seed: int = 0
     ends_at: float | None = None  # by time.monotonic()
     _scaler: torch.amp.GradScaler | None = field(default=None, repr=False)
+    world: World = ALONE  # the processes that train together
     on_bad_loss: str = RuntimeConfig.on_bad_loss
     asked_to_stop: str = ""  # name of the signal that did
 
@@ -116,24 +137,39 @@ class Runtime:
             config.seed,
             ends_at,
             scaler,
-            config.on_bad_loss,
+            on_bad_loss=config.on_bad_loss,
         )
 
     @classmethod
     def start(
         cls, config: RuntimeConfig = RuntimeConfig(), hardware: Hardware | None = None
     ) -> "Runtime":
-        """`choose`, then set PyTorch's threads and seed all random generators: for training."""
+        """`choose`, then set PyTorch's threads and seed all random generators: for training. Under torchrun it waits until
+        all processes have come so far; each has the same seed until `diverge`."""
+        hardware, backend = hardware or Hardware.found(), "gloo"
+        if world.started_several():
+            device, backend = choose_for_rank(config.device, hardware)
+            config = replace(config, device=device)
         runtime = cls.choose(config, hardware)
+        if runtime.device.index is not None and backend != "gloo":
+            torch.cuda.set_device(runtime.device)  # where NCCL looks for this process
+        runtime.world = world.join(backend)
         if config.threads is not None:
             torch.set_num_threads(config.threads)
         seed_everything(config.seed)
         return runtime
 
+    def diverge(self) -> None:
+        """From here on each process draws dropout masks of its own, a function of seed and rank; the first goes on as if
+        it were alone."""
+        if not self.world.first:
+            own = np.random.SeedSequence((self.seed % 2**32, self.world.rank))
+            torch.manual_seed(int(own.generate_state(1, np.uint64)[0]))
+
     def out_of_time(self) -> bool:
-        """Whether `max_minutes` have passed since this was chosen, or a signal asked for a stop."""
+        """Whether `max_minutes` have passed since this was chosen, or a signal asked for a stop, for one process at least."""
         over = self.ends_at is not None and time.monotonic() >= self.ends_at
-        return over or bool(self.asked_to_stop)
+        return self.world.any(over or bool(self.asked_to_stop))
 
     @property
     def look_every(self) -> int:
@@ -152,8 +188,9 @@ class Runtime:
     def describe(self) -> str:
         """One line for people: what was chosen, and why."""
         threads = f", {torch.get_num_threads()} threads" if self.device.type == "cpu" else ""
+        processes = f"{self.world.size} processes, " if self.world.size > 1 else ""
         return (
-            f"device {self.device} ({self.reasons['device']}){threads}, "
+            f"device {self.device} ({self.reasons['device']}){threads}, {processes}"
             f"precision {self.precision} ({self.reasons['precision']}), seed {self.seed}"
         )
 
@@ -170,8 +207,8 @@ class Runtime:
         return torch.autocast(self.device.type, dtype=dtype)
 
     def move(self, batch: Batch) -> Batch:
-        """The batch (a named tuple of tensors or None) on this device."""
-        moved = (None if t is None else t.to(self.device) for t in batch)
+        """This process's rows of the batch (a named tuple of tensors or None) on this device."""
+        moved = (None if t is None else t.to(self.device) for t in self.world.mine(batch))
         return type(batch)(*moved)  # pyright: ignore[reportArgumentType]
 
     def step(
@@ -181,12 +218,14 @@ class Runtime:
         net: nn.Module,
         max_grad_norm: float | None,
     ) -> torch.Tensor:
-        """One optimizer update: backward, clip by global norm, step, forget gradients. Gives the norm before clipping.
+        """One optimizer update: backward, gradients of all processes, clip by global norm, step, forget gradients. Gives the
+        norm before clipping.
 
         Gradients that are no numbers: with scaled losses, and with `on_bad_loss` "skip", the weights stay as they are.
         """
         scaler = self._scaler
         (scaler.scale(loss) if scaler else loss).backward()
+        self.world.sum_gradients(net.parameters())  # still scaled: all see the same overflow
         if max_grad_norm is not None and scaler:
             scaler.unscale_(optimizer)
         bound = math.inf if max_grad_norm is None else max_grad_norm

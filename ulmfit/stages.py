@@ -7,6 +7,7 @@ the language models they start from. Each prepares a `Stage` – net, data, phas
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from ulmfit.checks import check, directions
 from ulmfit.classifier import Classifier, Ensemble, TextClassifier
@@ -54,14 +55,14 @@ def fit(
     `tensorboard` also writes the curves to `out`/tensorboard.
     """
     machine = Runtime.start(runtime)
+    say = say if machine.world.first else silent
     say(machine.describe())
     parts = divide(labelled, unlabelled, valid, test, config, machine.seed, say)
     check(config, parts, Path(out))  # before anything is overwritten
     data = fingerprint(labelled, unlabelled, valid or (), test)
     settings = {"config": asdict(config), "runtime": asdict(runtime)}
-    with Run.open(
-        out, settings, data, overwrite=overwrite, tensorboard=tensorboard, say=say
-    ) as run:
+    told: dict[str, Any] = {"overwrite": overwrite, "tensorboard": tensorboard, "say": say}
+    with Run.open(out, settings, data, **told, world=machine.world) as run:
         members = []
         for direction in directions(config):
             lm = start_lm(
@@ -88,14 +89,10 @@ def fit(
             )
         classifier = members[0] if len(members) == 1 else Ensemble(members)
         if classifier.outputs.kind == "single" and (len(members) > 1 or config.threshold_for):
-            calibrate(
-                classifier,
-                parts.valid,
-                threshold_for=config.threshold_for,
-                runtime=machine,
-                say=say,
-            )
-            save_calibration(classifier, run.path)
+            aim = config.threshold_for
+            calibrate(classifier, parts.valid, threshold_for=aim, runtime=machine, say=say)
+            if machine.world.first:
+                save_calibration(classifier, run.path)
         run.finish(score_sets(classifier, parts, machine, run))
     say(f"saved in {run.path}")
     return classifier
@@ -152,7 +149,7 @@ def pretrain_lm(
     folder = run.path / "corpus"
     stage, lm = pretrain_stage(documents, valid, model, tokenizer, config, runtime, folder, run.say)
     run.train(stage, runtime, config)
-    lm.save(saved, card=run.card("pretrain_lm", stage, config))
+    run.save(lm, saved, "pretrain_lm", stage, config)
     return lm
 
 
@@ -171,7 +168,7 @@ def finetune_lm(
         return LanguageModel.load(saved)
     stage, lm = finetune_stage(lm, documents, config, tokenizer, runtime)
     run.train(stage, runtime, config)
-    lm.save(saved, card=run.card("finetune_lm", stage, config))
+    run.save(lm, saved, "finetune_lm", stage, config)
     return lm
 
 
@@ -195,6 +192,7 @@ def train_classifier(
             f"valid_{classifier.outputs.best}",
             run.path / "resume" / stage.name,
             lowest=classifier.outputs.best_is_lowest,
+            world=runtime.world,
         )
         run.train(stage, runtime, config)
         kept = best.restore()
@@ -203,5 +201,5 @@ def train_classifier(
         kept = None
     if classifier.outputs.kind == "single":
         calibrate(classifier, valid, runtime=runtime, say=run.say)
-    classifier.save(saved, card=run.card("train_classifier", stage, config, kept))
+    run.save(classifier, saved, "train_classifier", stage, config, kept)
     return classifier

@@ -1,4 +1,5 @@
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -8,7 +9,16 @@ from torch import Tensor
 from ulmfit.config import LM_DROPOUT, NO_DROPOUT, ModelConfig
 from ulmfit.nn.heads import ClassifierNet, LMNet
 from ulmfit.nn.kernels.sampled_cross_entropy import NegativeSampler
-from ulmfit.nn.losses import ar_loss, classifier_loss, lm_loss, tar_loss
+from ulmfit.nn.losses import (
+    ar_loss,
+    binary_cross_entropy,
+    classifier_loss,
+    lm_loss,
+    range_loss,
+    tar_loss,
+    weighted_cross_entropy,
+)
+from ulmfit.world import World
 
 CONFIG = ModelConfig(embedding_size=6, hidden_size=10, layers=2)
 
@@ -119,3 +129,49 @@ def test_classifier_penalties_ignore_padding(documents: Documents) -> None:
     wide = documents._replace(tokens=F.pad(documents.tokens, (0, 6), value=1))
     losses = [classifier_loss(net.train(), batch, None)[0].total for batch in (documents, wide)]
     torch.testing.assert_close(losses[0], losses[1])
+
+
+class Counted(World):
+    """Remembers what a mean over all rows is divided by, or answers with it."""
+
+    known: Any = None
+
+    def total(self, number: Any) -> Any:
+        if self.known is None:
+            type(self).known = number
+        return self.known
+
+
+LOGITS = torch.linspace(-2, 2, 15).view(5, 3)
+BINARY = torch.tensor([[0.0, 1, 1], [1, 0, 0], [0, 0, 0], [1, 1, 1], [0, 1, 0]])
+WEIGHTS = torch.tensor([[0.5, 1.0, 2.0], [3.0, 1.0, 0.1]])
+
+
+@pytest.mark.parametrize(
+    ("loss", "rows"),
+    [
+        (
+            partial(weighted_cross_entropy, weights=WEIGHTS[0], smoothing=0.2),
+            (LOGITS, torch.tensor([0, 2, 1, 2, 2])),
+        ),
+        (partial(binary_cross_entropy, weights=WEIGHTS, smoothing=0.2), (LOGITS, BINARY)),
+        (partial(range_loss, low=-1.0, high=4.0), (LOGITS[:, :1], LOGITS[:, 1])),
+        (ar_loss, (LOGITS[:, :, None], BINARY > 0)),
+        (tar_loss, (LOGITS[:, :, None], BINARY > 0)),
+        (ar_loss, (LOGITS[:, :, None],)),
+        (tar_loss, (LOGITS[:, :, None],)),
+    ],
+)
+def test_parts_of_a_mean_add_up(loss: Any, rows: tuple[Tensor, ...]) -> None:
+    """Also where a process has no rows."""
+
+    class Here(Counted):
+        known = None
+
+    whole = loss(*rows, world=Here())
+    torch.testing.assert_close(whole, loss(*rows))
+    for cut in (0, 2):
+        parts = [
+            loss(*(x[part] for x in rows), world=Here()) for part in (slice(cut), slice(cut, 5))
+        ]
+        torch.testing.assert_close(parts[0] + parts[1], whole)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import arg
 
 from ulmfit.config import LabelKind, RuntimeConfig
+from ulmfit.progress import speaks
 
 if TYPE_CHECKING:
     from ulmfit.datasets import Use
@@ -179,7 +180,7 @@ def open_run(command: Any, *documents: Any) -> Iterator[tuple[Any, Any]]:
     data = fingerprint(*documents)
     told = {"overwrite": command.overwrite, "tensorboard": command.tensorboard}
     runtime = Runtime.start(command.runtime)  # may refuse, before anything is overwritten
-    with Run.open(command.out, settings, data, **told, say=note) as run:
+    with Run.open(command.out, settings, data, **told, say=note, world=runtime.world) as run:
         note(runtime.describe())
         yield run, runtime
         run.finish({})
@@ -188,4 +189,5 @@ def open_run(command: Any, *documents: Any) -> Iterator[tuple[Any, Any]]:
 
 def note(line: str) -> None:
     """For people: standard error, so that standard output stays data."""
-    print(line, file=sys.stderr, flush=True)
+    if speaks():
+        print(line, file=sys.stderr, flush=True)

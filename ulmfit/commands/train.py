@@ -18,6 +18,7 @@ from ulmfit.config import (
     RuntimeConfig,
     TokenizerConfig,
 )
+from ulmfit.progress import speaks
 
 EXAMINED = 100_000  # texts that the doctor looks at for a report: a few minutes
 
@@ -70,7 +71,7 @@ class Fit:
             if not self.report or (Path(self.out) / NAME).exists():
                 raise
             note(f"{self.out} is finished, but for its report")
-        if self.report:
+        if self.report and speaks():
             documents = {"labelled": labelled, **parts, "valid": parts["valid"] or ()}
             write_report(self.out, documents, self.config)
 

@@ -1,6 +1,7 @@
 """What a frozen encoder says of each document: read once, used in every epoch of the head."""
 
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -8,6 +9,7 @@ import torch
 from ulmfit.nn.heads import ClassifierNet, concat_pool
 from ulmfit.progress import bar
 from ulmfit.shapes import Float, Int, Tensor
+from ulmfit.world import ALONE, World
 
 
 @runtime_checkable
@@ -27,9 +29,14 @@ class FrozenFeatures:
     All are read at first use, always in the same batches, so that a resumed training has the same bits.
     """
 
-    def __init__(self, documents: Callable[[], Iterable[IndexedDocuments]], count: int) -> None:
-        """`documents()` gives every one once; `index` runs from 0 to `count` − 1."""
-        self.documents, self.count = documents, count
+    def __init__(
+        self,
+        documents: Callable[[], Iterable[IndexedDocuments]],
+        count: int,
+        world: World = ALONE,
+    ) -> None:
+        """`documents()` gives every one once; `index` runs from 0 to `count` − 1. The processes of `world` share the reading."""
+        self.documents, self.count, self.world = documents, count, world
         self._rows: Tensor | None = None
 
     def __call__(self, net: ClassifierNet, batch: IndexedDocuments) -> Float[Tensor, "B P"] | None:
@@ -39,7 +46,9 @@ class FrozenFeatures:
             return None
         if self._rows is None:
             training = net.training
-            self._rows = pooled_features(net, self.documents(), self.count, "reading")
+            mine = islice(self.documents(), self.world.rank, None, self.world.size)
+            rows: Tensor = self.world.total(pooled_features(net, mine, self.count, "reading"))
+            self._rows = rows
             net.train(training)
         return self._rows[batch.index]
 

@@ -13,8 +13,10 @@ from torch import nn
 
 from ulmfit.config import Dropout, ModelConfig
 from ulmfit.nn.awd_lstm import AWDLSTM, State, detach
+from ulmfit.nn.batch_norm import batch_norm
 from ulmfit.nn.dropout import elementwise_dropout, variational_dropout
 from ulmfit.shapes import Bool, Float, Int, Tensor
+from ulmfit.world import ALONE, World
 
 READ_AT_ONCE = (
     2048  # tokens of all documents together, without gradients; more would take memory only
@@ -80,12 +82,14 @@ class ClassifierHead(nn.Module):
         for norm in self.norms:
             nn.init.constant_(norm.get_parameter("bias"), 1e-3)  # as fastai; weights start at 1
 
-    def forward(self, pooled: Float[Tensor, "B P"]) -> Float[Tensor, "B C"]:
+    def forward(self, pooled: Float[Tensor, "B P"], world: World = ALONE) -> Float[Tensor, "B C"]:
         x = pooled
         for block, (norm, linear) in enumerate(zip(self.norms, self.linears, strict=True)):
             if block > 0:
                 x = F.relu(x)
-            x = linear(elementwise_dropout(norm(x), self.dropouts[block], self.training))
+            assert isinstance(norm, nn.BatchNorm1d)
+            x = batch_norm(norm, x, world)
+            x = linear(elementwise_dropout(x, self.dropouts[block], self.training))
         return x
 
 
@@ -116,10 +120,13 @@ class ClassifierNet(nn.Module):
             [3 * config.embedding_size, *head_sizes, n_classes], list(head_dropouts)
         )
 
-    def forward(self, tokens: Int[Tensor, "B T"], lengths: Int[Tensor, " B"]) -> ClassifierOutput:
-        """`tokens` are padded on the right; `lengths` counts the real, best on the CPU."""
+    def forward(
+        self, tokens: Int[Tensor, "B T"], lengths: Int[Tensor, " B"], world: World = ALONE
+    ) -> ClassifierOutput:
+        """`tokens` are padded on the right; `lengths` counts the real, best on the CPU. Where `world` has several
+        processes, these are the rows of one, and may be none."""
         output, kept = self.read(tokens, lengths)
-        return ClassifierOutput(self.head(concat_pool(output, kept)), output, kept)
+        return ClassifierOutput(self.head(concat_pool(output, kept), world), output, kept)
 
     def read(
         self, tokens: Int[Tensor, "B T"], lengths: Int[Tensor, " B"]
@@ -130,6 +137,14 @@ class ClassifierNet(nn.Module):
         bounds memory for long documents (BPT3C, paper §3.3). Dropout masks are new in each chunk.
         A chunk that starts `max_len` or fewer tokens before the end of its document is pooled.
         """
+        if len(tokens) == 0:
+            kept = tokens.new_ones(0, 1, dtype=torch.bool)
+            weight = self.encoder.embedding.weight
+            # As where there are documents: backward must ask all processes for the same sums.
+            learns = torch.is_grad_enabled() and any(
+                p.requires_grad for p in self.encoder.parameters()
+            )
+            return weight.new_zeros(0, 1, weight.shape[1], requires_grad=learns), kept
         _check_lengths(lengths, tokens.shape[1])
         lengths, order = lengths.cpu().sort(descending=True, stable=True)
         longest_first, original = _reordering(order, tokens.device)

@@ -2,6 +2,9 @@
 
 Loss functions share one signature, `(net, batch, carry) -> (Loss, carry)`, so that one training
 loop serves both tasks. `carry` is the LSTM state of the token streams; documents carry nothing.
+
+Where a batch is shared by the processes of a `World`, each mean is over the whole batch: a loss is this process's part
+of its sum, divided by the count of all, and the parts, like their gradients, add up.
 """
 
 from collections.abc import Callable
@@ -16,16 +19,17 @@ from ulmfit.nn.heads import ClassifierNet, LMNet
 from ulmfit.nn.kernels.linear_cross_entropy import linear_cross_entropy
 from ulmfit.nn.kernels.sampled_cross_entropy import sampled_cross_entropy
 from ulmfit.shapes import Bool, Float, Int, Tensor
+from ulmfit.world import ALONE, World
 
 Sampler = Callable[[], tuple[Tensor, Tensor]]  # → negatives (K,), log_expected (V,)
-Criterion = Callable[[Tensor, Tensor], Tensor]  # logits (B, C), labels (B,) or (B, C) → mean
+Criterion = Callable[..., Tensor]  # logits (B, C), labels (B,) or (B, C), world= → mean
 
 
 @dataclass(frozen=True)
 class Loss:
     total: Float[Tensor, ""]  # what is differentiated
-    main: Float[Tensor, ""]  # without the penalties, detached: what is reported
-    count: int  # targets that `main` is the mean of
+    main: Float[Tensor, ""]  # without the penalties, of all processes, detached: what is reported
+    count: int  # targets of this process
 
 
 @runtime_checkable
@@ -54,22 +58,28 @@ def lm_loss(
     ar: float = 2.0,
     tar: float = 1.0,
     sampler: Sampler | None = None,
+    world: World = ALONE,
 ) -> tuple[Loss, State]:
     """Mean cross-entropy of the next tokens, and the detached state for the next batch.
 
-    A `sampler` replaces the full softmax in training only; evaluation is always exact.
+    A `sampler` replaces the full softmax in training only; evaluation is always exact. All processes of a `world` have
+    the negatives of the first.
     """
     out = net(batch.tokens, carry)
     features, targets = out.dropped.flatten(0, 1), batch.targets.flatten()
     weight, bias = net.encoder.embedding.weight, net.decoder_bias
     if sampler is not None and net.training:
-        main = sampled_cross_entropy(features, weight, bias, targets, *sampler())
+        negatives, log_expected = sampler()
+        world.from_first([negatives])
+        main = sampled_cross_entropy(features, weight, bias, targets, negatives, log_expected)
     else:
         main = linear_cross_entropy(features, weight, bias, targets)
     total = main
     if net.training:
         total = main + ar_loss(out.dropped, alpha=ar) + tar_loss(out.raw, beta=tar)
-    return Loss(total, main.detach(), targets.numel()), detach(out.state)
+    share = targets.numel() / world.total(targets.numel())  # of the tokens, and so of all means
+    main = world.total(main.detach() * share)
+    return Loss(total * share, main, targets.numel()), detach(out.state)
 
 
 def classifier_loss(
@@ -77,26 +87,29 @@ def classifier_loss(
     batch: LabelledDocuments,
     carry: None,
     *,
-    criterion: Criterion = F.cross_entropy,
+    criterion: Criterion | None = None,
     ar: float = 2.0,
     tar: float = 1.0,
     frozen: Callable[[ClassifierNet, Any], Tensor | None] | None = None,
+    world: World = ALONE,
 ) -> tuple[Loss, None]:
     """Mean of the `criterion`, by default cross-entropy of one class; the penalties run over pooled tokens, not over padding.
 
     `frozen` gives pooled features where they are known without reading (`FrozenFeatures`), else `None`.
     """
+    criterion, count = criterion or weighted_cross_entropy, batch.labels.numel()
     pooled = frozen(net, batch) if frozen and net.training else None
     if pooled is not None:
-        main = criterion(net.head(pooled), batch.labels)
-        return Loss(main, main.detach(), batch.labels.numel()), None
-    out = net(batch.tokens, batch.lengths)
-    main = criterion(out.logits, batch.labels)
+        main = criterion(net.head(pooled, world), batch.labels, world=world)
+        return Loss(main, world.total(main.detach()), count), None
+    out = net(batch.tokens, batch.lengths, world)
+    main = criterion(out.logits, batch.labels, world=world)
     total = main
-    if net.training and out.output.requires_grad:  # a frozen encoder has nothing to penalise
-        total = main + ar_loss(out.output, out.kept, alpha=ar)
-        total = total + tar_loss(out.output, out.kept, beta=tar)
-    return Loss(total, main.detach(), batch.labels.numel()), None
+    # A frozen encoder has nothing to penalise. Asked of its weights: a process without documents must answer the same.
+    if net.training and any(p.requires_grad for p in net.encoder.parameters()):
+        total = main + ar_loss(out.output, out.kept, alpha=ar, world=world)
+        total = total + tar_loss(out.output, out.kept, beta=tar, world=world)
+    return Loss(total, world.total(main.detach()), count), None
 
 
 def weighted_cross_entropy(
@@ -105,10 +118,14 @@ def weighted_cross_entropy(
     *,
     weights: Float[Tensor, " C"] | None = None,
     smoothing: float = 0.0,
+    world: World = ALONE,
 ) -> Float[Tensor, ""]:
     """Cross-entropy of one class: its mean by the weights of the classes, its target (1 − s) of the label and s spread over all."""
     weights = None if weights is None else weights.to(logits.device)
-    return F.cross_entropy(logits.float(), labels, weights, label_smoothing=smoothing)
+    summed = F.cross_entropy(
+        logits.float(), labels, weights, label_smoothing=smoothing, reduction="sum"
+    )
+    return summed / world.total(len(labels) if weights is None else weights[labels].sum())
 
 
 def binary_cross_entropy(
@@ -117,6 +134,7 @@ def binary_cross_entropy(
     *,
     weights: Float[Tensor, "2 C"] | None = None,
     smoothing: float = 0.0,
+    world: World = ALONE,
 ) -> Float[Tensor, ""]:
     """Mean over texts and labels, each label yes (1) or no (0) for itself. `weights`: of a label's no and yes; `smoothing`:
     s makes them 1 − s/2 and s/2."""
@@ -124,7 +142,8 @@ def binary_cross_entropy(
         None if weights is None else torch.where(labels > 0, *weights.to(logits.device).flip(0))
     )
     targets = labels * (1 - smoothing) + smoothing / 2
-    return F.binary_cross_entropy_with_logits(logits.float(), targets, weight)
+    summed = F.binary_cross_entropy_with_logits(logits.float(), targets, weight, reduction="sum")
+    return summed / world.total(labels.numel())
 
 
 def in_range(logits: Float[Tensor, "B 1"], low: float, high: float) -> Float[Tensor, "B 1"]:
@@ -133,30 +152,44 @@ def in_range(logits: Float[Tensor, "B 1"], low: float, high: float) -> Float[Ten
 
 
 def range_loss(
-    logits: Float[Tensor, "B 1"], labels: Float[Tensor, " B"], *, low: float, high: float
+    logits: Float[Tensor, "B 1"],
+    labels: Float[Tensor, " B"],
+    *,
+    low: float,
+    high: float,
+    world: World = ALONE,
 ) -> Float[Tensor, ""]:
     """Mean squared error of numbers, in units of their range, so that learning rates do not depend on it."""
-    return F.mse_loss(in_range(logits, low, high)[:, 0], labels) / (high - low) ** 2
+    summed = F.mse_loss(in_range(logits, low, high)[:, 0], labels, reduction="sum")
+    return summed / world.total(len(labels)) / (high - low) ** 2
 
 
 def ar_loss(
-    dropped: Float[Tensor, "B T E"], mask: Bool[Tensor, "B T"] | None = None, *, alpha: float = 2.0
+    dropped: Float[Tensor, "B T E"],
+    mask: Bool[Tensor, "B T"] | None = None,
+    *,
+    alpha: float = 2.0,
+    world: World = ALONE,
 ) -> Float[Tensor, ""]:
     """Activation regularisation, keeps the output small: alpha · mean(dropped²) of real tokens."""
-    return alpha * _mean_square(dropped, mask)
+    return alpha * _mean_square(dropped, mask, world)
 
 
 def tar_loss(
-    raw: Float[Tensor, "B T E"], mask: Bool[Tensor, "B T"] | None = None, *, beta: float = 1.0
+    raw: Float[Tensor, "B T E"],
+    mask: Bool[Tensor, "B T"] | None = None,
+    *,
+    beta: float = 1.0,
+    world: World = ALONE,
 ) -> Float[Tensor, ""]:
     """Temporal AR, keeps the output slow: beta · mean((raw[t+1] − raw[t])²) of real neighbours."""
     pairs = None if mask is None else mask[:, 1:] & mask[:, :-1]
-    return beta * _mean_square(raw[:, 1:] - raw[:, :-1], pairs)
+    return beta * _mean_square(raw[:, 1:] - raw[:, :-1], pairs, world)
 
 
-def _mean_square(x: Tensor, mask: Tensor | None) -> Tensor:
+def _mean_square(x: Tensor, mask: Tensor | None, world: World) -> Tensor:
     """Mean over the features of masked positions; 0 if there are none (one-token documents)."""
     squares = x.float().pow(2)
     if mask is None:
-        return squares.sum() / max(squares.numel(), 1)
-    return (squares * mask[..., None]).sum() / (mask.sum() * x.shape[-1]).clamp(min=1)
+        return squares.sum() / max(world.total(squares.numel()), 1)
+    return (squares * mask[..., None]).sum() / (world.total(mask.sum()) * x.shape[-1]).clamp(min=1)

@@ -74,6 +74,7 @@ def fit(
     """
     optimizer = build_optimizer(net, optim.weight_decay, runtime)
     runtime.reset_scaling()  # as in a new process that resumes with this training
+    runtime.diverge()
     here, carry = resume.load(net, optimizer, runtime) if resume else (Position(), None)
     watch = Watch(description or log.stage, runtime, log.say)
     if resume:
@@ -111,7 +112,7 @@ def fit(
                     with runtime.autocast():
                         loss, after = loss_fn(net, runtime.move(batch), carry)
                     norm = runtime.step(loss.total, optimizer, net, optim.max_grad_norm)
-                    if watch.undoes(loss.total):
+                    if watch.undoes(loss.main):
                         for buffer, before in zip(net.buffers(), buffers, strict=True):
                             buffer.copy_(before)
                     else:
@@ -136,7 +137,7 @@ def fit(
                     # Never at the end of an epoch or phase: that is saved once it is evaluated.
                     if resume and step < total and step % per_epoch:
                         over = runtime.out_of_time()
-                        if over or resume.due():
+                        if over or runtime.world.any(resume.due()):
                             save(number, step)
                         if over:
                             raise OutOfTime
@@ -159,16 +160,22 @@ def fit(
 
 
 def evaluate_loss(net: Any, loss_fn: LossFn, batches: Batches, runtime: Runtime) -> float:
-    """Mean `main` loss over one pass, every target counted once (perplexity = exp of it); dropout off."""
+    """Mean `main` loss over one pass, every target counted once (perplexity = exp of it); dropout off.
+
+    The runtime's processes share the rows; `loss_fn` has the mean of its own.
+    """
     net.eval()
     total, count, carry = 0.0, 0, None
     with torch.no_grad():
         for batch in batches.epoch(0):
+            mine = runtime.move(batch)
+            if not len(mine[0]):  # fewer rows than processes
+                continue
             with runtime.autocast():
-                loss, carry = loss_fn(net, runtime.move(batch), carry)
+                loss, carry = loss_fn(net, mine, carry)
             total += float(loss.main) * loss.count
             count += loss.count
-    return total / max(1, count)
+    return runtime.world.total(total) / max(1, runtime.world.total(count))
 
 
 def build_optimizer(net: Any, weight_decay: float, runtime: Runtime) -> torch.optim.AdamW:

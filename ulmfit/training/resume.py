@@ -27,7 +27,8 @@ class Position:
 
 
 class ResumePoint:
-    """Saves and restores net, optimizer, carry, random generators and position.
+    """Saves and restores net, optimizer, carry, random generators and position. Several processes share one file, and
+    another number of them may go on with it: then with other dropout masks.
 
     `identity` says what is being trained (plan, config, data); a file of another identity is refused. `say` is told where
     a file is damaged and the one before it is taken.
@@ -56,14 +57,18 @@ class ResumePoint:
         position: Position,
         carry: Any,
     ) -> None:
-        """Everything that the next step depends on. What was saved before is kept beside it. `DivergedError`: weights are
-        no numbers any more; nothing is written then."""
+        """Everything that the next step depends on, in all processes; the first writes it, and keeps what was saved before
+        beside it. `DivergedError`: weights are no numbers any more; nothing is written then."""
+        world = runtime.world
         tensors: dict[str, Tensor] = {f"net.{k}": v for k, v in net.state_dict().items()}
         for index, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{k}": v for k, v in state.items()}
         for layer, pair in enumerate(carry or ()):
-            tensors |= {f"carry.{layer}.{i}": t for i, t in enumerate(pair)}
-        tensors |= {f"rng.{k}": v for k, v in rng_state(runtime.device).items()}
+            tensors |= {f"carry.{layer}.{i}": world.whole(t, 1) for i, t in enumerate(pair)}
+        for k, v in rng_state(runtime.device).items():
+            tensors |= {
+                f"{_rng(rank)}.{k}": s.clone() for rank, s in enumerate(world.whole(v[None]))
+            }
         plain = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
         for name, tensor in plain.items():
             if tensor.is_floating_point() and not tensor.isfinite().all():
@@ -75,17 +80,20 @@ class ResumePoint:
             "position": asdict(position),
             "scaler": runtime.scaling(),
         }
-        new = self.path.with_name(f"new {self.path.name}")
-        write_tensors(new, plain, about)
-        if self.path.exists():
-            rename(self.path, self._before)
-        rename(new, self.path)
+        if world.first:
+            new = self.path.with_name(f"new {self.path.name}")
+            write_tensors(new, plain, about)
+            if self.path.exists():
+                rename(self.path, self._before)
+            rename(new, self.path)
+        world.wait()  # whoever goes on, or loads, finds it there
         self._saved_at = time.monotonic()
 
     def load(
         self, net: Any, optimizer: torch.optim.Optimizer, runtime: Runtime
     ) -> tuple[Position, Any]:
         """Position and carry of the saved state, everything else put back in place; the start where none is saved."""
+        world = runtime.world
         if not self.exists():
             return Position(), None
         tensors, about = self._read()
@@ -100,12 +108,13 @@ class ResumePoint:
             index, key = name.split(".", 1)
             state.setdefault(int(index), {})[key] = tensor
         optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
-        flat = _part(tensors, "carry")
+        flat, mine = _part(tensors, "carry"), slice(world.rank, None, world.size)
         carry = [
-            tuple(flat[f"{layer}.{i}"].to(runtime.device) for i in range(2))
+            tuple(flat[f"{layer}.{i}"][:, mine].contiguous().to(runtime.device) for i in range(2))
             for layer in range(len(flat) // 2)
         ]
-        set_rng_state(_part(tensors, "rng"), runtime.device)
+        if random := _part(tensors, _rng(world.rank)):  # none where more processes go on than began
+            set_rng_state(random, runtime.device)
         runtime.restore_scaling(about["scaler"])
         return Position(**about["position"]), carry or None
 
@@ -124,6 +133,11 @@ class ResumePoint:
         raise CheckpointError(
             f"{damage}, and no state saved before it is whole; delete {self.path.parent} to start this stage again"
         )
+
+
+def _rng(rank: int) -> str:
+    """Prefix of a process's random generators."""
+    return f"rng{rank}" if rank else "rng"
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ from ulmfit.training.log import Log
 from ulmfit.training.loop import Batches, LossFn, Optim, fit
 from ulmfit.training.phases import Phase, plan
 from ulmfit.training.resume import ResumePoint
+from ulmfit.world import ALONE, World
 
 ESTIMATE_STEPS = 3
 DRAWN = 100  # steps of a phase, at most, whose rates are kept for a picture
@@ -112,10 +113,11 @@ class Stage:
         self, runtime: Runtime, log: Log | None = None, resume: ResumePoint | None = None
     ) -> None:
         """Run the phases; an interrupted training goes on where `resume` stands. Without a log nothing is said."""
-        if self.warm_up and not (resume and resume.exists()):
+        if self.warm_up and runtime.world.first and not (resume and resume.exists()):
             self.warm_up.run(self.net)
         self.warm_up = None  # the next call goes on from here
         self.net.to(runtime.device)
+        runtime.world.from_first(self.net.state_dict().values())
         fit(
             self.net,
             self.loss_fn,
@@ -133,11 +135,19 @@ class Stage:
 class KeepBest:
     """An `evaluate` that also remembers the weights of the best epoch by one metric, on disk, across restarts."""
 
-    def __init__(self, stage: Stage, metric: str, directory: Path, *, lowest: bool = False) -> None:
-        """`lowest`: the metric is an error."""
+    def __init__(
+        self,
+        stage: Stage,
+        metric: str,
+        directory: Path,
+        *,
+        lowest: bool = False,
+        world: World = ALONE,
+    ) -> None:
+        """`lowest`: the metric is an error. The first process of `world` writes; all have the same weights and metrics."""
         if stage.evaluate is None:
             raise ValueError("keeping the best epoch needs a validation set")
-        self._lowest = lowest
+        self._lowest, self._world = lowest, world
         self._net, self._evaluate, self._metric, self._directory = (
             stage.net,
             stage.evaluate,
@@ -147,6 +157,8 @@ class KeepBest:
 
     def __call__(self) -> dict[str, float]:
         metrics = self._evaluate()
+        if not self._world.first:
+            return metrics
         record = self._directory / "best.json"
         now = metrics[self._metric]
         best = load_json(record)[self._metric] if record.exists() else None
@@ -157,8 +169,9 @@ class KeepBest:
 
     def restore(self) -> dict[str, float]:
         """Put the best weights back; gives that epoch's metrics."""
-        load_into(self._net, self._directory / "best.safetensors")
-        return load_json(self._directory / "best.json")
+        with self._world.in_turn():  # what the first has written is there
+            load_into(self._net, self._directory / "best.safetensors")
+            return load_json(self._directory / "best.json")
 
 
 def as_table(rows: Sequence[dict[str, str]]) -> str:
