@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow soak lint peers bench bench-accuracy bench-report clean
+.PHONY: demo test test-slow soak soak-hostile fuzz verify-deps hashes lint peers bench bench-accuracy bench-report clean
 
 demo: .venv/demo  ## the whole method on real film reviews, a few minutes
 	$(BIN)/ulmfit demo --overwrite
@@ -17,6 +17,27 @@ test-slow: .venv/dev  ## the long comparisons: 25,000 reviews token by token
 
 soak: .venv/dev  ## trainings killed at random moments and repeated; half an hour
 	$(BIN)/python -m benchmarks.soak_resume --kills 120 --record
+
+soak-hostile: .venv/dev  ## files made to do harm, by the ten thousand, and a million texts; an hour
+	$(BIN)/python -m pytest --hypothesis-profile=soak tests/hostile tests/test_pickled.py tests/test_torch_file.py \
+	tests/test_archive.py tests/text/test_compression.py tests/commands
+	$(BIN)/python -m benchmarks.long_and_many --record
+
+fuzz: .venv/dev  ## Atheris, a minute on each reader; needs clang's runtime, which its wheel holds
+	$(INSTALL) "atheris==3.0.0"
+	$(BIN)/python -m benchmarks.fuzz --seconds 60
+
+verify-deps: .venv/bin/python  ## every dependency against its recorded hash; nothing is installed
+	$(BIN)/pip download --quiet --no-deps --require-hashes --dest .deps --requirement constraints-hashed.txt
+
+# Of torch's CPU build for Python 3.11 on x86_64, which is not on PyPI: changed together with its pin.
+TORCH_CPU := sha256:6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b
+
+hashes: .venv/bin/python  ## constraints-hashed.txt anew, from the index; the lines on top of it stay
+	$(INSTALL) uv
+	$(BIN)/uv pip compile constraints.txt --generate-hashes --no-deps --universal --python-version 3.11 \
+	--no-header --no-annotate --quiet | sed '/^torch==/a\    --hash=$(TORCH_CPU) \\' >.hashes
+	{ grep '^#' constraints-hashed.txt; cat .hashes; } >.hashes.new && mv .hashes.new constraints-hashed.txt; rm -f .hashes
 
 PEERS := fastai tfidf minilm setfit
 
@@ -60,4 +81,4 @@ bench-report: .venv/dev  ## tables and chart out of the raw lines, between two m
 	touch $@
 
 clean:
-	rm -rf .venv .peers build dist *.egg-info runs .pytest_cache .ruff_cache
+	rm -rf .venv .peers .deps build dist *.egg-info runs .pytest_cache .ruff_cache

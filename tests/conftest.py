@@ -5,7 +5,9 @@ import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import hypothesis
 import pytest
 import torch
 from local_server import LocalServer, local_server
@@ -17,7 +19,14 @@ from ulmfit.runtime import Runtime
 from ulmfit.text.document import Document
 from ulmfit.text.tokenizer import Tokenizer
 
+# `make soak` asks for another profile on the command line
+hypothesis.settings.register_profile(
+    "test", max_examples=60, derandomize=True, deadline=None, database=None
+)
+hypothesis.settings.register_profile("soak", max_examples=20_000, deadline=None, print_blob=True)
+hypothesis.settings.load_profile("test")
 torch.set_num_threads(1)  # tiny nets: two threads only wait for each other
+LOCAL = {"127.0.0.1", "::1", "localhost", None, ""}  # the last two: this machine
 GOLDENS = Path(__file__).parent / "goldens"  # recorded by running fastai 2.8.12
 
 
@@ -32,13 +41,27 @@ def _no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setenv("ULMFIT_CACHE", str(tmp_path / "cache"))
 
-    def refuse(self: socket.socket, address: tuple[str, int]) -> None:
-        if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] != "127.0.0.1":
-            raise RuntimeError(f"a test tried to reach {address}: tests use no network")
-        real(self, address)
+    def check(host: Any) -> None:
+        if host not in LOCAL:
+            raise RuntimeError(f"a test tried to reach {host}: tests use no network")
 
-    real = socket.socket.connect
-    monkeypatch.setattr(socket.socket, "connect", refuse)
+    def only_local(name: str) -> None:
+        def method(self: socket.socket, *arguments: Any) -> Any:
+            if self.family in (socket.AF_INET, socket.AF_INET6):
+                check(arguments[-1][0])
+            return real(self, *arguments)
+
+        real = getattr(socket.socket, name)
+        monkeypatch.setattr(socket.socket, name, method)
+
+    def resolve(host: Any, *arguments: Any, **options: Any) -> Any:
+        check(host)
+        return real_resolve(host, *arguments, **options)
+
+    for name in ("connect", "connect_ex", "sendto"):
+        only_local(name)
+    real_resolve = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
 
 
 @pytest.fixture

@@ -13,14 +13,14 @@ PACKAGE = Path(__file__).parents[1] / "ulmfit"
 
 # Bottom to top; a file imports only from rows above its own, a column only from itself and BELOW.
 BELOW = [
-    "config shapes prediction world",
+    "config shapes prediction world json_file pickled",
     "runtime progress lock",
-    "checkpoint download interruption",
-    "card",
+    "checkpoint download interruption torch_file",
+    "card archive",
 ]
 COLUMNS = {
     "text": [
-        "document rules prefilter parallel joined",
+        "document rules prefilter parallel joined compression",
         "labels splitter sentencepiece chunk_table",
         "chunks",
         "words",

@@ -1,16 +1,14 @@
-"""What is fetched is what was wanted, or an error says what to do; an archive can't do harm."""
+"""What is fetched is what was wanted, or an error says what to do."""
 
 import hashlib
-import io
 import sys
-import tarfile
 from pathlib import Path
 
 import pytest
 from local_server import LocalServer
 
 from ulmfit import lock
-from ulmfit.download import DownloadError, Remote, cache_dir, fetch, unpack
+from ulmfit.download import DownloadError, Remote, cache_dir, fetch
 
 CONTENT = bytes(range(256)) * 4000  # about a megabyte, more than one chunk
 SAID: list[str] = []
@@ -142,12 +140,9 @@ def test_a_cache_that_can_not_be_written(
     remote: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
-    packed = archive(tmp_path / "x.tgz", ("a", FILE, b"a"))
     reason = r"cache .* can't be written \(.+\); set ULMFIT_CACHE"
     with pytest.raises(DownloadError, match=reason):
         fetch(remote, tmp_path / "file" / "cache", say=SAID.append)
-    with pytest.raises(DownloadError, match=reason):
-        unpack(packed, tmp_path / "file" / "cache" / "out", max_bytes=100_000)
 
     def no_right(directory: Path) -> None:
         raise PermissionError(13, "Permission denied")
@@ -170,79 +165,3 @@ def test_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     ):
         monkeypatch.setattr(sys, "platform", platform)
         assert cache_dir() == expected
-
-
-# Unpacking
-
-
-def archive(path: Path, *members: tuple[str, bytes, bytes], compressed: bool = True) -> Path:
-    """(name, type, content) each; the content of a link is where it leads."""
-    with tarfile.open(path, "w:gz" if compressed else "w") as tar:
-        for name, kind, content in members:
-            info = tarfile.TarInfo(name)
-            info.type = kind
-            if kind in (tarfile.SYMTYPE, tarfile.LNKTYPE):
-                info.linkname = content.decode()
-            else:
-                info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-    return path
-
-
-FILE, FOLDER = tarfile.REGTYPE, tarfile.DIRTYPE
-
-
-@pytest.mark.parametrize("compressed", [True, False])
-def test_files_and_folders_are_unpacked(tmp_path: Path, compressed: bool) -> None:
-    members = [("./m", FOLDER, b""), ("./m/a.txt", FILE, b"a"), ("n/b.txt", FILE, b"b" * 20_000)]
-    packed = archive(tmp_path / "x.tgz", *members, compressed=compressed)
-    unpack(packed, tmp_path / "out", max_bytes=100_000)
-    files = {str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.txt")}
-    assert files == {str(Path("m/a.txt")), str(Path("n/b.txt"))}
-    assert (tmp_path / "out" / "n" / "b.txt").read_bytes() == b"b" * 20_000
-    assert {p.name for p in tmp_path.iterdir()} == {"x.tgz", "out"}
-    with pytest.raises(DownloadError, match="there already"):
-        unpack(packed, tmp_path / "out", max_bytes=100_000)
-
-
-@pytest.mark.parametrize(
-    ("member", "problem"),
-    [
-        (("../evil", FILE, b"x"), "leads outside"),
-        (("a/../../evil", FILE, b"x"), "leads outside"),
-        (("/evil", FILE, b"x"), "leads outside"),
-        (("a\\..\\..\\evil", FILE, b"x"), "leads outside"),
-        (("C:evil", FILE, b"x"), "leads outside"),
-        (("link", tarfile.SYMTYPE, b"/etc/passwd"), "neither file nor folder"),
-        (("link", tarfile.LNKTYPE, b"good.txt"), "neither file nor folder"),
-        (("pipe", tarfile.FIFOTYPE, b""), "neither file nor folder"),
-        (("holes", tarfile.GNUTYPE_SPARSE, b""), "neither file nor folder"),
-        (("big", FILE, bytes(10**6)), "more than 100,000 bytes"),
-        (("n" * 200_000, FILE, b""), "more than 100,000 bytes"),  # a long header
-    ],
-)
-def test_harm_is_refused_and_nothing_stays(
-    tmp_path: Path, member: tuple[str, bytes, bytes], problem: str
-) -> None:
-    inner = tmp_path / "inner"
-    packed = archive(tmp_path / "x.tgz", ("good.txt", FILE, b"good"), member)
-    with pytest.raises(DownloadError, match=problem):
-        unpack(packed, inner / "out", max_bytes=100_000)
-    assert not list(inner.iterdir())
-    assert {p.name for p in tmp_path.iterdir()} == {"x.tgz", "inner"}
-
-
-def test_damaged_archives(tmp_path: Path) -> None:
-    whole = archive(tmp_path / "x.tgz", ("a", FILE, bytes(range(256)) * 100)).read_bytes()
-    flipped = whole[:100] + bytes([whole[100] ^ 255]) + whole[101:]
-    for content in (
-        whole[: len(whole) // 2],
-        whole[:4],
-        flipped,
-        b"<html>no archive</html>" * 99,
-        b"",
-    ):
-        (tmp_path / "bad.tgz").write_bytes(content)
-        with pytest.raises(DownloadError, match="no archive, or damaged"):
-            unpack(tmp_path / "bad.tgz", tmp_path / "out", max_bytes=100_000)
-        assert {p.name for p in tmp_path.iterdir()} == {"x.tgz", "bad.tgz"}

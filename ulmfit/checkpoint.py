@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +15,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+
+from ulmfit.json_file import JsonError, read_object
 
 Storage = Literal["fp32", "fp16", "int8"]
 SCALE = ".scale"  # suffix of the tensor that holds the row scales of an int8 matrix
@@ -26,6 +28,7 @@ UNWRITABLE = {
     errno.EROFS,
     errno.EIO,
 }  # the disk's fault, not the path's
+MOST_HEADER = 1_000_000  # bytes; a net of ours takes some thousand
 
 
 class CheckpointError(ValueError):
@@ -102,16 +105,13 @@ def save_json(path: Path, content: Any) -> None:
 def load_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file, or a `CheckpointError` that names it."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return read_object(path)
     except FileNotFoundError:
         raise CheckpointError(
             f"{path} is missing: {path.parent} is not a complete saved directory"
         ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path} is damaged ({error}); save or copy it again") from None
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} holds no JSON object: it was not written by ulmfit")
-    return content
+    except JsonError as error:
+        raise CheckpointError(str(error)) from None
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], *, storage: Storage = "fp32") -> None:
@@ -150,6 +150,7 @@ def write_tensors(
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors as stored, and `about`. Files of others have no checksum. `CheckpointError`: missing or damaged."""
+    _check_header(path)
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
@@ -159,7 +160,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise CheckpointError(
             f"{path} is missing: {path.parent} is not a complete saved directory"
         ) from None
-    except (SafetensorError, OSError, ValueError, TypeError) as error:
+    except (SafetensorError, OSError, ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(
             f"{path} is damaged or cut short ({error}); save or copy it again"
         ) from None
@@ -188,26 +189,62 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         scale, scaled = tensors.pop(name), name.removesuffix(SCALE)
         if scaled not in tensors:
             raise CheckpointError(f"{path} holds {name} without {scaled}; save or copy it again")
+        rows = tensors[scaled].shape[:1]
+        if not rows or scale.shape != rows:  # else the product could be larger than both
+            raise CheckpointError(f"{path}: {name} has not one scale a row; save or copy it again")
         tensors[scaled] = tensors[scaled].float() * scale[:, None]
     return tensors
+
+
+def _check_header(path: Path) -> None:
+    """A `CheckpointError` for a safetensors header longer than any of ours: parsing takes many times its size."""
+    if not path.is_file():
+        return
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+    if length > MOST_HEADER:
+        raise CheckpointError(
+            f"{path} is damaged: its header claims {length:,} bytes, {MOST_HEADER:,} are read at most"
+        )
+
+
+def check_tensors(path: Path, build: Callable[[], torch.nn.Module]) -> None:
+    """A `CheckpointError` where the file holds other tensors than the net that `build` makes. The net is made without
+    storage here, so sizes that a config claims take no memory until a file proves them."""
+    with torch.device("meta"):
+        expected = build().state_dict()
+    _check_header(path)
+    try:
+        with safe_open(path, "pt") as file:
+            names = [name for name in file.keys() if not name.endswith(SCALE)]  # noqa: SIM118
+            found = {name: tuple(file.get_slice(name).get_shape()) for name in names}
+    except (SafetensorError, OSError):
+        load_tensors(path)  # says what is wrong with it
+        raise
+    _compare(found, expected, path)
 
 
 def load_into(net: torch.nn.Module, path: Path) -> None:
     """Fill `net` from a file; every name and shape must agree."""
     tensors = load_tensors(path)
-    expected = net.state_dict()
+    _compare({name: tuple(t.shape) for name, t in tensors.items()}, net.state_dict(), path)
+    net.load_state_dict(tensors)
+
+
+def _compare(
+    found: Mapping[str, tuple[int, ...]], expected: Mapping[str, Tensor], path: Path
+) -> None:
     for problem, names in (
-        ("lacks", expected.keys() - tensors.keys()),
-        ("has unknown", tensors.keys() - expected.keys()),
+        ("lacks", expected.keys() - found.keys()),
+        ("has unknown", found.keys() - expected.keys()),
     ):
         if names:
             raise CheckpointError(
                 f"{path} {problem} tensors: {', '.join(sorted(names)[:4])}; it was saved by another kind of model"
             )
-    for name, tensor in tensors.items():
-        if tensor.shape != expected[name].shape:
+    for name, shape in found.items():
+        if shape != tuple(expected[name].shape):
             raise CheckpointError(
-                f"{path}: {name} has shape {tuple(tensor.shape)}, but config.json and tokenizer.json ask for "
+                f"{path}: {name} has shape {shape}, but config.json and tokenizer.json ask for "
                 f"{tuple(expected[name].shape)}; these files do not belong together"
             )
-    net.load_state_dict(tensors)

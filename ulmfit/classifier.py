@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from ulmfit.card import write_card
 from ulmfit.checkpoint import (
     CheckpointError,
     Storage,
+    check_tensors,
     load_into,
     load_json,
     save_json,
@@ -21,7 +23,13 @@ from ulmfit.checkpoint import (
 )
 from ulmfit.classifier_stream import ClassifierStream
 from ulmfit.config import CLASSIFIER_DROPOUT, NO_DROPOUT, ClassifierConfig, ModelConfig
-from ulmfit.language_model import FORMAT, LanguageModel, model_config
+from ulmfit.language_model import (
+    FORMAT,
+    MOST_LAYERS,
+    MOST_UNITS,
+    LanguageModel,
+    model_config,
+)
 from ulmfit.nn.heads import ClassifierNet
 from ulmfit.outputs import Outputs, SingleLabel, outputs_of
 from ulmfit.progress import bar
@@ -195,13 +203,14 @@ class TextClassifier(Classifier):
         config = model_config(saved, KIND, path)
         tokenizer = Tokenizer.load(path / "tokenizer.json")
         try:
-            outputs, reading = outputs_of(saved), saved["reading"]
-            reading |= {"head_sizes": tuple(reading["head_sizes"])}  # JSON has lists only
-            net = ClassifierNet(len(tokenizer), config, NO_DROPOUT, outputs.size, **reading)
+            outputs, reading = outputs_of(saved), _reading(saved["reading"])
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(
                 f"{path / 'config.json'} does not describe a classifier ({error})"
             ) from None
+        build = partial(ClassifierNet, len(tokenizer), config, NO_DROPOUT, outputs.size, **reading)
+        check_tensors(path / "model.safetensors", build)
+        net = build()
         load_into(net, path / "model.safetensors")
         return cls(net.eval(), tokenizer, config, outputs)
 
@@ -234,6 +243,18 @@ class Ensemble(Classifier):
             "one of these classifiers begins at the end of a text, which a stream has not seen yet; load the forward one"
             " alone (RUN/forward/classifier)"
         )
+
+
+def _reading(saved: dict[str, Any]) -> dict[str, Any]:
+    """The saved numbers of a `ClassifierNet`. KeyError, TypeError, ValueError: not such a record."""
+    numbers = {"bptt": saved["bptt"], "max_len": saved["max_len"]}
+    sizes = tuple(saved["head_sizes"])  # JSON has lists only
+    for number in (*numbers.values(), *sizes):
+        if type(number) is not int or not 1 <= number <= MOST_UNITS:
+            raise ValueError(f"reading: {number!r:.40} is no number from 1 to {MOST_UNITS:,}")
+    if saved.keys() - {*numbers, "head_sizes"} or len(sizes) > MOST_LAYERS:
+        raise ValueError(f"reading: {sorted(saved)}, {len(sizes):,} layers in the head")
+    return numbers | {"head_sizes": sizes}
 
 
 def members_of(classifier: Classifier, doing: str) -> tuple[TextClassifier, ...]:

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+from ulmfit.archive import unpack
 from ulmfit.catalogue import DATASETS, DataSet
-from ulmfit.download import DownloadError, Remote, cache_dir, fetch, unpack
+from ulmfit.download import DownloadError, Remote, cache_dir, fetch
 from ulmfit.text.document import Document
 from ulmfit.text.files import DataError, Say, quiet
 from ulmfit.text.layouts import Part

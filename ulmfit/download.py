@@ -1,20 +1,14 @@
-"""Files from the net: fetched once, checked, kept in a cache; archives unpacked so that they can't do harm."""
+"""Files from the net: fetched once, checked, kept in a cache."""
 
-import gzip
 import hashlib
 import os
-import shutil
 import sys
-import tarfile
-import tempfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
-from io import BufferedIOBase
-from pathlib import Path, PureWindowsPath
-from typing import IO, cast
+from pathlib import Path
+from typing import cast
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
@@ -151,88 +145,15 @@ def alone(folder: Path) -> Iterator[None]:
             f"another process downloads into {folder}; wait for it, then repeat"
         ) from None
     except OSError as error:
-        raise _read_only(folder, error) from None
+        raise read_only(folder, error) from None
     try:
         yield
     finally:
         lock.release(folder)
 
 
-def _read_only(folder: Path, error: OSError) -> DownloadError:
+def read_only(folder: Path, error: OSError) -> DownloadError:
+    """What to raise where the cache can't be written."""
     return DownloadError(
         f"the cache {folder} can't be written ({error.strerror}); set ULMFIT_CACHE to another folder"
     )
-
-
-def unpack(archive: Path, folder: Path, *, max_bytes: int) -> None:
-    """A tar file, compressed by gzip or not, becomes `folder`, whole or not at all.
-
-    `DownloadError`: it holds anything but files and folders, or a path that leads outside; it is more than `max_bytes`
-    unpacked (headers count); it is damaged; `folder` is there already, or can't be written.
-    """
-    if folder.exists():
-        raise DownloadError(f"{folder} is there already; delete it to unpack {archive} again")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    except OSError as error:
-        raise _read_only(folder.parent, error) from None
-    inside = temporary / folder.name  # mkdtemp's own folder is for its owner only
-    inside.mkdir()
-    try:
-        with _decompressed(archive) as content:
-            _extract(_Bounded(content, archive, max_bytes), archive, inside)
-        os.replace(inside, folder)
-    except (tarfile.TarError, zlib.error, EOFError, gzip.BadGzipFile) as error:
-        raise DownloadError(
-            f"{archive} is no archive, or damaged ({error}); download it again"
-        ) from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-@contextmanager
-def _decompressed(archive: Path) -> Iterator[BufferedIOBase]:
-    with open(archive, "rb") as file:
-        if file.peek(2)[:2] == b"\x1f\x8b":
-            with gzip.open(file) as content:
-                yield content
-        else:
-            yield file
-
-
-def _extract(content: "_Bounded", archive: Path, folder: Path) -> None:
-    with tarfile.open(fileobj=cast(IO[bytes], content), mode="r|") as tar:
-        for member in tar:
-            name = PureWindowsPath(member.name)  # knows / as well as \ and drives
-            if name.anchor or name.drive or ".." in name.parts:
-                raise DownloadError(
-                    f"{archive} holds {member.name!r}, a path that leads outside; nothing was unpacked"
-                )
-            target = folder.joinpath(*name.parts)
-            if member.isdir():
-                target.mkdir(parents=True, exist_ok=True)
-            elif member.isfile() and not member.issparse():  # holes take no bytes, until written
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with open(target, "wb") as out:
-                    shutil.copyfileobj(cast(IO[bytes], tar.extractfile(member)), out)
-            else:
-                raise DownloadError(
-                    f"{archive} holds {member.name!r}, neither file nor folder; nothing was unpacked"
-                )
-
-
-class _Bounded:
-    """Reads on until `most` bytes: neither a file nor an endless header gets beyond."""
-
-    def __init__(self, file: BufferedIOBase, archive: Path, most: int) -> None:
-        self.file, self.archive, self.most, self.left = file, archive, most, most
-
-    def read(self, size: int) -> bytes:
-        found = self.file.read(size)
-        self.left -= len(found)
-        if self.left < 0:
-            raise DownloadError(
-                f"{self.archive} is more than {self.most:,} bytes unpacked; nothing was unpacked"
-            )
-        return found

@@ -4,10 +4,9 @@ Tensors are matched by name, whichever version of fastai wrote them, and the row
 itself matches tensors by position.
 """
 
-import io
-import pickle
 import re
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,13 @@ from ulmfit.checkpoint import CheckpointError
 from ulmfit.config import NO_DROPOUT, Direction, ModelConfig, TokenizerConfig
 from ulmfit.language_model import LanguageModel
 from ulmfit.nn.heads import LMNet
+from ulmfit.pickled import PickleError, read_pickle
 from ulmfit.text.files import Say
 from ulmfit.text.rules import BOS, PAD, SPECIAL_TOKENS, UNKNOWN
 from ulmfit.text.sentencepiece import SPACE
 from ulmfit.text.tokenizer import Tokenizer
 from ulmfit.text.words import word_splitter
+from ulmfit.torch_file import read_tensors
 
 FILLER = "xxfake"  # fastai fills a vocabulary up with it, to a multiple of 8
 MOST_FILLERS = 8
@@ -50,14 +51,6 @@ REPEATED = {
     r"(?:module\.)?1\.decoder\.weight": EMBEDDING,  # tied
     rf"{LSTM}weight_hh_l0": MATRIX,  # what dropout left of it in the last step, in old files
 }
-
-
-class _FastcoreList:
-    """Takes the place of fastcore's list class, which the state of an optimizer holds; the state is left out."""
-
-
-_FastcoreList.__module__, _FastcoreList.__qualname__ = "fastcore.foundation", "L"
-_FastcoreList.__name__ = "L"
 
 
 def import_fastai(
@@ -94,25 +87,14 @@ def import_fastai(
 
 def read_vocab(pkl: Path) -> list[str]:
     """The words in a pickled list of strings, of any pickle protocol; anything else is refused, not run."""
-    content = pkl.read_bytes()
     try:
-        words = _StringsOnly(io.BytesIO(content), encoding="utf-8").load()
-    except CheckpointError as error:
+        with open(pkl, "rb") as file:
+            words = read_pickle(BytesIO(file.read()), (), "a list of strings does")
+    except PickleError as error:
         raise CheckpointError(f"{pkl} {error}") from None
-    except Exception as error:  # a damaged pickle raises nearly anything
-        raise CheckpointError(f"{pkl} is no pickle, or damaged ({error!r})") from None
     if not isinstance(words, list) or not all(type(word) is str for word in words):
         raise CheckpointError(f"{pkl} holds no list of strings, as fastai's vocabularies are")
     return words
-
-
-class _StringsOnly(pickle.Unpickler):
-    """Lists and strings need nothing from any module; without that no code is reached."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        raise CheckpointError(
-            f"asks for {module}.{name}, which a list of strings does not need; it was not run"
-        )
 
 
 def _match_rows(
@@ -194,23 +176,16 @@ def read_weights(pth: Path, *, say: Say) -> dict[str, Tensor]:
 
 def _load(pth: Path) -> Mapping[str, Any]:
     try:
-        with torch.serialization.safe_globals([_FastcoreList]):
-            found = torch.load(pth, map_location="cpu", weights_only=True)
+        return read_tensors(pth)
     except OSError:
         raise
-    except Exception as error:  # a damaged file raises nearly anything
-        asked = re.search(r"GLOBAL ([\w.]+)", str(error))
-        problem = (
-            f"asks for {asked[1]}, which weights do not need; it was not run"
-            if asked
-            else "holds no tensors that PyTorch can read"
-        )
-        raise CheckpointError(
-            f"{pth} {problem}; give what fastai's learn.save or save_encoder wrote"
-        ) from None
-    if not isinstance(found, Mapping) or not all(isinstance(name, str) for name in found):
-        raise CheckpointError(f"{pth} holds a {type(found).__name__}; expected tensors by name")
-    return found
+    except PickleError as error:
+        problem = str(error)
+    except Exception:  # a damaged file raises nearly anything
+        problem = "holds no tensors that PyTorch can read"
+    raise CheckpointError(
+        f"{pth} {problem}; give what fastai's learn.save or save_encoder wrote"
+    ) from None
 
 
 def _renamed(name: str, table: Mapping[str, str]) -> str | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -14,12 +14,21 @@ from ulmfit.card import write_card
 from ulmfit.checkpoint import (
     CheckpointError,
     Storage,
+    check_tensors,
     load_into,
     load_json,
     save_json,
     save_tensors,
 )
-from ulmfit.config import BOS_ID, NO_DROPOUT, PAD_ID, UNKNOWN_ID, ModelConfig, SamplingConfig
+from ulmfit.config import (
+    BOS_ID,
+    NO_DROPOUT,
+    PAD_ID,
+    UNKNOWN_ID,
+    Direction,
+    ModelConfig,
+    SamplingConfig,
+)
 from ulmfit.nn.awd_lstm import State
 from ulmfit.nn.heads import LMNet
 from ulmfit.nn.losses import lm_loss
@@ -34,6 +43,7 @@ from ulmfit.training.loop import evaluate_loss
 
 KIND = "language_model"
 FORMAT = 1  # of the directory; raised when old files can no longer be read
+MOST_LAYERS, MOST_UNITS = 100, 1_000_000  # of a saved net
 
 
 @dataclass
@@ -69,8 +79,10 @@ class LanguageModel:
         saved = load_json(path / "config.json")
         config = model_config(saved, KIND, path)
         tokenizer = Tokenizer.load(path / "tokenizer.json")
+        weights = path / "model.safetensors"
+        check_tensors(weights, lambda: LMNet(len(tokenizer), config, NO_DROPOUT))
         model = cls.create(tokenizer, config)
-        load_into(model.net, path / "model.safetensors")
+        load_into(model.net, weights)
         return model
 
     def with_vocab(self, tokenizer: Tokenizer) -> "LanguageModel":
@@ -205,11 +217,22 @@ def model_config(saved: dict[str, Any], kind: str, path: Path) -> ModelConfig:
             f"{path} has format {saved.get('format')!r}, this version reads {FORMAT}; install the version that wrote it"
         )
     try:
-        return ModelConfig(**saved["model"])
-    except (KeyError, TypeError) as error:
+        return _checked(ModelConfig(**saved["model"]))
+    except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{path / 'config.json'} does not describe a model ({error})"
         ) from None
+
+
+def _checked(config: ModelConfig) -> ModelConfig:
+    """TypeError, ValueError: sizes that no net has; each layer is an object, even before it has weights."""
+    for name in ("embedding_size", "hidden_size", "layers"):
+        size, most = getattr(config, name), MOST_LAYERS if name == "layers" else MOST_UNITS
+        if type(size) is not int or not 1 <= size <= most:
+            raise ValueError(f"{name} is {size!r:.40}, expected 1 to {most:,}")
+    if config.direction not in get_args(Direction):
+        raise ValueError(f"direction is {config.direction!r:.40}")
+    return config
 
 
 def _matched(old: Tensor, rows: Tensor) -> Tensor:

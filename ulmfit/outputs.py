@@ -21,7 +21,7 @@ from ulmfit.nn.losses import (
 )
 from ulmfit.prediction import MultiLabelPrediction, NumberPrediction, Prediction
 from ulmfit.text.document import Document
-from ulmfit.text.labels import SAID, kind_of, label_array, label_names
+from ulmfit.text.labels import SAID, classes_to_learn, kind_of, label_array, label_names
 from ulmfit.training.calibration import Calibration
 from ulmfit.training.metrics import (
     THRESHOLD,
@@ -237,8 +237,8 @@ class BoundedNumber(Outputs):
 
 
 def outputs_for(documents: Sequence[Document], config: ClassifierConfig) -> Outputs:
-    """The outputs of a classifier that learns these documents. ValueError: settings that their labels have no use for, or
-    numbers that are all the same or not in `y_range`."""
+    """The outputs of a classifier that learns these documents. ValueError: settings that their labels have no use for, too
+    many classes, or numbers that are all the same or not in `y_range`."""
     labels = [d.label for d in documents if d.label is not None]
     kind = kind_of(labels)
     unused = (
@@ -252,7 +252,7 @@ def outputs_for(documents: Sequence[Document], config: ClassifierConfig) -> Outp
             " or read the labels as another kind (--label-kind)"
         )
     if kind != "number":
-        return (SingleLabel if kind == "single" else MultiLabel)(label_names(labels))
+        return (SingleLabel if kind == "single" else MultiLabel)(classes_to_learn(labels))
     numbers = np.array(labels, np.float64)
     low, high = config.y_range or (numbers.min(), numbers.max())
     if not np.isfinite(numbers).all() or not -np.inf < low < high < np.inf:
@@ -271,10 +271,17 @@ def outputs_for(documents: Sequence[Document], config: ClassifierConfig) -> Outp
 def outputs_of(saved: dict[str, Any]) -> Outputs:
     """The inverse of `Outputs.saved`; of files from before there were kinds, one class per text. KeyError, TypeError,
     ValueError: not such a record."""
-    kind, labels = saved.get("label_kind", "single"), tuple(saved["labels"])
+    kind, labels = saved.get("label_kind", "single"), saved["labels"]
+    if not isinstance(labels, list) or not all(type(name) is str for name in labels):
+        raise TypeError("labels are no list of strings")
+    labels = tuple(labels)
+    if len(set(labels)) < len(labels):
+        raise ValueError("a label stands twice")
     if kind == "number":
         low, high = saved["y_range"]
         return BoundedNumber(float(low), float(high))
+    if not labels:
+        raise ValueError("no labels")
     if kind == "multi":
         return MultiLabel(labels)
     if kind != "single":

@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ulmfit.archive import unpack
 from ulmfit.checkpoint import CheckpointError, load_json
 from ulmfit.config import SMALL, Direction
-from ulmfit.download import Remote, alone, cache_dir, fetch, unpack
+from ulmfit.download import Remote, alone, cache_dir, fetch
 from ulmfit.fastai_files import import_fastai
 from ulmfit.language_model import LanguageModel
 from ulmfit.text.files import Say

@@ -4,24 +4,31 @@ Of a classifier with thresholds a prediction may be "unsure"; `most_likely` then
 """
 
 import os
+import shutil
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ulmfit.checkpoint import atomic
-from ulmfit.classifier import Classifier
+from ulmfit.classifier import BATCH_SIZE, WINDOW, Classifier
 from ulmfit.outputs import Outputs
 from ulmfit.run import Say
 from ulmfit.runtime import Runtime
 from ulmfit.text.bad_rows import OnBad
-from ulmfit.text.columns import usable_texts
+from ulmfit.text.columns import texts_by_piece
 from ulmfit.text.files import DataError, suffix_of
-from ulmfit.text.tables import TABLES, open_table, table_from
+from ulmfit.text.pieces import LARGE, pieces_of
+from ulmfit.text.tables import TABLES, Table, open_table, table_from
 
 if TYPE_CHECKING:
     import polars
 
+MOST_NUMBERS = 2_000_000  # probabilities held at once
 JOINED = "|"  # between the labels of a text where a format has no lists
 
 
@@ -37,31 +44,76 @@ def score_file(
     say: Say,
 ) -> None:
     """Score the table `source` ("-": CSV on standard input) and write it to `out`, in the format of its suffix;
-    without `out` to standard output, as CSV or, `as_json`, as JSON lines. Rows keep their order. on_bad="skip": rows that
-    can't be read are left out, those without text keep an empty prediction, and both is said."""
+    without `out` to standard output, as CSV or, `as_json`, as JSON lines. Rows keep their order, and a large table is read,
+    predicted and written piece by piece. on_bad="skip": rows that can't be read are left out, those without text keep an
+    empty prediction, and both is said."""
     if out is not None:
         check_path(Path(out))
-    name = "standard input" if source == "-" else source
-    if source == "-":
-        table = table_from(sys.stdin.buffer.read(), ".csv", name, say)
-    else:
-        table = open_table(source, say)
-    frame = table.frame()
-    check_free(frame, classifier.outputs.columns, name)
+    name = "standard input" if source == "-" else Path(source).name
     flat = not as_json if out is None else suffix_of(Path(out)) in (".csv", ".tsv")
     if flat:
         _check_joined(classifier)
+    with _pieces(source, name, say) as pieces:
+        checked = (_checked(table, classifier, flat, name) for table in pieces)
+        frames = (
+            table.frame().with_columns(
+                **_columns(_predicted(classifier, texts, runtime), classifier.outputs, flat)
+            )
+            for table, texts in texts_by_piece(checked, text_column, on_bad, say, name)
+        )
+        if out is None:
+            _print(frames, as_json)
+        else:
+            rows = write_tables(frames, Path(out))
+            say(f"{rows:,} rows written to {out}")
+
+
+@contextmanager
+def _pieces(source: str, name: str, say: Say) -> Iterator[Iterable[Table]]:
+    """The table `source`, whole or, from `LARGE` bytes on, in pieces. Standard input that is as large goes through a
+    temporary file."""
+    if source != "-":
+        large = Path(source).is_file() and pieces_of(Path(source), say)
+        yield large or [open_table(source, say)]
+        return
+    head = sys.stdin.buffer.read(LARGE)
+    if len(head) < LARGE:
+        yield [table_from(head, ".csv", name, say)]
+        return
+    with tempfile.TemporaryDirectory(prefix="ulmfit.") as folder:
+        path = Path(folder) / "standard input.csv"
+        with open(path, "wb") as file:
+            file.write(head)
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        yield pieces_of(path, say) or [open_table(path, say)]
+
+
+def _checked(table: Table, classifier: Classifier, flat: bool, name: str) -> Table:
+    """The piece as a frame. DataError where what is predicted has no place in it."""
+    frame = table.frame()
+    check_free(frame, classifier.outputs.columns, name)
+    if flat:
         check_flat(frame, name)
-    texts = usable_texts(table, text_column, on_bad, say)
+    return replace(table, columns=frame)
+
+
+def _predicted(
+    classifier: Classifier, texts: Sequence[str | None], runtime: Runtime
+) -> list[dict[str, Any]]:
+    """What a prediction adds to each row, nothing to one without text. Predictions go as soon as they are rows: of
+    10,000 classes each has as many probabilities."""
     there = [text for text in texts if text is not None]
-    found = iter(classifier.predict(there, runtime, progress="predicting"))
-    predictions = [None if text is None else next(found) for text in texts]
-    scored = frame.with_columns(**_columns(predictions, classifier.outputs, flat))
-    if out is None:
-        sys.stdout.write(scored.write_ndjson() if as_json else scored.write_csv())
-    else:
-        write_table(scored, Path(out))
-        say(f"{len(predictions):,} rows written to {out}")
+    step = max(BATCH_SIZE, min(WINDOW, MOST_NUMBERS // max(1, len(classifier.labels))))
+    found, most_likely = list[dict[str, Any]](), "most_likely" in classifier.outputs.columns
+    for start in range(0, len(there), step):
+        part = classifier.predict(there[start : start + step], runtime, progress="predicting")
+        found += (_row(prediction, most_likely) for prediction in part)
+    rows = iter(found)
+    return [{} if text is None else next(rows) for text in texts]
+
+
+def _row(prediction: Any, most_likely: bool) -> dict[str, Any]:
+    return prediction.row() | ({"most_likely": prediction.label} if most_likely else {})
 
 
 def check_path(path: Path) -> None:
@@ -103,7 +155,9 @@ def check_flat(frame: "polars.DataFrame", name: str) -> None:
         )
 
 
-def _columns(predictions: list, outputs: Outputs, flat: bool) -> "dict[str, polars.Series]":
+def _columns(
+    rows: Sequence[dict[str, Any]], outputs: Outputs, flat: bool
+) -> "dict[str, polars.Series]":
     """The columns to add; several labels as a list, or joined where the format is `flat`."""
     import polars
 
@@ -113,28 +167,69 @@ def _columns(predictions: list, outputs: Outputs, flat: bool) -> "dict[str, pola
         "number": polars.Float64,
     }
     kinds = {"prediction": first[outputs.kind], "most_likely": polars.String}
-    columns = {name: list[Any]() for name in outputs.columns}
-    for prediction in predictions:
-        row = {} if prediction is None else prediction.row()
-        if prediction is not None and "most_likely" in columns:
-            row["most_likely"] = prediction.label
-        if flat and row and outputs.kind == "multi":
-            row["prediction"] = JOINED.join(row["prediction"])
-        for name, values in columns.items():
-            values.append(row.get(name))
+    if flat and outputs.kind == "multi":
+        rows = [row and row | {"prediction": JOINED.join(row["prediction"])} for row in rows]
     return {
-        name: polars.Series(name, values, kinds.get(name, polars.Float64))
-        for name, values in columns.items()
+        name: polars.Series(name, [row.get(name) for row in rows], kinds.get(name, polars.Float64))
+        for name in outputs.columns
     }
+
+
+def _print(frames: "Iterable[polars.DataFrame]", as_json: bool) -> None:
+    for frame, first in _alike(frames, as_json):
+        sys.stdout.write(frame.write_ndjson() if as_json else frame.write_csv(include_header=first))
 
 
 def write_table(frame: "polars.DataFrame", path: Path) -> None:
     """In the format of the suffix, atomically; `check_path` has seen it."""
-    suffix = suffix_of(path)
-    with atomic(path) as temporary:
-        if suffix == ".parquet":
-            frame.write_parquet(temporary)
-        elif suffix in (".csv", ".tsv"):
-            frame.write_csv(temporary, separator="," if suffix == ".csv" else "\t")
-        else:
-            frame.write_ndjson(temporary)
+    write_tables([frame], path)
+
+
+def write_tables(frames: "Iterable[polars.DataFrame]", path: Path) -> int:
+    """The same of a table in pieces, of which one at a time is in memory; how many rows there were."""
+    frames = iter(frames)
+    frames = chain([next(frames)], frames)  # mistakes in the first one show before anything is made
+    suffix, rows = suffix_of(path), 0
+    if suffix == ".parquet":
+        return _write_parquet(frames, path)
+    flat = suffix in (".csv", ".tsv")
+    with atomic(path) as temporary, open(temporary, "wb") as file:
+        for frame, first in _alike(frames, not flat):
+            rows += frame.height
+            if flat:
+                separator = "," if suffix == ".csv" else "\t"
+                frame.write_csv(file, include_header=first, separator=separator)
+            else:
+                frame.write_ndjson(file)
+    return rows
+
+
+def _write_parquet(frames: "Iterable[polars.DataFrame]", path: Path) -> int:
+    """By way of a file for each piece, since later pieces may have more columns, or other types."""
+    import polars
+
+    with atomic(path) as temporary, tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        rows, parts = 0, list[polars.LazyFrame]()
+        for number, frame in enumerate(frames):
+            rows += frame.height
+            part = Path(folder) / f"{number}.parquet"
+            frame.write_parquet(part)
+            parts.append(polars.scan_parquet(part))
+        polars.concat(parts, how="diagonal_relaxed").sink_parquet(temporary)
+    return rows
+
+
+def _alike(
+    frames: "Iterable[polars.DataFrame]", may_differ: bool
+) -> "Iterator[tuple[polars.DataFrame, bool]]":
+    """Each piece, and whether it is the first. DataError: one brings other columns, and they may not differ."""
+    names = None
+    for frame in frames:
+        if names is not None and not may_differ and names != frame.columns:
+            other = sorted({*frame.columns} ^ {*names})
+            raise DataError(
+                f"columns such as {other[0]!r} are not in all parts of the table, which CSV and TSV can't say; give --out"
+                " a name that ends in .jsonl or .parquet, or use --json"
+            )
+        yield frame, names is None
+        names = frame.columns

@@ -5,7 +5,7 @@ import pytest
 
 from ulmfit.text.corpus import Corpus
 from ulmfit.text.document import Document
-from ulmfit.text.labels import kind_of, label_array, label_names, names_of
+from ulmfit.text.labels import classes_to_learn, kind_of, label_array, label_names, names_of
 from ulmfit.text.tokenizer import Tokenizer
 
 ONE, SEVERAL, NUMBERS = ["b", None, "a"], [("b", "a"), (), None, ("a",)], [1.5, None, -2.0]
@@ -28,6 +28,14 @@ def test_names() -> None:
     assert label_names(SEVERAL) == label_names(ONE) == ("a", "b")
     assert label_names(NUMBERS) == names_of(0.5) == ()
     assert names_of(("b", "a")) == ("b", "a") and names_of(1) == ("1",)
+
+
+def test_too_many_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ulmfit.text.labels.MOST_CLASSES", 3)
+    assert classes_to_learn([*"abcd", *"abcd"]) == tuple("abcd")  # two documents each
+    assert classes_to_learn([*"abc"]) == tuple("abc")
+    with pytest.raises(ValueError, match=r"4 classes in 5 labelled .*--label-column"):
+        classes_to_learn([*"abcda"])
 
 
 def test_arrays() -> None:

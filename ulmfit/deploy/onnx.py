@@ -1,6 +1,5 @@
 """`Predictor`: an exported classifier on onnxruntime, NumPy and `ulmfit.text`. PyTorch and spaCy are not imported."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ulmfit.config import PAD_ID
+from ulmfit.json_file import read_object
 from ulmfit.prediction import Prediction
 from ulmfit.text.tokenizer import Ids, Tokenizer
 from ulmfit.training.calibration import Calibration, tempered
@@ -77,10 +77,9 @@ def _padded(documents: list[Ids]) -> dict[str, NDArray[np.int64]]:
 def is_exported(path: str | Path) -> bool:
     """Whether a directory holds an exported classifier, of whatever version."""
     try:
-        saved = json.loads((Path(path) / "config.json").read_text(encoding="utf-8"))
+        return read_object(Path(path) / "config.json").get("kind") == KIND
     except (OSError, ValueError):
         return False
-    return isinstance(saved, dict) and saved.get("kind") == KIND
 
 
 def _config(path: Path) -> dict[str, Any]:
@@ -88,7 +87,7 @@ def _config(path: Path) -> dict[str, Any]:
         raise ValueError(
             f"{path} holds no exported classifier; write one with `ulmfit export MODEL --onnx --out DIR`"
         )
-    saved = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    saved = read_object(path / "config.json")
     if saved.get("format") != FORMAT or not {"labels", "directions"} <= saved.keys():
         raise ValueError(
             f"{path / 'config.json'} is of format {saved.get('format')}, this version reads {FORMAT}:"

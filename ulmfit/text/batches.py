@@ -5,6 +5,7 @@ that was interrupted goes on as if it had not been.
 """
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from ulmfit.shapes import Float, Int, Tensor
 from ulmfit.text.corpus import Corpus, join
 from ulmfit.text.tokenizer import Ids
 
+MOST_TOKENS = 2**20  # of a batch that is only predicted, padding included; 64 documents of 16,384
 POOL = 50  # batches whose documents are sorted by length together (fastai SortedDL)
 
 
@@ -128,8 +130,10 @@ class DocumentBatches:
 
     @property
     def steps_per_epoch(self) -> int:
+        if not self.shuffle:
+            return len(self._longest_first)
         full, rest = divmod(len(self.corpus), self.batch_size)
-        lonely = self.shuffle and rest == 1 and full > 0
+        lonely = rest == 1 and full > 0
         return full + (rest > 0 and not lonely)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[DocumentBatch]:
@@ -141,9 +145,20 @@ class DocumentBatches:
                 np.random.default_rng((self.seed, epoch)),
             )
         else:
-            batches = _cut(longest_first(self.corpus.lengths), self.batch_size)
+            batches = self._longest_first
         for index in batches[start:]:
             yield self._batch(index)
+
+    @cached_property
+    def _longest_first(self) -> list[NDArray[np.int64]]:
+        """Fewer documents where they are long: one of a million words would pad all others of its batch to its length."""
+        order, batches, start = longest_first(self.corpus.lengths), list[NDArray[np.int64]](), 0
+        while start < len(order):
+            longest = int(self.corpus.lengths[order[start]])
+            end = start + min(self.batch_size, max(1, MOST_TOKENS // longest))
+            batches.append(order[start:end])
+            start = end
+        return batches
 
     def _batch(self, index: NDArray[np.int64]) -> DocumentBatch:
         corpus = self.corpus

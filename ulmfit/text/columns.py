@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice, tee
+from itertools import chain
 from typing import TYPE_CHECKING, Literal
 
 from ulmfit.config import LabelKind
@@ -66,7 +66,9 @@ def documents(tables: Sequence[Table], how: Reading, source: str) -> list[Docume
     """The same for tables that belong together. DataError also where they have other columns than the first."""
     _agree(tables)
     say = how.say
-    texts = list(_texts(tables, _text_columns(tables, how.text_column, say, source), say, source))
+    fields = _TextFields(_text_columns(tables, how.text_column, say, source))
+    texts = [text for table in tables for text in fields.of(table)]
+    fields.say(say, source)
     labels: list[Label | None] = [None] * len(texts)
     if how.labelled:
         name = _column(tables[0].names, how.label_column, "label", LABEL_NAMES, say, source)
@@ -94,24 +96,11 @@ def documents(tables: Sequence[Table], how: Reading, source: str) -> list[Docume
 def stream(tables: Iterable[Table], how: Reading, source: str) -> Iterator[Document]:
     """The texts of a table that comes in pieces; columns are chosen by the first one. DataError: as `documents`, at the
     first piece that has such rows."""
-    ahead, tables = tee(tables)
-    first = next(tables, None)
-    if first is None or not (len(first) or first.bad):
-        raise DataError(f"{source} has no rows.")
-    columns = _text_columns([first], how.text_column, how.say, source)
-    texts, bad, kept = _texts(ahead, columns, how.say, source), list[Bad](), 0
-    for table in chain([first], tables):
-        its = list(islice(texts, len(table)))
-        reasons = list(map(wrong_with, its))
-        bad += [*table.bad, *(table.bad_row(row, why) for row, why in enumerate(reasons) if why)]
-        kept += reasons.count("")
-        if how.on_bad == "error":  # before any of them is used
-            settle(bad, kept + len(bad), how.on_bad, how.say, source)
-        yield from (
-            Document(text) for text, why in zip(its, reasons, strict=True) if text and not why
-        )
-    next(texts, None)  # it says how many rows are incomplete
-    settle(bad, kept + len(bad), how.on_bad, how.say, source)
+    kept = 0
+    for _, texts in texts_by_piece(tables, how.text_column, how.on_bad, how.say, source):
+        there = [text for text in texts if text is not None]
+        kept += len(there)
+        yield from map(Document, there)
     if not kept:
         raise DataError(f"{source}: no row can be used.")
 
@@ -121,12 +110,36 @@ def usable_texts(
 ) -> list[str | None]:
     """The text of each row, None where it has none. DataError: such rows, or rows that could not be read (unless
     on_bad="skip", which says so)."""
-    source = table.source
-    texts = list(_texts([table], _text_columns([table], text_column, say, source), say, source))
-    found = [why and table.bad_row(row, why) for row, why in enumerate(map(wrong_with, texts))]
-    bad = [*table.bad, *filter(None, found)]
-    settle(bad, len(texts) + len(table.bad), on_bad, say, source)
-    return [None if why else text for text, why in zip(texts, found, strict=True)]
+    found = list(texts_by_piece([table], text_column, on_bad, say, table.source))
+    return found[0][1]
+
+
+def texts_by_piece(
+    tables: Iterable[Table],
+    text_column: str | Sequence[str] | None,
+    on_bad: OnBad,
+    say: Say,
+    source: str,
+) -> Iterator[tuple[Table, list[str | None]]]:
+    """The pieces of a table with the text of each row, None where it has none; columns are chosen by the first one.
+    DataError: no rows; at the first piece that has them, such rows, or rows that could not be read (unless
+    on_bad="skip", which counts them all and says so)."""
+    tables = iter(tables)
+    first = next(tables, None)
+    if first is None or not (len(first) or first.bad):
+        raise DataError(f"{source} has no rows.")
+    fields = _TextFields(_text_columns([first], text_column, say, source))
+    bad, rows = list[Bad](), 0
+    for table in chain([first], tables):
+        its = fields.of(table)
+        reasons = list(map(wrong_with, its))
+        bad += [*table.bad, *(table.bad_row(row, why) for row, why in enumerate(reasons) if why)]
+        rows += len(its) + len(table.bad)
+        if on_bad == "error":  # before any of them is used
+            settle(bad, rows, on_bad, say, source)
+        yield table, [None if why else text for text, why in zip(its, reasons, strict=True)]
+    fields.say(say, source)
+    settle(bad, rows, on_bad, say, source)
 
 
 def wrong_with(text: str | None) -> str:
@@ -184,21 +197,29 @@ def _column(
 # ---- what values mean ----
 
 
-def _texts(
-    tables: Iterable[Table], columns: list[str], say: Say, source: str
-) -> Iterator[str | None]:
-    """A text a row; None where there is none, or nothing but white space."""
-    incomplete = 0
-    for table in tables:
-        parts = [_strings(table, column) for column in columns]
+class _TextFields:
+    """The columns that make a text, and how many rows lacked some of them."""
+
+    def __init__(self, columns: list[str]) -> None:
+        self.columns, self.incomplete = columns, 0
+
+    def of(self, table: Table) -> list[str | None]:
+        """A text a row; None where there is none, or nothing but white space."""
+        parts, texts = [_strings(table, column) for column in self.columns], list[str | None]()
         for row in zip(*parts, strict=True):
             if len(row) == 1 or not any(row):
-                yield row[0]
+                texts.append(row[0])
                 continue
-            incomplete += not all(row)
-            yield " ".join(f"{FIELD} {i} {part or ''}" for i, part in enumerate(row, 1))
-    if incomplete:
-        say(f"{source}: {incomplete:,} rows lack one of {named(columns)}; that field is empty")
+            self.incomplete += not all(row)
+            texts.append(" ".join(f"{FIELD} {i} {part or ''}" for i, part in enumerate(row, 1)))
+        return texts
+
+    def say(self, say: Say, source: str) -> None:
+        """How many rows lacked some."""
+        if self.incomplete:
+            say(
+                f"{source}: {self.incomplete:,} rows lack one of {named(self.columns)}; that field is empty"
+            )
 
 
 def _strings(table: Table, column: str) -> list[str | None]:

@@ -1,15 +1,12 @@
-"""Files → bytes → text: compression and encodings. What is not plain UTF-8 is said, or refused with its place."""
+"""Files → bytes → text: encodings. What is not plain UTF-8 is said, or refused with its place."""
 
-import bz2
 import codecs
-import gzip
 import io
-import lzma
 import re
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+
+from ulmfit.text.compression import FAILURES, OPENERS, open_decompressed
 
 Say = Callable[[str], None]  # receives one sentence for the user
 
@@ -24,7 +21,6 @@ HEAD = 65_536  # bytes that show how a file begins
 DAMAGED = re.compile("[\udc80-\udcff]")  # how a byte that is not UTF-8 stands in decoded text
 NOT_UTF8 = "bytes that are not UTF-8"
 FOREIGN = 0.25  # share of letters outside of ASCII that no Western European text reaches
-FAILURES = (EOFError, OSError, lzma.LZMAError, zlib.error)  # of a damaged compressed file
 
 
 class DataError(ValueError):
@@ -33,69 +29,6 @@ class DataError(ValueError):
 
 def quiet(sentence: str) -> None:
     """A `Say` that nobody hears."""
-
-
-# ---- compression ----
-
-
-class _Zstandard(io.RawIOBase):
-    """Decompressed bytes of a stream of Zstandard frames. EOFError: it ends within one (the package's own reader
-    takes that for the end)."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file, self._ready, self._rest = file, b"", b""
-        self._frame: Any = None
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._ready and self._more():
-            pass
-        n = min(len(buffer), len(self._ready))
-        buffer[:n], self._ready = self._ready[:n], self._ready[n:]
-        return n
-
-    def _more(self) -> bool:
-        """Decompress another piece; False at the end."""
-        import zstandard
-
-        piece, self._rest = self._rest or self._file.read(HEAD), b""
-        if not piece:
-            if self._frame is not None:
-                raise EOFError("it ends before its end, as a download that broke off does")
-            return False
-        if self._frame is None:  # windows of up to 2 GiB, as `zstd --long=31` makes them
-            self._frame = zstandard.ZstdDecompressor(max_window_size=2**31).decompressobj()
-        try:
-            self._ready = self._frame.decompress(piece)
-        except zstandard.ZstdError as error:
-            raise OSError(str(error)) from error
-        if self._frame.eof:
-            self._frame, self._rest = None, self._frame.unused_data
-        return True
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
-
-
-def _open_zstandard(path: Path, mode: str) -> io.BufferedReader:
-    try:
-        import zstandard  # noqa: F401
-    except ImportError:
-        raise DataError(
-            f'{path}: reading .zst needs a package: pip install "ulmfit[zstd]"'
-        ) from None
-    return io.BufferedReader(_Zstandard(cast(BinaryIO, open(path, mode))))
-
-
-OPENERS: dict[str, Callable[..., Any]] = {
-    ".gz": gzip.open,
-    ".bz2": bz2.open,
-    ".xz": lzma.open,
-    ".zst": _open_zstandard,
-}
 
 
 def suffix_of(path: Path) -> str:
@@ -107,10 +40,10 @@ def suffix_of(path: Path) -> str:
 
 
 def open_bytes(path: Path) -> io.BufferedIOBase:
-    """The file's content as a stream of bytes, decompressed. DataError: it is not there."""
+    """The file's content as a stream of bytes, decompressed within bounds. DataError: it is not there."""
     if not path.exists():
         raise DataError(f"There is no file {path} (looked in {Path.cwd()}).")
-    return OPENERS.get(path.suffix.lower(), open)(path, "rb")
+    return open_decompressed(path)
 
 
 def read_bytes(path: Path) -> bytes:

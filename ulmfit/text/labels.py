@@ -10,6 +10,7 @@ from ulmfit.config import LabelKind
 from ulmfit.text.document import Label, class_name
 
 UNLABELLED = -1
+MOST_CLASSES = 100_000  # more only where each has two documents on average
 SAID: dict[LabelKind, str] = {
     "single": "one class",
     "multi": "several labels",
@@ -40,6 +41,17 @@ def label_names(labels: Iterable[Label | None]) -> tuple[str, ...]:
     return tuple(
         sorted({name for label in labels if label is not None for name in names_of(label)})
     )
+
+
+def classes_to_learn(labels: Sequence[Label | None]) -> tuple[str, ...]:
+    """The same of documents to learn from. ValueError: so many classes that it must be another column."""
+    names = label_names(labels)
+    if len(names) > max(MOST_CLASSES, len(labels) // 2):
+        raise ValueError(
+            f"{len(names):,} classes in {len(labels):,} labelled documents are too many to learn; name another column "
+            "(--label-column), or read them as numbers (--label-kind number)"
+        )
+    return names
 
 
 def label_array(labels: Sequence[Label | None], names: Sequence[str]) -> Labels | None:

@@ -9,6 +9,7 @@ from ulmfit.text.files import DAMAGED, DataError, Say, suffix_of
 from ulmfit.text.plain import raw_lines
 from ulmfit.text.tables import (
     Table,
+    check_expanded,
     json_table,
     rows_table,
     separator_of,
@@ -46,6 +47,7 @@ def _parquet(path: Path) -> Iterator[Table]:
         size = scan.select(polars.len()).collect().item()
         for start in range(0, size, ROWS):
             frame = scan.slice(start, ROWS).collect()
+            check_expanded(frame, path.stat().st_size, path.name)
             yield Table(path.name, frame, range(start + 1, start + 1 + frame.height))
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 from ulmfit.text.bad_rows import Bad, OnBad, settle
+from ulmfit.text.compression import FAILURES
 from ulmfit.text.document import Document
 from ulmfit.text.files import (
-    FAILURES,
     HEAD,
     NOT_UTF8,
     DataError,

@@ -11,6 +11,9 @@ from typing import Any
 from ulmfit.config import TokenizerConfig
 from ulmfit.text.rules import BOS, PAD, SPECIAL_TOKENS, Rules, apply_rules, expand
 
+LONE = re.compile(
+    "[\ud800-\udfff]"
+)  # half a character, which has no UTF-8; it counts as a damaged one
 SPACE = "▁"  # U+2581 begins a piece that follows a space
 MOST_PIECES, FEWEST_PIECES = 30_000, 29  # special tokens included (fastai)
 WORDS_PER_PIECE = 4  # distinct words for each piece (fastai)
@@ -52,9 +55,8 @@ class Pieces:
 
     def split(self, text: str) -> list[str]:
         """The pieces of a text, xxbos first. Characters that the model does not know stand as they are."""
-        return [
-            _plain(p) for p in self._processor.encode(apply_rules(text, self.rules), out_type=str)
-        ]
+        marked = LONE.sub("\ufffd", apply_rules(text, self.rules))
+        return [_plain(p) for p in self._processor.encode(marked, out_type=str)]
 
     def may_join(self, left: str, right: str) -> bool:
         """Whether a piece could reach across the space between two texts: none does."""
@@ -63,7 +65,7 @@ class Pieces:
     def places(self, marked: str) -> list[int]:
         """For each piece of a text that has gone through the rules, where what stands between spaces begins; no piece
         reaches across a space."""
-        chunks = re.finditer(r"\S+", marked)
+        chunks = re.finditer(r"\S+", LONE.sub("\ufffd", marked))
         return [c.start() for c in chunks for _ in self._processor.encode(c[0], out_type=str)]
 
     def join(self, tokens: Iterable[str]) -> str:

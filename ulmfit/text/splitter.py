@@ -62,9 +62,9 @@ class Patterns:
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Patterns":
         """What `to_json` gave. KeyError, TypeError or ValueError: it is something else."""
-        lists = {name: _strings(content[name]) for name in ("prefixes", "suffixes", "infixes")}
+        lists = {name: strings(content[name]) for name in ("prefixes", "suffixes", "infixes")}
         single = {name: content[name] for name in ("token_match", "url_match")}
-        exceptions = {text: _strings(tokens) for text, tokens in content["exceptions"].items()}
+        exceptions = {text: strings(tokens) for text, tokens in content["exceptions"].items()}
         if wrong := [text for text, tokens in exceptions.items() if "".join(tokens) != text]:
             raise ValueError(f"exceptions whose tokens are another text: {wrong[:3]}")
         if not all(p is None or isinstance(p, str) for p in single.values()):
@@ -72,7 +72,7 @@ class Patterns:
         for pattern in (*itertools.chain(*lists.values()), *filter(None, single.values())):
             try:
                 re.compile(pattern)
-            except re.error as error:
+            except (re.error, OverflowError, RecursionError) as error:
                 raise ValueError(f"{pattern[:80]!r} is no expression: {error}") from error
         return cls(str(content["spacy"]), **lists, **single, exceptions=exceptions)
 
@@ -224,7 +224,8 @@ class _Affixes(dict[str, Search | None]):
         return 0
 
 
-def _strings(values: Iterable[Any]) -> tuple[str, ...]:
+def strings(values: Iterable[Any]) -> tuple[str, ...]:
+    """A list of strings out of JSON. TypeError: it is something else."""
     if isinstance(values, str) or not all(isinstance(value, str) for value in values):
         raise TypeError(f"expected a list of strings, got {str(values)[:80]}")
     return tuple(values)

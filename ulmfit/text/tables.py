@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ulmfit.text import separated
 from ulmfit.text.bad_rows import Bad, OnBad, settle
+from ulmfit.text.compression import MOST_TIMES, most_bytes
 from ulmfit.text.files import (
     DAMAGED,
     NOT_UTF8,
@@ -104,7 +105,16 @@ def open_table(path: str | Path, say: Say | None = None) -> Table:
     suffix = suffix_of(path)
     if suffix not in TABLES:
         raise DataError(f"{path} is no table; known are {', '.join(TABLES)}.")
-    return table_from(read_bytes(path), suffix, path.name, say or quiet)
+    content = read_bytes(path)
+    if suffix != ".parquet":
+        _check_lines(content, path)
+    return table_from(content, suffix, path.name, say or quiet)
+
+
+def _check_lines(content: bytes, path: Path) -> None:
+    """DataError: so many lines, or fields, that their places alone take more than the file may become."""
+    fields = max(content.count(mark) for mark in (b",", b";", b"\t", b"|"))
+    _check_size(100 * content.count(b"\n") + 35 * fields, path.stat().st_size, path.name)
 
 
 def table_from(content: bytes, suffix: str, name: str, say: Say) -> Table:
@@ -133,7 +143,47 @@ def _parquet(content: bytes, name: str) -> Table:
     import polars
 
     with well_formed(name):
-        return table_of(polars.read_parquet(io.BytesIO(content)), name)
+        rows, columns = parquet_size(io.BytesIO(content))
+        _check_size(16 * rows * columns, len(content), name)  # what polars takes at least
+        frame = polars.read_parquet(io.BytesIO(content))
+        check_expanded(frame, len(content), name)
+        return table_of(frame, name)
+
+
+def parquet_size(source: "Path | io.BytesIO") -> tuple[int, int]:
+    """Rows and columns, as the file claims; nothing else is read."""
+    import polars
+
+    scan = polars.scan_parquet(source)
+    return scan.select(polars.len()).collect().item(), len(scan.collect_schema())
+
+
+def check_expanded(frame: "polars.DataFrame", size: int, name: str) -> None:
+    """DataError: values that Parquet wrote once for many rows would take more than a file of `size` bytes may become."""
+    _check_size(sum(_expanded(column) for column in frame), size, name)
+
+
+def _expanded(column: "polars.Series") -> int:
+    """Bytes of a column's values, each written out."""
+    import polars
+
+    own, kind = 16 * len(column), column.dtype
+    if isinstance(kind, polars.List):
+        return own + _expanded(column.explode())
+    if isinstance(kind, polars.Struct):
+        return own + sum(map(_expanded, column.struct.unnest()))
+    if isinstance(kind, polars.String | polars.Binary):
+        sizes = column.str.len_bytes() if isinstance(kind, polars.String) else column.bin.size()
+        return own + int(sizes.sum())
+    return own
+
+
+def _check_size(expanded: int, size: int, name: str) -> None:
+    if expanded > most_bytes(size):
+        raise DataError(
+            f"{name} has {size:,} bytes and would take about {expanded:,} of memory, more than {MOST_TIMES} times as much: are"
+            " most of its rows empty, or all the same? Give a part of them"
+        )
 
 
 @contextmanager
@@ -143,7 +193,7 @@ def well_formed(name: str) -> Iterator[None]:
 
     try:
         yield
-    except polars.exceptions.PolarsError as error:
+    except (polars.exceptions.PolarsError, polars.exceptions.PanicException, OSError) as error:
         reason = str(error).split("\n\n")[0]
         raise DataError(f"{name} is not well-formed: {reason}.") from error
 
@@ -178,16 +228,20 @@ def rows_table(found: separated.Rows, names: Sequence[str], source: str) -> Tabl
 
 def unique(header: list[str], source: str, say: Say) -> list[str]:
     """The names; where one comes again, with a number, and that is said."""
-    names = list[str]()
+    names, last, renamed = dict[str, None](), dict[str, int](), list[str]()
     for name in header:
-        number, new = 1, name
+        new, number = name, last.get(name, 1)
         while new in names:
             number += 1
             new = f"{name}_{number}"
         if new != name:
-            say(f"{source}: another column {name!r} is called {new!r}")
-        names.append(new)
-    return names
+            renamed.append(f"{source}: another column {name!r} is called {new!r}")
+        names[new], last[name] = None, number
+    for line in renamed[:SHOWN]:
+        say(line)
+    if len(renamed) > SHOWN:
+        say(f"{source}: so are {len(renamed) - SHOWN:,} more, in the same way")
+    return list(names)
 
 
 def json_table(lines: Iterable[tuple[int, str]], source: str, known: Sequence[str] = ()) -> Table:

@@ -11,15 +11,16 @@ from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
-from typing import Any, SupportsIndex
+from typing import Any, SupportsIndex, get_args
 
 import numpy as np
 
 from ulmfit.config import TokenizerConfig
+from ulmfit.json_file import read_object
 from ulmfit.progress import track
-from ulmfit.text.rules import SPECIAL_TOKENS
+from ulmfit.text.rules import SPECIAL_TOKENS, Rules
 from ulmfit.text.sentencepiece import Pieces, train
-from ulmfit.text.splitter import Patterns
+from ulmfit.text.splitter import Patterns, strings
 from ulmfit.text.words import Ids, TokenIds, Words, spacy_patterns
 
 
@@ -198,13 +199,13 @@ class Tokenizer:
     def load(cls, path: str | Path) -> "Tokenizer":
         """What `save` wrote. ValueError: not such a file, or not by this version. ImportError: the extra is missing."""
         try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
-            config, vocab = dict(content["config"]), tuple(content["vocab"])
+            content = read_object(Path(path))
+            config, vocab = dict(content["config"]), strings(content["vocab"])
             stored = content.get("sentencepiece")
             model = None if stored is None else base64.b64decode(stored, validate=True)
             saved = content.get("spacy_patterns")
             patterns = None if saved is None else Patterns.from_json(saved)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(
                 f'{path} is no tokenizer: expected JSON with "config" and "vocab", got {error!r}.'
             ) from error
@@ -215,11 +216,21 @@ class Tokenizer:
                 f" {sorted(known)}; a newer version of ulmfit may have written it."
             )
         if patterns is None:
-            _warn_if_spacy_differs(content.get("spacy"), path)
+            then = content.get("spacy")
+            _warn_if_spacy_differs(then if isinstance(then, str) else None, path)
         try:
-            return cls(TokenizerConfig(**config), vocab, model, patterns)
-        except ValueError as error:
+            return cls(_checked(TokenizerConfig(**config)), vocab, model, patterns)
+        except (TypeError, ValueError) as error:
             raise ValueError(f"{path}: {error}") from error
+
+
+def _checked(config: TokenizerConfig) -> TokenizerConfig:
+    """TypeError, ValueError: values that no tokenizer has."""
+    if config.rules not in get_args(Rules) or not isinstance(config.lang, str):
+        raise ValueError(f"config: rules {config.rules!r:.40}, lang {config.lang!r:.40}")
+    if not type(config.max_vocab) is type(config.min_freq) is int:
+        raise TypeError("config: max_vocab and min_freq are whole numbers")
+    return config
 
 
 def make_vocab(

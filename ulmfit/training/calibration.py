@@ -29,8 +29,12 @@ class Calibration:
     thresholds: dict[str, float | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.temperature > 0:
-            raise ValueError(f"a temperature is above 0, not {self.temperature}")
+        if not 0 < self.temperature < math.inf:
+            raise ValueError(f"a temperature is above 0 and finite, not {self.temperature}")
+        if not isinstance(self.thresholds, dict) or not all(
+            value is None or isinstance(value, float | int) for value in self.thresholds.values()
+        ):
+            raise TypeError("thresholds are numbers by label")
 
     def sure(self, label: str, probability: float) -> bool:
         """Whether a prediction reaches its label's threshold."""

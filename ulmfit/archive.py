@@ -1,0 +1,140 @@
+"""Archives unpacked so that they can't do harm: inside one folder, within bounds, whole or not at all."""
+
+import gzip
+import os
+import shutil
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedIOBase
+from math import inf
+from pathlib import Path, PureWindowsPath
+from typing import IO, cast
+
+from ulmfit.download import DownloadError, read_only
+
+MOST_HEADER = 100_000  # bytes between two files; a path and some attributes take a thousand
+DAMAGE = (
+    tarfile.TarError,
+    zlib.error,
+    EOFError,
+    gzip.BadGzipFile,
+    ValueError,
+    LookupError,
+    OverflowError,
+    RecursionError,  # header upon header
+)
+
+
+def unpack(archive: Path, folder: Path, *, max_bytes: int) -> None:
+    """A tar file, compressed by gzip or not, becomes `folder`, whole or not at all.
+
+    `DownloadError`: it holds anything but files and folders, a path twice, or a path that leads outside; it is more than
+    `max_bytes` unpacked (headers count); it is damaged; `folder` is there already, or can't be written.
+    """
+    if folder.exists():
+        raise DownloadError(f"{folder} is there already; delete it to unpack {archive} again")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    except OSError as error:
+        raise read_only(folder.parent, error) from None
+    inside = temporary / folder.name  # mkdtemp's own folder is for its owner only
+    inside.mkdir()
+    try:
+        with _decompressed(archive) as content:
+            _extract(_Bounded(content, archive, max_bytes), archive, inside)
+        os.replace(inside, folder)
+    except DAMAGE as error:
+        raise DownloadError(
+            f"{archive} is no archive, or damaged ({str(error)[:200]}); download it again"
+        ) from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def _decompressed(archive: Path) -> Iterator[BufferedIOBase]:
+    with open(archive, "rb") as file:
+        if file.peek(2)[:2] == b"\x1f\x8b":
+            with gzip.open(file) as content:
+                yield content
+        else:
+            yield file
+
+
+class _Header(tarfile.TarInfo):
+    """A header that is read, or an error: tarfile takes a damaged one behind the first for the end."""
+
+    @classmethod
+    def fromtarfile(cls, tar: tarfile.TarFile) -> tarfile.TarInfo:  # pyright: ignore
+        try:
+            return super().fromtarfile(tar)
+        except tarfile.EOFHeaderError:  # pyright: ignore  # the zeros at the end
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f"{error} at byte {tar.offset:,}") from None
+
+
+def _extract(content: "_Bounded", archive: Path, folder: Path) -> None:
+    file = cast(IO[bytes], content)
+    content.bound(MOST_HEADER)
+    with tarfile.open(fileobj=file, mode="r|", tarinfo=_Header) as tar:
+        while (member := tar.next()) is not None:
+            content.bound(inf)
+            _write(member, tar, archive, folder)
+            tar.members.clear()  # pyright: ignore  # else each of them takes memory until the end
+            content.bound(MOST_HEADER)
+
+
+def _write(member: tarfile.TarInfo, tar: tarfile.TarFile, archive: Path, folder: Path) -> None:
+    name, shown = (
+        PureWindowsPath(member.name),
+        repr(member.name[:200]),
+    )  # knows / as well as \ and drives
+    if name.anchor or name.drive or ".." in name.parts:
+        raise DownloadError(f"{archive} holds {shown}, a path that leads outside; nothing was unpacked")  # fmt: skip
+    target = folder.joinpath(*name.parts)
+    if not (member.isdir() or (member.isfile() and not member.issparse())):
+        # links lead elsewhere, and holes take no bytes until they are written
+        raise DownloadError(f"{archive} holds {shown}, neither file nor folder; nothing was unpacked")  # fmt: skip
+    try:
+        if member.isdir():
+            target.mkdir(parents=True, exist_ok=True)
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with open(target, "xb") as out:  # two names may be one to a file system
+            shutil.copyfileobj(cast(IO[bytes], tar.extractfile(member)), out)
+    except DownloadError:
+        raise
+    except OSError as error:
+        raise DownloadError(
+            f"{archive} holds {shown}, which can't be written ({error.strerror}); nothing was unpacked"
+        ) from None
+
+
+class _Bounded:
+    """Reads on until `most` bytes, and until those of a `bound`: neither a file nor an endless header gets beyond."""
+
+    def __init__(self, file: BufferedIOBase, archive: Path, most: int) -> None:
+        self.file, self.archive, self.most, self.left = file, archive, most, most
+        self.here = inf
+
+    def bound(self, most: float) -> None:
+        """From here on at most so many bytes."""
+        self.here = most
+
+    def read(self, size: int) -> bytes:
+        found = self.file.read(size)
+        self.left, self.here = self.left - len(found), self.here - len(found)
+        if self.left < 0:
+            raise DownloadError(
+                f"{self.archive} is more than {self.most:,} bytes unpacked; nothing was unpacked"
+            )
+        if self.here < 0:
+            raise DownloadError(
+                f"{self.archive} has a header of more than {MOST_HEADER:,} bytes; nothing was unpacked"
+            )
+        return found

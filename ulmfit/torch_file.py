@@ -1,0 +1,176 @@
+"""Tensors out of a file that `torch.save` wrote, in either of its formats; nothing in it is run, and it takes no more
+memory than `MOST_TIMES` its size."""
+
+import math
+import zipfile
+from collections.abc import Callable, Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ulmfit.pickled import Call, DamagedError, Name, PickleError, Reference, read_pickle
+
+STORAGES = {  # PyTorch's name → NumPy's; it has no bfloat16, whose two bytes are carried over
+    "FloatStorage": "<f4",
+    "DoubleStorage": "<f8",
+    "HalfStorage": "<f2",
+    "BFloat16Storage": "<i2",
+    "LongStorage": "<i8",
+    "IntStorage": "<i4",
+    "ShortStorage": "<i2",
+    "CharStorage": "i1",
+    "ByteStorage": "u1",
+    "BoolStorage": "?",
+}
+ORDERED = Name("collections", "OrderedDict")
+TENSORS = (Name("torch._utils", "_rebuild_tensor_v2"), Name("torch._utils", "_rebuild_tensor"))
+PARAMETER = Name("torch._utils", "_rebuild_parameter")
+LEFT_OUT = (  # in the state of an optimizer, which nobody here wants
+    Name("fastcore.foundation", "L"),
+    Name("torch", "device"),
+    Name("torch", "Size"),
+)
+NAMES = frozenset(
+    {ORDERED, *TENSORS, PARAMETER, *LEFT_OUT, *(Name("torch", name) for name in STORAGES)}
+)
+MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # how the format before PyTorch 1.6 begins
+MOST_TIMES = 4  # tensors may share numbers, and a copy of each is made
+
+Numbers = Callable[[str], bytes | memoryview]  # the bytes of a storage by its key
+
+
+def read_tensors(path: Path) -> dict[str, Any]:
+    """The dict in a file, and the dicts in it: tensors as copies of their own; what is no tensor as it stands.
+
+    PickleError: it asks for anything but tensors, holds no dict, or is damaged. OSError: there is no such file.
+    """
+    with open(path, "rb") as file:
+        zipped = file.read(4) == b"PK\x03\x04"
+    tree, numbers = _zipped(path) if zipped else _plain(path.read_bytes())
+    found = _Made(numbers, MOST_TIMES * path.stat().st_size).of(tree, depth=2)
+    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
+        raise PickleError(f"holds a {type(found).__name__}; expected tensors by name")
+    return found
+
+
+def _zipped(path: Path) -> tuple[Any, Numbers]:
+    """PyTorch's format since 1.6: a zip file, not compressed."""
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
+        if packed or sum(entry.file_size for entry in entries) > path.stat().st_size:
+            raise PickleError(
+                "is compressed, or larger inside than outside; PyTorch writes neither"
+            )
+        folder = next((e.filename[:-8] for e in entries if e.filename.endswith("/data.pkl")), None)
+        if folder is None:
+            raise PickleError("is a zip file without tensors")
+        order = f"{folder}byteorder"
+        if order in archive.namelist() and archive.read(order) != b"little":
+            raise PickleError("was written by a big-endian machine")
+        tree = _read(BytesIO(archive.read(f"{folder}data.pkl")))
+
+    def numbers(key: str) -> bytes:
+        with zipfile.ZipFile(path) as archive:
+            return archive.read(f"{folder}data/{key}")
+
+    return tree, numbers
+
+
+def _plain(content: bytes) -> tuple[Any, Numbers]:
+    """The format before: five pickles, then the numbers, each storage behind how many they are."""
+    file = BytesIO(content)
+    if _read(file) != MAGIC or _read(file) != PROTOCOL:
+        raise PickleError("holds no tensors that PyTorch can read")
+    if not _read(file).get("little_endian"):
+        raise PickleError("was written by a big-endian machine")
+    tree = _read(file)
+    places, view = dict[str, slice](), memoryview(content)
+    items = dict(_storages(tree))
+    for key in _read(file):
+        start = file.tell() + 8
+        end = (
+            start + int.from_bytes(file.read(8), "little") * np.dtype(items.get(key, "u1")).itemsize
+        )
+        if end > len(content):
+            raise PickleError("is cut short")
+        places[key] = slice(start, end)
+        file.seek(end)
+    return tree, lambda key: view[places[key]]
+
+
+def _read(file: BytesIO) -> Any:
+    try:
+        return read_pickle(file, NAMES, "weights do")
+    except DamagedError:
+        raise PickleError("holds no tensors that PyTorch can read") from None
+
+
+def _storages(tree: Any) -> Any:
+    """(key, NumPy's type) of every storage in a tree."""
+    waiting = [tree]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Reference):
+            yield _storage(value)[:2]
+        elif isinstance(value, Call):
+            waiting += [value.arguments, value.items]
+        elif isinstance(value, Mapping):
+            waiting += value.values()
+        elif isinstance(value, list | tuple) and not isinstance(value, Name):
+            waiting += value
+
+
+def _storage(reference: Reference) -> tuple[str, str, bool]:
+    """Key, NumPy's type, and whether it is bfloat16."""
+    match reference.to:
+        case ("storage", Name("torch", name), str() as key, str(), int()):
+            pass
+        case ("storage", Name("torch", name), str() as key, str(), int(), None):
+            pass
+        case _:
+            raise PickleError("refers to something that is no storage of a tensor")
+    return key, STORAGES[name], name == "BFloat16Storage"
+
+
+class _Made:
+    """Tensors of what a file says, as long as all of them together have no more than `left` bytes."""
+
+    def __init__(self, numbers: Numbers, left: int) -> None:
+        self.numbers, self.left = numbers, left
+
+    def of(self, value: Any, depth: int) -> Any:
+        if isinstance(value, Call) and value.what == PARAMETER:
+            value = value.arguments[0] if value.arguments else None
+        if isinstance(value, Call) and value.what in TENSORS:
+            return self.tensor(value)
+        if isinstance(value, Call) and value.what == ORDERED:
+            value = value.items
+        if isinstance(value, dict) and depth:
+            return {key: self.of(inner, depth - 1) for key, inner in value.items()}
+        return value
+
+    def tensor(self, call: Call) -> Tensor:
+        match call.arguments:
+            case (Reference() as storage, int(offset), tuple(size), tuple(stride), *_):
+                key, kind, is_bfloat16 = _storage(storage)
+            case _:
+                raise PickleError("holds a tensor that is none")
+        lengths = (offset, *size, *stride)
+        if len(size) != len(stride) or not all(type(n) is int and n >= 0 for n in lengths):
+            raise PickleError("holds a tensor of an impossible shape")
+        self.left -= math.prod(size) * np.dtype(kind).itemsize
+        if self.left < 0:
+            raise PickleError(f"holds tensors of more than {MOST_TIMES} times its size")
+        numbers = np.frombuffer(self.numbers(key), kind)
+        last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+        if math.prod(size) and last >= len(numbers):
+            raise PickleError("holds a tensor that is larger than its numbers")
+        strides = [step * numbers.itemsize for step in stride]
+        view = np.lib.stride_tricks.as_strided(numbers[offset:], size, strides)
+        tensor = torch.from_numpy(view.copy())
+        return tensor.view(torch.bfloat16) if is_bfloat16 else tensor
