@@ -51,7 +51,6 @@ def together(command: list[str], out: str) -> None:
 def compare(here: Path, sent_bytes: int) -> None:
     one, two = losses(here / "one"), losses(here / "two")
     steps = max(one)
-    print({s: (one[s], f"{abs(one[s] - two[s]):.1e}") for s in one})
     furthest = max(abs(one[step] - two[step]) for step in one)
     weights = (here / "two" / "forward" / "language_model" / "model.safetensors").stat().st_size
     print(
