@@ -312,7 +312,7 @@ def test_under_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "1")
     assert "evaluate runs in one process" in error("evaluate", "c", "test.csv")
-    assert "ulmfit: process 1: nosuch.csv" in error("fit", "nosuch.csv", "--out", "run")
+    assert "ulmfit: process 1: there is no file" in error("fit", "nosuch.csv", "--out", "run")
 
 
 @pytest.mark.parametrize("verb", ["pretrain-lm", "finetune-lm"])
