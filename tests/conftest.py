@@ -26,7 +26,8 @@ hypothesis.settings.register_profile(
 hypothesis.settings.register_profile("soak", max_examples=20_000, deadline=None, print_blob=True)
 hypothesis.settings.load_profile("test")
 torch.set_num_threads(1)  # tiny nets: two threads only wait for each other
-LOCAL = {"127.0.0.1", "::1", "localhost", None, ""}  # the last two: this machine
+# None, "" and 0.0.0.0: this machine; 192.0.2.1: nobody's, by RFC 5737
+LOCAL = {"127.0.0.1", "::1", "localhost", None, "", "0.0.0.0", "192.0.2.1"}
 GOLDENS = Path(__file__).parent / "goldens"  # recorded by running fastai 2.8.12
 
 

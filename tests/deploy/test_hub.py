@@ -115,7 +115,7 @@ def test_what_is_no_model_of_ours_gets_no_place(
         pull(REPO)
     files = {p.name: p.read_bytes() for p in saved.iterdir()}
     for name, content, problem in (
-        ("model.safetensors", b"\0" * 40, "cut short"),
+        ("model.safetensors", b"\0" * 40, "cut short|damaged"),
         ("config.json", b'{"kind": "other"}', "holds no finished classifier"),
         ("tokenizer.json", b"[1]", "tokenizer"),
     ):
@@ -145,7 +145,7 @@ def test_links_and_what_can_not_be_loaded_are_not_sent(
     with pytest.raises(ValueError, match="is a link; a model is shared as plain files"):
         push(saved, REPO)
     (tmp_path / "secret").write_bytes(b"nothing")
-    with pytest.raises(CheckpointError, match="cut short"):
+    with pytest.raises(CheckpointError, match="cut short|damaged"):
         push(saved, REPO)
     assert not hub.asked
 
