@@ -10,12 +10,13 @@ demo: .venv/demo  ## the whole method on real film reviews, a few minutes
 
 test: .venv/dev  ## what CI runs
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright --pythonpath $(BIN)/python
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not soak"
 
 test-slow: .venv/dev  ## the long comparisons: 25,000 reviews token by token
 	$(BIN)/python -m pytest -m slow
 
 soak: .venv/dev  ## trainings killed at random moments and repeated; half an hour
+	$(BIN)/python -m pytest -m soak
 	$(BIN)/python -m benchmarks.soak_resume --kills 120 --record
 
 soak-hostile: .venv/dev  ## files made to do harm, by the ten thousand, and a million texts; an hour

@@ -14,7 +14,7 @@ from together import WORDS
 ROOT = Path(__file__).parents[1]
 ONE_HOST = ["--standalone", "--nproc-per-node=2"]
 SMALL_STEPS = ["--batch-size", "8", "--bptt", "10", "--valid-fraction", "0.2"]
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.soak
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ MOST = 1000  # megabytes more than before; the promise of SECURITY.md
 
 
 @pytest.mark.parametrize(
-    ("which", "cases"), [("short", 30), pytest.param("long", 2, marks=pytest.mark.slow)]
+    ("which", "cases"), [("short", 30), pytest.param("long", 2, marks=pytest.mark.soak)]
 )
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")
 def test_each_hostile_file_is_refused_within_a_gigabyte(
