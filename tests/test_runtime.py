@@ -168,3 +168,13 @@ def test_the_peak_of_memory_never_falls() -> None:
     assert before <= (now := runtime.peak_memory() or 0)
     assert now >= block.nbytes
     assert Runtime(torch.device("mps"), "fp32", {}).peak_memory() is None
+
+
+def test_a_net_in_use_is_not_touched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`nn.LSTM` lists its weights anew in `to`, and a thread in its forward pass would find them gone."""
+    net, runtime = torch.nn.LSTM(2, 2), Runtime.choose(RuntimeConfig(device="cpu"))
+    assert not runtime.ready(net.train()).training
+    monkeypatch.setattr(net, "_apply", None)
+    assert runtime.ready(net) is net
+    with pytest.raises(TypeError):
+        runtime.ready(net.to("meta"))

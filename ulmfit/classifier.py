@@ -147,7 +147,7 @@ class TextClassifier(Classifier):
     def probabilities_of(self, corpus: Corpus, runtime: Runtime, advance: Any = None) -> np.ndarray:
         """(D, C) of an encoded corpus, rows in corpus order."""
         # Outside of inference mode: parameters that are moved inside it can't be trained any more.
-        self.net.eval().to(runtime.device)
+        runtime.ready(self.net)
         with torch.inference_mode():
             return self._probabilities_of(corpus, runtime, advance)
 

@@ -45,7 +45,7 @@ class ClassifierStream:
     ) -> None:
         """ValueError: the tokenizer's language can't be read in pieces."""
         self._net, self._outputs, self._runtime = net, outputs, runtime
-        self._net.eval().to(runtime.device)
+        runtime.ready(self._net)
         on_cpu = runtime.device.type == "cpu" and runtime.precision == "fp32"
         self._encoder = OneByOne(net.encoder) if on_cpu else net.encoder
         self._text = TokenStream(tokenizer)

@@ -131,7 +131,7 @@ class LanguageModel:
         _check(sampling, self.tokenizer)
         runtime = runtime or Runtime.choose()
         # Outside of inference mode: parameters that are moved inside it can't be trained any more.
-        self.net.eval().to(runtime.device)
+        runtime.ready(self.net)
         with torch.inference_mode():
             return self._generate(prompt, sampling, runtime)
 

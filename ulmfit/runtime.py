@@ -26,6 +26,7 @@ except ImportError:  # Windows
     resource = None
 
 Batch = TypeVar("Batch", bound=tuple[Any, ...])
+Net = TypeVar("Net", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -205,6 +206,15 @@ class Runtime:
             return nullcontext()
         dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
         return torch.autocast(self.device.type, dtype=dtype)
+
+    def ready(self, net: Net) -> Net:
+        """The net on this device, in evaluation. One that is here is left alone: `to` makes PyTorch's LSTMs list their
+        weights anew, which another thread that reads with them at that moment does not survive."""
+        weight = next(net.parameters())
+        there = torch.empty(0, device=self.device).device  # "cuda" has a number here
+        if weight.device != there:
+            net.to(self.device)
+        return net.eval() if net.training else net
 
     def move(self, batch: Batch) -> Batch:
         """This process's rows of the batch (a named tuple of tensors or None) on this device."""

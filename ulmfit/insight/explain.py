@@ -123,7 +123,7 @@ def gradient(
     ids = torch.from_numpy(where.ids.astype(np.int64)).to(runtime.device)
     if backward := classifier.config.direction == "backward":
         ids = ids.flip(0)
-    net = classifier.net.eval().to(runtime.device)
+    net = runtime.ready(classifier.net)
     # the same weights, but modes of its own: another thread may be predicting
     net = copy.deepcopy(
         net, {id(weight): weight for weight in net.state_dict(keep_vars=True).values()}
