@@ -290,7 +290,12 @@ def main() -> None:
     words = sorted(len(text.split()) for text in texts)
     with server(told.model, flags) as (process, port):
         found = asyncio.run(campaign(process, port, texts, wanted, told.clients, told.seconds))
-    settings = {"model": told.model, "flags": given, "texts": len(texts), "seconds": told.seconds}
+    settings = {
+        "model": Path(told.model).name,
+        "flags": given,
+        "texts": len(texts),
+        "seconds": told.seconds,
+    }
     settings["words"] = {"median": words[len(words) // 2], "longest": words[-1]}
     record.append("serve", settings | found)
     print(table(found))

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import chromium
 import hypothesis
 import pytest
 import torch
@@ -117,6 +118,14 @@ def lm_directory(lm: LanguageModel, tmp_path: Path) -> Path:
         twin = LanguageModel(lm.net, lm.tokenizer, replace(TINY, direction=direction))
         twin.save(tmp_path / "pretrained" / direction / "language_model")
     return tmp_path / "pretrained"
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[chromium.Browser]:
+    if chromium.PROGRAM is None:
+        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
+    with chromium.chromium(tmp_path_factory.mktemp("profile")) as browser:
+        yield browser
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ import torch
 from tiny import TINY
 
 from ulmfit.classifier import Classifier, TextClassifier
-from ulmfit.classifier_stream import ClassifierStream
 from ulmfit.config import ClassifierConfig, RuntimeConfig, ServeConfig
 from ulmfit.deploy.server import listen, server_of
 from ulmfit.deploy.service import Service
@@ -98,9 +97,6 @@ class Held(Classifier):
         assert self.go.wait(PATIENCE)
         odd = np.array([len(text) % 2 for text in texts], np.float32)
         return np.stack([1 - odd, odd], 1)
-
-    def stream(self, runtime: Runtime | None = None) -> ClassifierStream:
-        raise NotImplementedError
 
 
 def answer_on(line: socket.socket) -> Answer:

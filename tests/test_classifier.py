@@ -127,13 +127,13 @@ def test_nets_are_moved_outside_of_inference_mode(
 ) -> None:
     """Parameters moved inside it could not be trained any more."""
     inside: list[bool] = []
-    real = torch.nn.Module.to
+    real = Runtime.ready
 
-    def to(net: torch.nn.Module, *arguments: object) -> torch.nn.Module:
+    def ready(self: Runtime, net: torch.nn.Module) -> torch.nn.Module:
         inside.append(torch.is_inference_mode_enabled())
-        return real(net, *arguments)  # type: ignore[call-overload]
+        return real(self, net)
 
-    monkeypatch.setattr(torch.nn.Module, "to", to)
+    monkeypatch.setattr(Runtime, "ready", ready)
     classifier.predict("the film", runtime)
     lm.generate("the", SamplingConfig(tokens=1), runtime)
     assert inside == [False, False]

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -88,7 +89,7 @@ class Curve(Log):
         self.losses.append(float(loss))
 
 
-class Training:
+class Training(ABC):
     """One of the two trainings: `run` gives its loss curve and its weights."""
 
     shares: Sequence[tuple[float, tuple[float, ...]]]  # of the steps, and rates by layer group
@@ -111,8 +112,9 @@ class Training:
         epochs = steps / self.batches.steps_per_epoch
         self.phases = [Phase(share * epochs, lrs) for share, lrs in self.shares]
 
+    @abstractmethod
     def parts(self, dropout: Dropout, loss: dict[str, Any]) -> Any:
-        raise NotImplementedError
+        """(net, batches, loss function)"""
 
     def run(self, resume: ResumePoint | None = None) -> dict[str, Any]:
         log = Curve()

@@ -72,9 +72,11 @@ class Classifier(ABC):
     ) -> np.ndarray:
         """(D, C) float32, rows in the order of `texts`, columns in the order of `labels`; of numbers, themselves (D, 1)."""
 
-    @abstractmethod
     def stream(self, runtime: Runtime | None = None) -> ClassifierStream:
         """A reader of one text that comes piece by piece. ValueError: why this classifier can't, or its tokenizer."""
+        raise ValueError(
+            "an export reads whole texts; for a text that comes in pieces load the classifier it was made of"
+        )
 
     def predict(
         self, texts: str | Iterable[str], runtime: Runtime | None = None, *, progress: str = ""

@@ -46,8 +46,7 @@ class ClassifierStream:
         """ValueError: the tokenizer's language can't be read in pieces."""
         self._net, self._outputs, self._runtime = net, outputs, runtime
         runtime.ready(self._net)
-        on_cpu = runtime.device.type == "cpu" and runtime.precision == "fp32"
-        self._encoder = OneByOne(net.encoder) if on_cpu else net.encoder
+        self._encoder = OneByOne(net.encoder) if runtime.one_by_one else net.encoder
         self._text = TokenStream(tokenizer)
         self._so_far = SoFar()
 

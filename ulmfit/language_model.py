@@ -144,8 +144,8 @@ class LanguageModel:
         read = [BOS_ID, *ids[:0:-1]] if backward else ids
         stop, drawn = stop_ids(sampling.stop, self.tokenizer), list[int]()
         tokens, state = torch.tensor([read], device=device), None
-        on_cpu = device.type == "cpu" and sampling.tokens > 1
-        next_word = NextWord(self.net) if on_cpu else self._next
+        several = sampling.tokens > 1  # putting the weights in order costs as much as a dozen words
+        next_word = NextWord(self.net) if several and runtime.one_by_one else self._next
         for _ in range(sampling.tokens):
             with runtime.autocast():
                 logits, state = next_word(tokens, state)

@@ -200,6 +200,12 @@ class Runtime:
         """Whether PyTorch's optimizers have a kernel here that updates everything in one go."""
         return self.device.type in ("cpu", "cuda")
 
+    @property
+    def one_by_one(self) -> bool:
+        """Whether single tokens are better read by `nn.one_by_one` than by `nn.LSTM`. In half precision autocast would
+        convert its weights at each token."""
+        return self.device.type == "cpu" and self.precision == "fp32"
+
     def autocast(self) -> AbstractContextManager[Any]:
         """Half precision where it was chosen, otherwise nothing."""
         if self.precision == "fp32":

@@ -63,14 +63,6 @@ def test_everything_has_a_name_for_those_who_can_not_see_it() -> None:
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[chromium.Browser]:
-    if chromium.PROGRAM is None:
-        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
-    with chromium.chromium(tmp_path_factory.mktemp("profile")) as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
 def server(tokenizer: Tokenizer) -> Iterator[Served]:  # pyright: ignore[reportIncompatibleVariableOverride]
     with served(classifier_of(tokenizer), max_words=20) as server:
         yield server

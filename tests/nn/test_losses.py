@@ -47,6 +47,27 @@ def documents() -> Documents:
     )
 
 
+def test_half_precision_is_close_on_the_cpu(stream: LMBatch, documents: Documents) -> None:
+    lm = LMNet(30, CONFIG, NO_DROPOUT).train()
+    classifier = ClassifierNet(30, CONFIG, NO_DROPOUT, 3, bptt=4, head_dropouts=(0.0, 0.0)).train()
+
+    def losses() -> list[Tensor]:
+        found = [
+            lm_loss(lm, stream, None)[0].total,
+            classifier_loss(classifier, documents, None)[0].total,
+        ]
+        torch.stack(found).sum().backward()
+        return found
+
+    exact = losses()
+    with torch.autocast("cpu", torch.bfloat16):
+        half = losses()
+    assert not torch.equal(torch.stack(half), torch.stack(exact))  # it was computed otherwise
+    torch.testing.assert_close(half, exact, rtol=3e-2, atol=0)
+    weights = [*lm.parameters(), *classifier.parameters()]
+    assert all(w.grad is not None and w.grad.isfinite().all() for w in weights)
+
+
 def test_evaluation_is_plain_cross_entropy(stream: LMBatch) -> None:
     net = LMNet(30, CONFIG, LM_DROPOUT).eval()
     sampler = NegativeSampler(torch.ones(30).long(), 5)

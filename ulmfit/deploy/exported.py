@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from ulmfit.classifier import WINDOW, Classifier
-from ulmfit.classifier_stream import ClassifierStream
 from ulmfit.deploy.onnx import Predictor
 from ulmfit.outputs import SingleLabel
 from ulmfit.progress import bar
@@ -33,8 +32,3 @@ class ExportedClassifier(Classifier):
                 blocks.append(self._predictor.probabilities(window))
                 advance(len(window), "")
         return np.concatenate(blocks)
-
-    def stream(self, runtime: Runtime | None = None) -> ClassifierStream:
-        raise ValueError(
-            "an export reads whole texts; for a text that comes in pieces load the classifier it was made of"
-        )
