@@ -20,8 +20,8 @@ soak: .venv/dev  ## trainings killed at random moments and repeated; half an hou
 	$(BIN)/python -m benchmarks.soak_resume --kills 120 --record
 
 soak-hostile: .venv/dev  ## files made to do harm, by the ten thousand, and a million texts; an hour
-	$(BIN)/python -m pytest --hypothesis-profile=soak tests/hostile tests/test_pickled.py tests/test_torch_file.py \
-	tests/test_archive.py tests/text/test_compression.py tests/commands
+	$(BIN)/python -m pytest --hypothesis-profile=soak tests/hostile tests/files/test_pickled.py tests/files/test_torch_file.py \
+	tests/files/test_archive.py tests/text/test_compression.py tests/commands
 	$(BIN)/python -m benchmarks.long_and_many --record
 
 fuzz: .venv/dev  ## Atheris, a minute on each reader; needs clang's runtime, which its wheel holds

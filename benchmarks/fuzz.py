@@ -27,12 +27,12 @@ def targets(folder: Path) -> dict[str, Callable[[bytes], object]]:
     """Name → a function of bytes that may raise ValueError or OSError, and nothing else."""
     from io import BytesIO
 
-    from ulmfit.archive import unpack
-    from ulmfit.checkpoint import load_tensors
     from ulmfit.config import ServeConfig
     from ulmfit.deploy.messages import Refused, question_of, texts_of
     from ulmfit.fastai_files import read_vocab, read_weights
-    from ulmfit.pickled import read_pickle
+    from ulmfit.files.archive import unpack
+    from ulmfit.files.checkpoint import load_tensors
+    from ulmfit.files.pickled import read_pickle
     from ulmfit.text.readers import read_documents
     from ulmfit.text.tokenizer import Tokenizer
 

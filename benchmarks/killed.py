@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-import ulmfit.checkpoint
 import ulmfit.commands.train
+import ulmfit.files.checkpoint
 import ulmfit.run
 import ulmfit.training.log
 import ulmfit.training.resume
@@ -56,7 +56,7 @@ class Events:
 
     def watch(self) -> None:
         """From here on. CPython tells of most calls; fsync and the writing itself it does not."""
-        sync, save, text = os.fsync, ulmfit.checkpoint.save_file, Path.write_text
+        sync, save, text = os.fsync, ulmfit.files.checkpoint.save_file, Path.write_text
 
         def fsync(handle: int) -> None:
             if self.last():
@@ -84,7 +84,7 @@ class Events:
 
         real: Callable[..., None] = ulmfit.training.log.Log._write
         ulmfit.training.log.Log._write = write_record
-        os.fsync, ulmfit.checkpoint.save_file, Path.write_text = fsync, save_file, write_text  # type: ignore[assignment]
+        os.fsync, ulmfit.files.checkpoint.save_file, Path.write_text = fsync, save_file, write_text  # type: ignore[assignment]
         sys.addaudithook(self.audit)
 
 

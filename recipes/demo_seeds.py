@@ -17,9 +17,9 @@ from statistics import mean, stdev
 import torch
 
 from ulmfit.baseline import baseline_accuracy
-from ulmfit.checkpoint import load_json, save_json
 from ulmfit.config import RuntimeConfig
 from ulmfit.demo import CONFIG, RECORDED, Reviews, load_reviews
+from ulmfit.files.checkpoint import load_json, save_json
 from ulmfit.stages import fit
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results" / "demo_seeds.jsonl"

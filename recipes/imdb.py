@@ -20,7 +20,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from ulmfit import datasets
-from ulmfit.checkpoint import load_json
 from ulmfit.config import (
     BASE,
     ClassifierConfig,
@@ -31,6 +30,7 @@ from ulmfit.config import (
     RuntimeConfig,
     TokenizerConfig,
 )
+from ulmfit.files.checkpoint import load_json
 from ulmfit.identity import fingerprint
 from ulmfit.language_model import LanguageModel
 from ulmfit.runtime import seed_everything

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ulmfit.checkpoint import load_tensors
 from ulmfit.config import ModelConfig, TokenizerConfig
+from ulmfit.files.checkpoint import load_tensors
 from ulmfit.language_model import LanguageModel
 from ulmfit.runtime import Runtime
 from ulmfit.text.corpus import Corpus

@@ -11,7 +11,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from ulmfit.torch_file import MAGIC, PROTOCOL
+from ulmfit.files.torch_file import MAGIC, PROTOCOL
 
 
 class Calls:

@@ -13,10 +13,10 @@ PACKAGE = Path(__file__).parents[1] / "ulmfit"
 
 # Bottom to top; a file imports only from rows above its own, a column only from itself and BELOW.
 BELOW = [
-    "config shapes prediction world json_file pickled",
-    "runtime progress lock",
-    "checkpoint download interruption torch_file",
-    "card archive",
+    "config shapes world files.json_file files.pickled progress",
+    "runtime files.lock files.torch_file",
+    "files.checkpoint files.download interruption",
+    "card files.archive",
 ]
 COLUMNS = {
     "text": [

@@ -10,9 +10,9 @@ from tiny import TINY, TINY_FIT
 
 import ulmfit
 from ulmfit.card import NAME, model_card
-from ulmfit.checkpoint import load_json, save_json
 from ulmfit.classifier import TextClassifier
 from ulmfit.config import ClassifierConfig, RuntimeConfig
+from ulmfit.files.checkpoint import load_json, save_json
 from ulmfit.language_model import LanguageModel
 from ulmfit.outputs import BoundedNumber, MultiLabel
 from ulmfit.text.document import Document

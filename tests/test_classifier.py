@@ -11,9 +11,9 @@ import torch
 from tiny import TINY
 
 from ulmfit import classifier as module
-from ulmfit.checkpoint import CheckpointError, load_json, save_json
 from ulmfit.classifier import Ensemble, TextClassifier
 from ulmfit.config import ClassifierConfig, SamplingConfig
+from ulmfit.files.checkpoint import CheckpointError, load_json, save_json
 from ulmfit.language_model import LanguageModel
 from ulmfit.prediction import Prediction
 from ulmfit.runtime import Runtime

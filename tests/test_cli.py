@@ -12,10 +12,10 @@ import pytest
 from tiny import TINY
 
 import ulmfit
-from ulmfit.checkpoint import load_json
 from ulmfit.classifier import TextClassifier
 from ulmfit.cli import BY_HAND, COMMANDS, GO_ON, main
 from ulmfit.config import ClassifierConfig
+from ulmfit.files.checkpoint import load_json
 from ulmfit.language_model import LanguageModel
 from ulmfit.text.document import Document
 

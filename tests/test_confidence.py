@@ -9,10 +9,10 @@ import torch
 from tiny import TINY
 
 import ulmfit
-from ulmfit.checkpoint import CheckpointError, load_json, save_json
 from ulmfit.classifier import Ensemble, TextClassifier
 from ulmfit.confidence import calibrate
 from ulmfit.config import ClassifierConfig
+from ulmfit.files.checkpoint import CheckpointError, load_json, save_json
 from ulmfit.language_model import LanguageModel
 from ulmfit.runtime import Runtime
 from ulmfit.saved import save_calibration

@@ -12,9 +12,10 @@ from local_server import LocalServer
 from ulmfit import datasets
 from ulmfit.catalogue import DATASETS, Share
 from ulmfit.datasets import Use, cards, documents_for, load
-from ulmfit.download import DownloadError, Remote
+from ulmfit.files.download import DownloadError, Remote
+from ulmfit.progress import silent
 from ulmfit.text.document import Document
-from ulmfit.text.files import DataError, quiet
+from ulmfit.text.files import DataError
 from ulmfit.text.layouts import Part
 
 TRAIN = [Document(f"train {text}", label) for text, label in published.REVIEWS]
@@ -193,7 +194,7 @@ def test_unknown_names_and_parts() -> None:
     with pytest.raises(DataError, match="imdb-sample has no part 'test'; it has train, valid"):
         load("imdb-sample", "test")
     with pytest.raises(DataError, match="no part 'dev'"):
-        documents_for("imdb/dev", "test", labelled=True, data_dir=None, say=quiet)
+        documents_for("imdb/dev", "test", labelled=True, data_dir=None, say=silent)
     assert datasets.is_name("imdb/test") and not datasets.is_name("imdb.csv")
 
 
@@ -238,4 +239,4 @@ def test_a_bare_name_means_the_obvious_part(
 )
 def test_what_is_not_obvious_has_to_be_named(name: str, use: Use, reason: str) -> None:
     with pytest.raises(DataError, match=reason):
-        documents_for(name, use, labelled=True, data_dir=None, say=quiet)
+        documents_for(name, use, labelled=True, data_dir=None, say=silent)

@@ -17,9 +17,9 @@ from tiny import TINY_FIT
 
 import ulmfit
 from ulmfit import stages
-from ulmfit.checkpoint import save_json
 from ulmfit.cli import COMMANDS, parse
 from ulmfit.config import ClassifierConfig, FinetuneConfig, FitConfig, RuntimeConfig
+from ulmfit.files.checkpoint import save_json
 from ulmfit.text.document import Document
 from ulmfit.training.phases import classifier_phases
 

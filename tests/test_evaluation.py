@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from ulmfit import evaluation
-from ulmfit.checkpoint import load_json
 from ulmfit.classifier import TextClassifier
 from ulmfit.config import ClassifierConfig
 from ulmfit.evaluation import score_sets
+from ulmfit.files.checkpoint import load_json
 from ulmfit.language_model import LanguageModel
 from ulmfit.run import Run
 from ulmfit.runtime import Runtime

@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ulmfit.checkpoint import CheckpointError
 from ulmfit.fastai_files import import_fastai, read_vocab, read_weights
+from ulmfit.files.checkpoint import CheckpointError
 from ulmfit.language_model import LanguageModel
 from ulmfit.text.rules import SPECIAL_TOKENS
 

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file
 from tiny import TINY
 
-from ulmfit.checkpoint import CheckpointError, load_json, save_json
 from ulmfit.config import BOS_ID, PAD_ID, UNKNOWN_ID, ModelConfig, SamplingConfig, TokenizerConfig
+from ulmfit.files.checkpoint import CheckpointError, load_json, save_json
 from ulmfit.language_model import LanguageModel, draw, stop_ids
 from ulmfit.nn.one_by_one import NextWord
 from ulmfit.runtime import Runtime

@@ -15,10 +15,10 @@ from tiny import TINY, TINY_FIT
 
 import ulmfit
 from ulmfit import pretrained
-from ulmfit.checkpoint import CheckpointError
 from ulmfit.classifier import TextClassifier
 from ulmfit.config import SMALL, ClassifierConfig, FitConfig
-from ulmfit.download import DownloadError, Remote
+from ulmfit.files.checkpoint import CheckpointError
+from ulmfit.files.download import DownloadError, Remote
 from ulmfit.language_model import LanguageModel
 from ulmfit.text.document import Document
 from ulmfit.text.rules import SPECIAL_TOKENS

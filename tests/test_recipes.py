@@ -12,8 +12,8 @@ import polars
 import pytest
 from tiny import TINY, TINY_FIT
 
-from ulmfit.checkpoint import save_json
 from ulmfit.config import ModelConfig, TokenizerConfig
+from ulmfit.files.checkpoint import save_json
 from ulmfit.language_model import LanguageModel
 from ulmfit.text.document import Document
 from ulmfit.text.tokenizer import Tokenizer

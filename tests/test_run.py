@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from tiny import TINY_FIT
 
-from ulmfit import lock
-from ulmfit.checkpoint import CheckpointError, load_json, save_json
 from ulmfit.config import RuntimeConfig
+from ulmfit.files import lock
+from ulmfit.files.checkpoint import CheckpointError, load_json, save_json
 from ulmfit.language_model import LanguageModel
 from ulmfit.prepare import classifier_stage
 from ulmfit.run import FinishedError, Run
@@ -106,7 +106,7 @@ def test_by_hand_a_path_is_enough(tmp_path: Path) -> None:
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_two_processes_do_not_share_a_run(overwrite: bool, tmp_path: Path) -> None:
     Run.open(tmp_path, CONFIG, "data").close()
-    take = "import sys, pathlib, ulmfit.lock as l; l.acquire(pathlib.Path(sys.argv[1])); print(flush=True); input()"
+    take = "import sys, pathlib, ulmfit.files.lock as l; l.acquire(pathlib.Path(sys.argv[1])); print(flush=True); input()"
     command = [sys.executable, "-c", take, str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout and other.stdout.readline()

@@ -11,6 +11,7 @@ import pytest
 from ulmfit.classifier import TextClassifier
 from ulmfit.config import ClassifierConfig
 from ulmfit.language_model import LanguageModel
+from ulmfit.progress import silent
 from ulmfit.runtime import Runtime
 from ulmfit.scoring import score_file
 from ulmfit.text.files import DataError
@@ -27,9 +28,6 @@ def classifier(lm: LanguageModel) -> TextClassifier:
 def table(tmp_path: Path) -> str:
     (tmp_path / "in.csv").write_text(CSV)
     return str(tmp_path / "in.csv")
-
-
-def silent(line: str) -> None: ...
 
 
 def score(

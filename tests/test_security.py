@@ -29,7 +29,7 @@ PICKLES = {"pickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "job
 NETWORK = {"socket", "urllib", "http", "ftplib", "smtplib", "ssl", "requests", "httpx", "aiohttp"}
 NETWORK |= {"huggingface_hub", "uvicorn"}
 MAY_REACH = {  # what was asked for by its name, or listens because a user said so
-    "ulmfit/download.py",
+    "ulmfit/files/download.py",
     "ulmfit/deploy/hub.py",
     "ulmfit/deploy/connection.py",
     "ulmfit/deploy/server.py",

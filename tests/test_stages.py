@@ -12,9 +12,9 @@ from tiny import TINY, TINY_FIT
 
 import ulmfit
 from ulmfit import checks, outputs, prepare, stages
-from ulmfit.checkpoint import CheckpointError, load_json
 from ulmfit.classifier import Classifier, Ensemble, TextClassifier
 from ulmfit.config import FitConfig, PretrainConfig, RuntimeConfig, TokenizerConfig
+from ulmfit.files.checkpoint import CheckpointError, load_json
 from ulmfit.language_model import LanguageModel
 from ulmfit.run import Run
 from ulmfit.runtime import Runtime

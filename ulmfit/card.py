@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ulmfit.checkpoint import atomic, load_json
+from ulmfit.files.checkpoint import atomic, load_json
 
 NAME = "README.md"
 SHIPPED = Path(__file__).parent / "weights"

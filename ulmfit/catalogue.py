@@ -7,7 +7,7 @@ documents are those of the papers and of the sets' own notes.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ulmfit.download import Remote
+from ulmfit.files.download import Remote
 from ulmfit.text.layouts import (
     Part,
     Reader,

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from ulmfit import pretrained
-from ulmfit.checkpoint import load_json
 from ulmfit.config import (
     BEST_NEEDS_DOCUMENTS,
     ClassifierConfig,
@@ -16,6 +15,7 @@ from ulmfit.config import (
     PretrainConfig,
     TokenizerConfig,
 )
+from ulmfit.files.checkpoint import load_json
 from ulmfit.outputs import outputs_for
 from ulmfit.text import sentencepiece
 from ulmfit.text.corpus import Corpus

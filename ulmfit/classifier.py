@@ -12,7 +12,9 @@ import numpy as np
 import torch
 
 from ulmfit.card import write_card
-from ulmfit.checkpoint import (
+from ulmfit.classifier_stream import ClassifierStream
+from ulmfit.config import CLASSIFIER_DROPOUT, NO_DROPOUT, ClassifierConfig, ModelConfig
+from ulmfit.files.checkpoint import (
     CheckpointError,
     Storage,
     check_tensors,
@@ -21,8 +23,6 @@ from ulmfit.checkpoint import (
     save_json,
     save_tensors,
 )
-from ulmfit.classifier_stream import ClassifierStream
-from ulmfit.config import CLASSIFIER_DROPOUT, NO_DROPOUT, ClassifierConfig, ModelConfig
 from ulmfit.language_model import (
     FORMAT,
     MOST_LAYERS,

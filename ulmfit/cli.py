@@ -131,7 +131,7 @@ def config_flag(arguments: Sequence[str]) -> tuple[Path | None, list[str]]:
 
 def replayed(command: Any, path: Path) -> Any:
     """`command` with other defaults: those that a run's config.json records. Files still come from flags."""
-    from ulmfit.checkpoint import load_json
+    from ulmfit.files.checkpoint import load_json
 
     saved = load_json(path).get("config")
     if not isinstance(saved, dict):

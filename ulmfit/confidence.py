@@ -6,7 +6,7 @@ import numpy as np
 
 from ulmfit.classifier import Classifier, Ensemble, members_of
 from ulmfit.prediction import UNSURE
-from ulmfit.run import Say, silent
+from ulmfit.progress import Say, silent
 from ulmfit.runtime import Runtime
 from ulmfit.text.document import Document
 from ulmfit.training.calibration import (

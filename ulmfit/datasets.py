@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from ulmfit.archive import unpack
 from ulmfit.catalogue import DATASETS, DataSet
-from ulmfit.download import DownloadError, Remote, cache_dir, fetch
+from ulmfit.files.archive import unpack
+from ulmfit.files.download import DownloadError, Remote, cache_dir, fetch
+from ulmfit.progress import Say, silent
 from ulmfit.text.document import Document
-from ulmfit.text.files import DataError, Say, quiet
+from ulmfit.text.files import DataError
 from ulmfit.text.layouts import Part
 
 # What texts are wanted for: a part of that name, or "texts", all that a language model may read.
@@ -21,7 +22,7 @@ ENDS = (*ARCHIVES, "_v1.tar.gz")  # behind a folder's name; the last one as Stan
 
 
 def load(
-    name: str, part: Part = "train", *, data_dir: str | Path | None = None, say: Say = quiet
+    name: str, part: Part = "train", *, data_dir: str | Path | None = None, say: Say = silent
 ) -> list[Document]:
     """The documents of a part, in the order of its files; the archive is fetched and unpacked once.
 

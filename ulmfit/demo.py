@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from ulmfit.checkpoint import load_json
 from ulmfit.config import FitConfig, RuntimeConfig, SamplingConfig
+from ulmfit.files.checkpoint import load_json
 from ulmfit.insight.doctor import examine
 from ulmfit.insight.report import keep_examined, report
 from ulmfit.language_model import LanguageModel
 from ulmfit.prediction import Prediction
-from ulmfit.run import Say
+from ulmfit.progress import Say
 from ulmfit.stages import fit
 from ulmfit.text.document import Document
 from ulmfit.text.splits import distinct

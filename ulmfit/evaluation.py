@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from ulmfit.baseline import baseline_rows, train_baseline
-from ulmfit.checkpoint import atomic
 from ulmfit.classifier import Classifier
+from ulmfit.files.checkpoint import atomic
 from ulmfit.identity import fingerprint
-from ulmfit.run import Run, Say
+from ulmfit.progress import Say
+from ulmfit.run import Run
 from ulmfit.runtime import Runtime
 from ulmfit.text.document import Document
 from ulmfit.text.splits import Parts

@@ -13,17 +13,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ulmfit.checkpoint import CheckpointError
 from ulmfit.config import NO_DROPOUT, Direction, ModelConfig, TokenizerConfig
+from ulmfit.files.checkpoint import CheckpointError
+from ulmfit.files.pickled import PickleError, read_pickle
+from ulmfit.files.torch_file import read_tensors
 from ulmfit.language_model import LanguageModel
 from ulmfit.nn.heads import LMNet
-from ulmfit.pickled import PickleError, read_pickle
-from ulmfit.text.files import Say
+from ulmfit.progress import Say
 from ulmfit.text.rules import BOS, PAD, SPECIAL_TOKENS, UNKNOWN
 from ulmfit.text.sentencepiece import SPACE
 from ulmfit.text.tokenizer import Tokenizer
 from ulmfit.text.words import word_splitter
-from ulmfit.torch_file import read_tensors
 
 FILLER = "xxfake"  # fastai fills a vocabulary up with it, to a multiple of 8
 MOST_FILLERS = 8

@@ -11,15 +11,6 @@ import torch
 from torch import Tensor
 
 from ulmfit.card import write_card
-from ulmfit.checkpoint import (
-    CheckpointError,
-    Storage,
-    check_tensors,
-    load_into,
-    load_json,
-    save_json,
-    save_tensors,
-)
 from ulmfit.config import (
     BOS_ID,
     NO_DROPOUT,
@@ -28,6 +19,15 @@ from ulmfit.config import (
     Direction,
     ModelConfig,
     SamplingConfig,
+)
+from ulmfit.files.checkpoint import (
+    CheckpointError,
+    Storage,
+    check_tensors,
+    load_into,
+    load_json,
+    save_json,
+    save_tensors,
 )
 from ulmfit.nn.awd_lstm import State
 from ulmfit.nn.heads import LMNet

@@ -33,7 +33,7 @@ from ulmfit.nn.features import FrozenFeatures
 from ulmfit.nn.kernels.sampled_cross_entropy import NegativeSampler
 from ulmfit.nn.losses import classifier_loss, lm_loss
 from ulmfit.outputs import outputs_for
-from ulmfit.run import Say, silent
+from ulmfit.progress import Say, silent
 from ulmfit.runtime import Runtime, seed_everything
 from ulmfit.text.batches import DocumentBatches, LMBatches
 from ulmfit.text.corpus import Corpus

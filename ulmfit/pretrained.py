@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ulmfit.archive import unpack
-from ulmfit.checkpoint import CheckpointError, load_json
 from ulmfit.config import SMALL, Direction
-from ulmfit.download import Remote, alone, cache_dir, fetch
 from ulmfit.fastai_files import import_fastai
+from ulmfit.files.archive import unpack
+from ulmfit.files.checkpoint import CheckpointError, load_json
+from ulmfit.files.download import Remote, alone, cache_dir, fetch
 from ulmfit.language_model import LanguageModel
-from ulmfit.text.files import Say
+from ulmfit.progress import Say
 from ulmfit.text.tokenizer import Tokenizer
 
 SHIPPED = Path(__file__).parent / "weights"

@@ -1,4 +1,5 @@
-"""Progress of anything long: a rich bar with ETA on a terminal, a plain line now and then elsewhere."""
+"""What a user hears while something runs: sentences, and of anything long a rich bar with ETA on a terminal, a plain line
+now and then elsewhere."""
 
 import os
 import sys
@@ -9,7 +10,12 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+Say = Callable[[str], object]  # receives one sentence for the user
 LINE_EVERY_S = 15.0  # seconds between two plain lines
+
+
+def silent(sentence: str) -> None:
+    """A `Say` that nobody hears."""
 
 
 def speaks() -> bool:

@@ -12,13 +12,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ulmfit import lock
 from ulmfit.card import write_card
-from ulmfit.checkpoint import PART, CheckpointError, load_json, save_json, sweep, writing
+from ulmfit.files import lock
+from ulmfit.files.checkpoint import PART, CheckpointError, load_json, save_json, sweep, writing
 from ulmfit.identity import differences, identity
 from ulmfit.interruption import stopped_by_signals
+from ulmfit.progress import Say, silent
 from ulmfit.runtime import Runtime
-from ulmfit.text.files import Say
 from ulmfit.training.log import Log, read_records, summary_writer
 from ulmfit.training.resume import ResumePoint
 from ulmfit.training.stage import Stage
@@ -40,10 +40,6 @@ WRITTEN = (
 
 class FinishedError(CheckpointError):
     """The run is this very one, and finished."""
-
-
-def silent(line: str) -> None:
-    """Says nothing."""
 
 
 class Run:

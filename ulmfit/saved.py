@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from ulmfit.checkpoint import CheckpointError, load_json, save_json
 from ulmfit.classifier import KIND as CLASSIFIER
 from ulmfit.classifier import Classifier, Ensemble, TextClassifier
 from ulmfit.deploy.exported import ExportedClassifier
 from ulmfit.deploy.onnx import KIND as EXPORTED
+from ulmfit.files.checkpoint import CheckpointError, load_json, save_json
 from ulmfit.language_model import KIND as LANGUAGE_MODEL
 from ulmfit.language_model import LanguageModel
 from ulmfit.pretrained import DIRECTIONS, PUBLISHED, models, on_disk, published, shipped

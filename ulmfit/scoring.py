@@ -14,10 +14,10 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ulmfit.checkpoint import atomic
 from ulmfit.classifier import BATCH_SIZE, WINDOW, Classifier
+from ulmfit.files.checkpoint import atomic
 from ulmfit.outputs import Outputs
-from ulmfit.run import Say
+from ulmfit.progress import Say
 from ulmfit.runtime import Runtime
 from ulmfit.text.bad_rows import OnBad
 from ulmfit.text.columns import texts_by_piece

@@ -25,7 +25,8 @@ from ulmfit.evaluation import score_sets
 from ulmfit.identity import fingerprint
 from ulmfit.language_model import LanguageModel
 from ulmfit.prepare import Texts, classifier_stage, finetune_stage, pretrain_stage, start_lm
-from ulmfit.run import Run, Say, silent
+from ulmfit.progress import Say, silent
+from ulmfit.run import Run
 from ulmfit.runtime import Runtime
 from ulmfit.saved import save_calibration
 from ulmfit.text.document import Document

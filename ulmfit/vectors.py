@@ -10,9 +10,8 @@ import torch
 from ulmfit.language_model import LanguageModel
 from ulmfit.nn.heads import LMNet
 from ulmfit.pretrained import find
-from ulmfit.progress import bar
+from ulmfit.progress import Say, bar, silent
 from ulmfit.text.corpus import Corpus
-from ulmfit.text.files import Say, quiet
 
 SKIPGRAM = "skipgram"
 SPREAD = (
@@ -24,7 +23,7 @@ RATE = 0.05  # learning rate at the beginning; it falls linearly (docs/log.md)
 
 
 def init_embeddings(
-    lm: LanguageModel, source: str, corpus: Corpus, seed: int, say: Say = quiet
+    lm: LanguageModel, source: str, corpus: Corpus, seed: int, say: Say = silent
 ) -> None:
     """Fill `lm`'s embedding: by "skipgram" on `corpus`, or with the rows of a language model by name or directory.
 

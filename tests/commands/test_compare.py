@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ulmfit.checkpoint import save_json
 from ulmfit.cli import main
+from ulmfit.files.checkpoint import save_json
 
 
 @pytest.fixture

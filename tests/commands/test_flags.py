@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from ulmfit.checkpoint import load_json
 from ulmfit.cli import main, parse
 from ulmfit.commands.flags import Machine, Sources, open_run
 from ulmfit.config import FinetuneConfig, RuntimeConfig, TokenizerConfig
+from ulmfit.files.checkpoint import load_json
 
 
 def test_the_machine_has_the_defaults_of_training() -> None:

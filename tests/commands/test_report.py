@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ulmfit.checkpoint import save_json
 from ulmfit.cli import main
+from ulmfit.files.checkpoint import save_json
 
 
 def test_the_path_of_the_page_is_printed(

@@ -7,10 +7,10 @@ from pathlib import Path
 import polars
 import pytest
 
-from ulmfit.checkpoint import save_json
 from ulmfit.cli import COMMANDS, main
 from ulmfit.commands.train import Fit, write_report
 from ulmfit.config import ClassifierConfig, FinetuneConfig, FitConfig, PretrainConfig
+from ulmfit.files.checkpoint import save_json
 from ulmfit.text.document import Document
 
 CONFIGS = {

@@ -9,10 +9,10 @@ import pytest
 from hub_server import TOKEN, HubServer, hub_server
 
 import ulmfit
-from ulmfit.checkpoint import CheckpointError, load_json, save_json
 from ulmfit.classifier import TextClassifier
 from ulmfit.config import ClassifierConfig
 from ulmfit.deploy.hub import FILES, HubError, folder_of, pull, push
+from ulmfit.files.checkpoint import CheckpointError, load_json, save_json
 from ulmfit.language_model import LanguageModel
 
 constants = pytest.importorskip("huggingface_hub.constants")

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ulmfit.checkpoint import load_json, save_json
 from ulmfit.classifier import TextClassifier
 from ulmfit.config import ClassifierConfig
 from ulmfit.deploy.export import export
 from ulmfit.deploy.onnx import Predictor, is_exported
+from ulmfit.files.checkpoint import load_json, save_json
 from ulmfit.language_model import LanguageModel
 from ulmfit.prediction import Prediction
 from ulmfit.text.document import Document

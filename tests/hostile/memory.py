@@ -21,10 +21,10 @@ from gadgets import call, in_legacy, in_zip
 from safetensors.torch import save
 from tiny import TINY
 
-from ulmfit.archive import unpack
 from ulmfit.classifier import TextClassifier
 from ulmfit.config import ClassifierConfig, TokenizerConfig
 from ulmfit.fastai_files import read_vocab, read_weights
+from ulmfit.files.archive import unpack
 from ulmfit.language_model import LanguageModel
 from ulmfit.outputs import outputs_for
 from ulmfit.saved import load

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from ulmfit.checkpoint import CheckpointError, check_tensors, load_tensors
 from ulmfit.classifier import Classifier, TextClassifier
 from ulmfit.config import ClassifierConfig
+from ulmfit.files.checkpoint import CheckpointError, check_tensors, load_tensors
 from ulmfit.language_model import LanguageModel
 from ulmfit.saved import load
 

@@ -13,8 +13,8 @@ import pytest
 from tiny import TINY, TINY_FIT
 
 import ulmfit
-from ulmfit.checkpoint import CheckpointError, load_json, save_json
 from ulmfit.config import RuntimeConfig
+from ulmfit.files.checkpoint import CheckpointError, load_json, save_json
 from ulmfit.insight.compare import compare
 from ulmfit.insight.scores import mcnemar
 from ulmfit.language_model import LanguageModel

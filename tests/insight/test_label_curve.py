@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from tiny import TINY_FIT
 
-from ulmfit.checkpoint import CheckpointError
 from ulmfit.config import FitConfig, OutOfTime
+from ulmfit.files.checkpoint import CheckpointError
 from ulmfit.insight import label_curve as module
 from ulmfit.insight.label_curve import Point, default_sizes, draw_labels, label_curve
 from ulmfit.language_model import LanguageModel

@@ -13,8 +13,8 @@ import pytest
 from tiny import TINY, TINY_FIT
 
 import ulmfit
-from ulmfit.checkpoint import CheckpointError, load_json, save_json
 from ulmfit.config import RuntimeConfig
+from ulmfit.files.checkpoint import CheckpointError, load_json, save_json
 from ulmfit.insight import pictures
 from ulmfit.insight.doctor import examine
 from ulmfit.insight.report import Explain, keep_examined, report

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ulmfit.checkpoint import CheckpointError
+from ulmfit.files.checkpoint import CheckpointError
 from ulmfit.insight.scores import (
     BINS,
     Predictions,

@@ -108,7 +108,7 @@ def test_each_word_owns_the_tokens_it_has_alone(
 
 
 def test_goldens_are_marked_as_fastai_did(goldens: Path) -> None:
-    from ulmfit.checkpoint import load_json
+    from ulmfit.files.checkpoint import load_json
 
     cases = load_json(goldens / "tokenization.json")
     texts = {text for text in _strings(cases) if " " in text and len(text) < 400}

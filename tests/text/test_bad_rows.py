@@ -1,7 +1,8 @@
 import pytest
 
+from ulmfit.progress import silent
 from ulmfit.text.bad_rows import Bad, settle
-from ulmfit.text.files import DataError, quiet
+from ulmfit.text.files import DataError
 
 EMPTY = [Bad("a.csv", "line", n, "no text") for n in (3, 4, 7, 8, 9, 11)]
 SENTENCE = "a.csv: 7 of 1,000 rows {}: no text in 6 rows (lines 3, 4, 7, 8, 9, â€¦); no label in 1 row (line 5)"
@@ -10,7 +11,7 @@ SENTENCE = "a.csv: 7 of 1,000 rows {}: no text in 6 rows (lines 3, 4, 7, 8, 9, â
 def test_all_kinds_are_listed_with_number_and_places() -> None:
     bad = [*EMPTY, Bad("a.csv", "line", 5, "no label")]
     with pytest.raises(DataError) as raised:
-        settle(bad, 1000, "error", quiet, "a.csv")
+        settle(bad, 1000, "error", silent, "a.csv")
     assert str(raised.value).startswith(SENTENCE.format("can't be used"))
     assert "--on-bad skip" in str(raised.value)
     heard = list[str]()

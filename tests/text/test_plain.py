@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from ulmfit.progress import silent
 from ulmfit.text.document import Document
-from ulmfit.text.files import DataError, quiet
+from ulmfit.text.files import DataError
 from ulmfit.text.plain import plain_documents
 from ulmfit.text.readers import read_documents
 from ulmfit.text.shards import TooLong
@@ -55,7 +56,7 @@ def test_other_encodings_are_refused(tmp_path: Path) -> None:
 def test_a_document_that_is_too_long_is_not_read_to_its_end(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(b"short\n\n" + b"many words\n" * 100 + b"\xff\xfe\n")
-    made = iter(plain_documents(path, "blank-line", "error", quiet, longest=500))
+    made = iter(plain_documents(path, "blank-line", "error", silent, longest=500))
     assert next(made).text == "short"
     with pytest.raises(TooLong, match=r"a\.txt, document 2 has more than .* begins 'many words"):
         next(made)

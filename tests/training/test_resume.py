@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ulmfit.checkpoint import CheckpointError
+from ulmfit.files.checkpoint import CheckpointError
 from ulmfit.runtime import Runtime
 from ulmfit.training import resume
 from ulmfit.training.resume import DivergedError, Position, ResumePoint

@@ -1,7 +1,7 @@
 """What the verbs have in common: kinds of argument, columns of a table, the machine, run directories, notes."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from math import inf
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import arg
 
 from ulmfit.config import LabelKind, RuntimeConfig
-from ulmfit.progress import speaks
+from ulmfit.progress import Say, speaks
 
 if TYPE_CHECKING:
     from ulmfit.datasets import Use
@@ -48,7 +48,7 @@ class Sources:
         labelled: bool = True,
         use: "Use" = "train",
         on_bad: OnBad | None = None,
-        say: Callable[[str], None] | None = None,
+        say: Say | None = None,
         kind: LabelKind | None = None,
     ) -> list[Any]:
         """The documents of a file, folder, pattern or named data set; none where no path is given.
@@ -68,7 +68,7 @@ class Sources:
         labelled: bool,
         use: "Use",
         on_bad: OnBad,
-        say: Callable[[str], None],
+        say: Say,
         kind: LabelKind | None = None,
         longest: float = inf,
     ) -> Iterable[Any]:
@@ -120,7 +120,7 @@ class Sources:
             raise ValueError("give at least one file or folder of texts")
         return [d for path in paths for d in self.read(path, labelled=False, use="texts")]
 
-    def stream(self, paths: Sequence[str], say: Callable[[str], None]) -> Iterator[str]:
+    def stream(self, paths: Sequence[str], say: Say) -> Iterator[str]:
         """As `read_all`, one text after the other. `TooLong`: a document is."""
         from ulmfit.text.shards import LONGEST, limited
 

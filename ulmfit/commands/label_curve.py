@@ -36,7 +36,7 @@ class LabelCurve:
     runtime: Annotated[RuntimeConfig, Flat] = RuntimeConfig()
 
     def run(self) -> None:
-        from ulmfit.checkpoint import save_json
+        from ulmfit.files.checkpoint import save_json
         from ulmfit.insight import curve_report
         from ulmfit.insight.label_curve import label_curve
         from ulmfit.training.stage import as_table

@@ -13,17 +13,17 @@ from ulmfit.deploy.messages import Refused, problem, question_of, texts_of
 from ulmfit.deploy.openapi import OPEN, describe
 from ulmfit.deploy.page import page
 from ulmfit.deploy.service import Service
+from ulmfit.progress import Say, silent
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-Say = Callable[[str], object]
 ASGI = Callable[..., Any]
 
 EVERYWHERE = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 
 
-def application(service: Service, token: str | None = None, say: Say = lambda line: None) -> ASGI:
+def application(service: Service, token: str | None = None, say: Say = silent) -> ASGI:
     """The routes. `say` hears of errors inside: their kind and place in the code, never the text that led there."""
     from starlette.applications import Starlette
     from starlette.exceptions import HTTPException

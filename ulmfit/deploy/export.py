@@ -1,16 +1,17 @@
 """`export`: a trained classifier as a directory that predicts without PyTorch, checked against PyTorch before it counts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from ulmfit.checkpoint import save_json
 from ulmfit.classifier import Classifier, Ensemble, TextClassifier, members_of
 from ulmfit.config import RuntimeConfig
 from ulmfit.deploy.graph import classifier_graph
 from ulmfit.deploy.onnx import FORMAT, KIND, Predictor
+from ulmfit.files.checkpoint import save_json
+from ulmfit.progress import Say, silent
 from ulmfit.runtime import Runtime
 from ulmfit.text.corpus import whole_directory
 from ulmfit.text.rules import SPECIAL_TOKENS
@@ -45,7 +46,7 @@ def export(
     texts: Sequence[str] = (),
     *,
     low_precision: bool = False,
-    say: Callable[[str], object] = lambda line: None,
+    say: Say = silent,
 ) -> Check:
     """Writes `classifier` for onnxruntime: config.json and, for each direction, model.onnx and tokenizer.json. All of it
     or nothing: it is read back and compared with PyTorch on `texts` first (full precision, none given: on made-up

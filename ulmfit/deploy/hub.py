@@ -13,14 +13,13 @@ from typing import Any
 
 from ulmfit.card import NAME as CARD
 from ulmfit.card import write_card
-from ulmfit.checkpoint import load_json, save_json
 from ulmfit.classifier import KIND as CLASSIFIER
-from ulmfit.download import alone, cache_dir
+from ulmfit.files.checkpoint import load_json, save_json
+from ulmfit.files.download import alone, cache_dir
 from ulmfit.language_model import KIND as LANGUAGE_MODEL
 from ulmfit.pretrained import DIRECTIONS
-from ulmfit.run import silent
+from ulmfit.progress import Say, silent
 from ulmfit.saved import load
-from ulmfit.text.files import Say
 
 NEEDED = ("config.json", "tokenizer.json", "model.safetensors")
 FILES = (*NEEDED, CARD)

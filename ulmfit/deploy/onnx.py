@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ulmfit.config import PAD_ID
-from ulmfit.json_file import read_object
+from ulmfit.files.json_file import read_object
 from ulmfit.prediction import Prediction
 from ulmfit.text.tokenizer import Ids, Tokenizer
 from ulmfit.training.calibration import Calibration, tempered

@@ -8,9 +8,10 @@ from typing import Any
 
 from ulmfit.classifier import Classifier
 from ulmfit.config import ServeConfig
-from ulmfit.deploy.application import Say, application
+from ulmfit.deploy.application import application
 from ulmfit.deploy.connection import connection_class
 from ulmfit.deploy.service import Service
+from ulmfit.progress import Say, silent
 from ulmfit.runtime import Runtime
 
 
@@ -21,7 +22,7 @@ def serve(
     *,
     token: str | None = None,
     name: str = "",
-    say: Say = lambda line: None,
+    say: Say = silent,
 ) -> None:
     """Listens until SIGTERM or SIGINT, then answers what was accepted and comes back. Needs the extra `serve`, and the
     main thread. `token`: what requests must bring as `Authorization: Bearer …`, but for the page and /health.
@@ -89,7 +90,7 @@ def check_token(token: str | None) -> None:
         raise ValueError("a token must be printable ASCII without spaces, and not empty")
 
 
-def server_of(service: Service, token: str | None = None, say: Say = lambda line: None) -> Any:
+def server_of(service: Service, token: str | None = None, say: Say = silent) -> Any:
     """The `uvicorn.Server`, not running yet."""
     import uvicorn
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ulmfit.checkpoint import CheckpointError, atomic, load_json
+from ulmfit.files.checkpoint import CheckpointError, atomic, load_json
 from ulmfit.insight.charts import compared_charts
 from ulmfit.insight.curves import read_curves
 from ulmfit.insight.page import percent, points, render

@@ -13,14 +13,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ulmfit.baseline import baseline_accuracy
-from ulmfit.checkpoint import load_json, save_json
 from ulmfit.checks import check, directions
 from ulmfit.classifier import Classifier, Ensemble
 from ulmfit.config import CURVE_FIT, FitConfig, OutOfTime, RuntimeConfig
+from ulmfit.files.checkpoint import load_json, save_json
 from ulmfit.identity import fingerprint
 from ulmfit.language_model import LanguageModel
 from ulmfit.prepare import classifier_stage, start_lm
-from ulmfit.run import Run, Say, silent
+from ulmfit.progress import Say, silent
+from ulmfit.run import Run
 from ulmfit.runtime import Runtime
 from ulmfit.stages import finetune_lm
 from ulmfit.text.document import Document, class_name

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ulmfit.checkpoint import CheckpointError, atomic, load_json, save_json
+from ulmfit.files.checkpoint import CheckpointError, atomic, load_json, save_json
 from ulmfit.insight import charts, pictures
 from ulmfit.insight.advice import NOTHING, findings, where
 from ulmfit.insight.curves import read_curves

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ulmfit.checkpoint import CheckpointError
+from ulmfit.files.checkpoint import CheckpointError
 from ulmfit.training import calibration
 
 Z = 1.959964  # standard deviations either side of a 95 % interval

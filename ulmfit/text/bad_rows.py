@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from ulmfit.text.files import DataError, Say
+from ulmfit.progress import Say
+from ulmfit.text.files import DataError
 
 OnBad = Literal["error", "skip"]  # stop, or leave bad rows out and say so
 

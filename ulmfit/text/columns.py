@@ -6,9 +6,10 @@ from itertools import chain
 from typing import TYPE_CHECKING, Literal
 
 from ulmfit.config import LabelKind
+from ulmfit.progress import Say, silent
 from ulmfit.text.bad_rows import Bad, OnBad, settle
 from ulmfit.text.document import Document, Label
-from ulmfit.text.files import DataError, Say, quiet
+from ulmfit.text.files import DataError
 from ulmfit.text.label_column import labels_of, missing, written
 from ulmfit.text.rules import FIELD
 from ulmfit.text.tables import Table, named, table_of
@@ -57,7 +58,7 @@ def documents_of(
     on_bad="skip", which leaves them out and says so).
     """
     how = Reading(
-        text_column, label_column, labelled, on_bad, say or quiet, label_kind, label_separator
+        text_column, label_column, labelled, on_bad, say or silent, label_kind, label_separator
     )
     return documents([table_of(frame, source)], how, source)
 

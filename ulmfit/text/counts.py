@@ -61,7 +61,7 @@ class Counts:
 
     def save(self, folder: Path) -> None:
         """As `folder`/counts-i.json, whole or not at all."""
-        from ulmfit.checkpoint import atomic  # brings torch, which counting does not need
+        from ulmfit.files.checkpoint import atomic  # brings torch, which counting does not need
 
         content = {
             "shard": [self.shard.number, self.shard.of],

@@ -3,12 +3,11 @@
 import codecs
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
+from ulmfit.progress import Say, silent
 from ulmfit.text.compression import FAILURES, OPENERS, open_decompressed
-
-Say = Callable[[str], None]  # receives one sentence for the user
 
 MARKS = {  # byte order marks; UTF-32's begins like UTF-16's
     codecs.BOM_UTF8: "utf-8",
@@ -25,10 +24,6 @@ FOREIGN = 0.25  # share of letters outside of ASCII that no Western European tex
 
 class DataError(ValueError):
     """A file can't be used as it is; the message says what is wrong where, and what to do."""
-
-
-def quiet(sentence: str) -> None:
-    """A `Say` that nobody hears."""
 
 
 def suffix_of(path: Path) -> str:
@@ -76,7 +71,7 @@ def encoding_of(head: bytes) -> tuple[str, int]:
     return ("utf-16-be", 0) if even > half and not odd else ("utf-8", 0)
 
 
-def decode(content: bytes, name: object, say: Say = quiet) -> str:
+def decode(content: bytes, name: object, say: Say = silent) -> str:
     """The text of a whole file: by its byte order mark, as UTF-8, or as Western European; the last is said.
 
     In a file that is UTF-8 but for some bytes, these stand as U+DC80 to U+DCFF (`DAMAGED` finds them), so that only
@@ -124,7 +119,7 @@ def western(content: bytes, name: object, line: int, start: int, say: Say) -> st
     return text
 
 
-def read_text(path: Path, say: Say = quiet) -> str:
+def read_text(path: Path, say: Say = silent) -> str:
     """The text of a whole file. DataError: not there, or bytes in it that are not text, with the line."""
     text = decode(read_bytes(path), path, say)
     if found := DAMAGED.search(text):

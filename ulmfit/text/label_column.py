@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ulmfit.config import LabelKind
+from ulmfit.progress import Say
 from ulmfit.text.document import Label
-from ulmfit.text.files import DataError, Say
+from ulmfit.text.files import DataError
 
 SEEN_AS_CLASSES = 2  # so many different numbers go without a remark that they are taken as classes
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from ulmfit.progress import Say
 from ulmfit.text.columns import documents_of
 from ulmfit.text.document import Document, class_name
-from ulmfit.text.files import DataError, Say, read_text
+from ulmfit.text.files import DataError, read_text
 from ulmfit.text.tables import read_table
 
 if TYPE_CHECKING:

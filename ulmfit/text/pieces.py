@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 
+from ulmfit.progress import Say
 from ulmfit.text import separated
-from ulmfit.text.files import DAMAGED, DataError, Say, suffix_of
+from ulmfit.text.files import DAMAGED, DataError, suffix_of
 from ulmfit.text.plain import raw_lines
 from ulmfit.text.tables import (
     Table,

@@ -6,6 +6,7 @@ from math import inf
 from pathlib import Path
 from typing import Literal
 
+from ulmfit.progress import Say, silent
 from ulmfit.text.bad_rows import Bad, OnBad, settle
 from ulmfit.text.compression import FAILURES
 from ulmfit.text.document import Document
@@ -13,11 +14,9 @@ from ulmfit.text.files import (
     HEAD,
     NOT_UTF8,
     DataError,
-    Say,
     encoding_of,
     lines,
     open_bytes,
-    quiet,
     suffix_of,
     unreadable,
     western,
@@ -49,7 +48,7 @@ def plain_documents(
             f"{path} is not plain text. Save it as CSV or .txt (UTF-8); tables are"
             f" {', '.join(TABLES)}."
         )
-    first = next((line for line in _lines(path, on_bad, quiet) if line.strip()), None)
+    first = next((line for line in _lines(path, on_bad, silent) if line.strip()), None)
     if first is None and on_bad == "skip":
         say(f"{path} is empty: skipped")
         return iter(())
@@ -148,8 +147,8 @@ def _decoder(path: Path, head: bytes, say: Say) -> Callable[[bytes, int], str | 
             if utf8 and not other:
                 return None
             if not other and not head.isascii():
-                western(head, path.name, number, _first_high(head), quiet)
-            text = western(line, path.name, number, error.start, quiet if other else say)
+                western(head, path.name, number, _first_high(head), silent)
+            text = western(line, path.name, number, error.start, silent if other else say)
             other = True
             return text
 

@@ -7,19 +7,11 @@ from math import inf
 from pathlib import Path
 
 from ulmfit.config import LabelKind
+from ulmfit.progress import Say, silent
 from ulmfit.text.bad_rows import Bad, OnBad, settle
 from ulmfit.text.columns import Reading, documents, documents_of, stream, wrong_with
 from ulmfit.text.document import Document
-from ulmfit.text.files import (
-    DAMAGED,
-    NOT_UTF8,
-    DataError,
-    Say,
-    decode,
-    quiet,
-    read_bytes,
-    suffix_of,
-)
+from ulmfit.text.files import DAMAGED, NOT_UTF8, DataError, decode, read_bytes, suffix_of
 from ulmfit.text.pieces import pieces_of
 from ulmfit.text.plain import SplitOn, plain_documents
 from ulmfit.text.tables import TABLES, open_table, read_table
@@ -55,7 +47,7 @@ def read_documents(
     no label. on_bad="skip" leaves these out and says so. `TooLong`: plain text of more than `longest` characters would be
     one document.
     """
-    path, say = Path(path), say or quiet
+    path, say = Path(path), say or silent
     how = Reading(text_column, label_column, labelled, on_bad, say, label_kind, label_separator)
     if path.is_dir():
         return _folder(path, how, split_on, longest)

@@ -5,10 +5,11 @@ The settings are fastai's (2.8.12, `SentencePieceTokenizer`). Needs the extra `s
 
 import io
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ulmfit.config import TokenizerConfig
+from ulmfit.progress import Say
 from ulmfit.text.rules import BOS, PAD, SPECIAL_TOKENS, Rules, apply_rules, expand
 
 LONE = re.compile(
@@ -75,9 +76,7 @@ class Pieces:
         return " ".join(expand(text.replace(SPACE, " ").split()))
 
 
-def train(
-    texts: Iterable[str], config: TokenizerConfig, say: Callable[[str], object]
-) -> tuple[tuple[str, ...], bytes]:
+def train(texts: Iterable[str], config: TokenizerConfig, say: Say) -> tuple[tuple[str, ...], bytes]:
     """(vocabulary, model) of the texts, after the rules. `say` hears how many pieces there are, and why.
 
     As many pieces as fastai would ask for; where the texts have more distinct characters than that, which ends fastai,

@@ -6,11 +6,12 @@ Texts are equal where they differ in white space only.
 import hashlib
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
 from ulmfit.config import FitConfig
+from ulmfit.progress import Say
 from ulmfit.text.corpus import Corpus
 from ulmfit.text.document import Document
 from ulmfit.text.labels import SAID, kind_of, label_names, names_of
@@ -114,7 +115,7 @@ def divide(
     test: Sequence[Document],
     config: FitConfig,
     seed: int,
-    say: Callable[[str], None],
+    say: Say,
 ) -> Parts:
     """Sort the documents of a run, refuse what can't be trained on, and say what is left out and why."""
     if missing := [d for d in labelled if d.label is None]:

@@ -10,6 +10,7 @@ from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ulmfit.progress import Say, silent
 from ulmfit.text import separated
 from ulmfit.text.bad_rows import Bad, OnBad, settle
 from ulmfit.text.compression import MOST_TIMES, most_bytes
@@ -17,10 +18,8 @@ from ulmfit.text.files import (
     DAMAGED,
     NOT_UTF8,
     DataError,
-    Say,
     byte_in_line,
     decode,
-    quiet,
     read_bytes,
     suffix_of,
 )
@@ -93,7 +92,7 @@ def read_table(
     leaves them out and says so).
     """
     table = open_table(path, say)
-    settle(table.bad, len(table) + len(table.bad), on_bad, say or quiet, table.source)
+    settle(table.bad, len(table) + len(table.bad), on_bad, say or silent, table.source)
     if not len(table):
         raise DataError(f"{path} has no rows that can be read.")
     return table.frame()
@@ -108,7 +107,7 @@ def open_table(path: str | Path, say: Say | None = None) -> Table:
     content = read_bytes(path)
     if suffix != ".parquet":
         _check_lines(content, path)
-    return table_from(content, suffix, path.name, say or quiet)
+    return table_from(content, suffix, path.name, say or silent)
 
 
 def _check_lines(content: bytes, path: Path) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from importlib import metadata
@@ -16,8 +16,8 @@ from typing import Any, SupportsIndex, get_args
 import numpy as np
 
 from ulmfit.config import TokenizerConfig
-from ulmfit.json_file import read_object
-from ulmfit.progress import track
+from ulmfit.files.json_file import read_object
+from ulmfit.progress import Say, silent, track
 from ulmfit.text.rules import SPECIAL_TOKENS, Rules
 from ulmfit.text.sentencepiece import Pieces, train
 from ulmfit.text.splitter import Patterns, strings
@@ -68,7 +68,7 @@ class Tokenizer:
         keep: Sequence[str] = (),
         *,
         patterns: Patterns | None = None,
-        say: Callable[[str], object] = lambda line: None,
+        say: Say = silent,
     ) -> "Tokenizer":
         """Learns the vocabulary of `texts`: special tokens, then pieces, or words by frequency (ties: seen first) and
         behind them those of `keep`, a pretrained model's; `config.max_vocab` in all. `patterns` None: spaCy's.
@@ -182,7 +182,9 @@ class Tokenizer:
     def save(self, path: str | Path) -> None:
         """Written as JSON, whole or not at all; with what decides the tokens as well: the SentencePiece model, in
         base64, or spaCy's patterns and its version."""
-        from ulmfit.checkpoint import atomic  # brings torch, which splitting texts does not need
+        from ulmfit.files.checkpoint import (
+            atomic,  # brings torch, which splitting texts does not need
+        )
 
         content: dict[str, Any] = {"config": asdict(self.config)}
         if self.model is not None:

@@ -2,11 +2,12 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ulmfit.checkpoint import atomic, writing
+from ulmfit.files.checkpoint import atomic, writing
+from ulmfit.progress import Say
 
 STEPS_PER_RECORD = 10  # every so many steps one goes to metrics.jsonl and TensorBoard
 NOT_DRAWN = {"step", "phase", "epoch", "seconds"}  # in TensorBoard, whose axis is the update
@@ -23,7 +24,7 @@ class Log:
         self,
         stage: str,
         path: Path | None = None,
-        say: Callable[[str], None] | None = None,
+        say: Say | None = None,
         events: Path | None = None,
     ) -> None:
         self.stage, self._path, self._say, self._events = stage, path, say, events

@@ -1,7 +1,6 @@
 """The state of an unfinished training: one safetensors file, replaced atomically, and the one before it."""
 
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ulmfit.checkpoint import CheckpointError, read_tensors, rename, write_tensors
+from ulmfit.files.checkpoint import CheckpointError, read_tensors, rename, write_tensors
+from ulmfit.progress import Say, silent
 from ulmfit.runtime import Runtime, rng_state, set_rng_state
 from ulmfit.training.watch import DivergedError
 
@@ -34,9 +34,7 @@ class ResumePoint:
     a file is damaged and the one before it is taken.
     """
 
-    def __init__(
-        self, path: Path, identity: str, say: Callable[[str], None] = lambda line: None
-    ) -> None:
+    def __init__(self, path: Path, identity: str, say: Say = silent) -> None:
         self.path, self.identity, self._say = path, identity, say
         self._before = path.with_name(f"before {path.name}")
         self._saved_at = time.monotonic()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ulmfit.checkpoint import load_into, load_json, save_json, save_tensors
+from ulmfit.files.checkpoint import load_into, load_json, save_json, save_tensors
 from ulmfit.runtime import Runtime
 from ulmfit.training.log import Log
 from ulmfit.training.loop import Batches, LossFn, Optim, fit

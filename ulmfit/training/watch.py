@@ -6,12 +6,12 @@ be waited for. So a training ends up to nine updates late there; nothing is save
 
 import math
 from collections import deque
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ulmfit.progress import Say
 from ulmfit.runtime import Runtime
 
 SMOOTHING = 0.98  # of the training loss shown (fastai)
@@ -46,7 +46,7 @@ class Watch:
     `state` and `restore` carry it over an interruption.
     """
 
-    def __init__(self, training: str, runtime: Runtime, say: Callable[[str], None]) -> None:
+    def __init__(self, training: str, runtime: Runtime, say: Say) -> None:
         self.smooth = Smooth()  # since the epoch began
         self._training, self._runtime, self._say = training, runtime, say
         self._first: float | None = None  # mean of the first losses of all

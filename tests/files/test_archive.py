@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ulmfit.archive import unpack
-from ulmfit.download import DownloadError
+from ulmfit.files.archive import unpack
+from ulmfit.files.download import DownloadError
 
 
 def archive(path: Path, *members: tuple[str, bytes, bytes], compressed: bool = True) -> Path:

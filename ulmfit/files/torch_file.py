@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ulmfit.pickled import Call, DamagedError, Name, PickleError, Reference, read_pickle
+from ulmfit.files.pickled import Call, DamagedError, Name, PickleError, Reference, read_pickle
 
 STORAGES = {  # PyTorch's name → NumPy's; it has no bfloat16, whose two bytes are carried over
     "FloatStorage": "<f4",

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ulmfit import lock
-from ulmfit.lock import NAME, LockedError, acquire, release
+from ulmfit.files import lock
+from ulmfit.files.lock import NAME, LockedError, acquire, release
 
-HOLD = "import sys, pathlib, ulmfit.lock as l; l.acquire(pathlib.Path(sys.argv[1])); print('held', flush=True); input()"
+HOLD = "import sys, pathlib, ulmfit.files.lock as l; l.acquire(pathlib.Path(sys.argv[1])); print('held', flush=True); input()"
 
 
 def holder(directory: Path) -> subprocess.Popen[str]:

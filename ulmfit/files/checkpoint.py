@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ulmfit.json_file import JsonError, read_object
+from ulmfit.files.json_file import JsonError, read_object
 
 Storage = Literal["fp32", "fp16", "int8"]
 SCALE = ".scale"  # suffix of the tensor that holds the row scales of an int8 matrix

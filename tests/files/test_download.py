@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from local_server import LocalServer
 
-from ulmfit import lock
-from ulmfit.download import DownloadError, Remote, cache_dir, fetch
+from ulmfit.files import lock
+from ulmfit.files.download import DownloadError, Remote, cache_dir, fetch
 
 CONTENT = bytes(range(256)) * 4000  # about a megabyte, more than one chunk
 SAID: list[str] = []

@@ -13,7 +13,7 @@ from math import inf
 from pathlib import Path, PureWindowsPath
 from typing import IO, cast
 
-from ulmfit.download import DownloadError, read_only
+from ulmfit.files.download import DownloadError, read_only
 
 MOST_HEADER = 100_000  # bytes between two files; a path and some attributes take a thousand
 DAMAGE = (

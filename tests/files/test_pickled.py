@@ -13,8 +13,8 @@ from gadgets import gadgets, live
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ulmfit import pickled
-from ulmfit.pickled import Call, Name, PickleError, Reference, read_pickle
+from ulmfit.files import pickled
+from ulmfit.files.pickled import Call, Name, PickleError, Reference, read_pickle
 
 KEYS = st.text() | st.integers()
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()

@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from ulmfit.checkpoint import (
+from ulmfit.files.checkpoint import (
     CheckpointError,
     atomic,
     load_into,
@@ -71,7 +71,7 @@ def test_a_failed_write_names_file_and_reason(
     def fail(*arguments: object) -> None:
         raise SafetensorError("I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr("ulmfit.checkpoint.save_file", fail)
+    monkeypatch.setattr("ulmfit.files.checkpoint.save_file", fail)
     with pytest.raises(OSError, match=r"model can't be written .*the disk may be full"):
         save_tensors(tmp_path / "model", TENSORS)
     assert not list(tmp_path.iterdir())

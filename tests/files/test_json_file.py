@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ulmfit import json_file
-from ulmfit.json_file import JsonError, read_object
+from ulmfit.files import json_file
+from ulmfit.files.json_file import JsonError, read_object
 
 
 def test_an_object_comes_back(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
@@ -12,8 +12,8 @@ from typing import cast
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from ulmfit import lock
-from ulmfit.progress import bar
+from ulmfit.files import lock
+from ulmfit.progress import Say, bar
 
 CHUNK = 1 << 18  # bytes read at a time
 TIMEOUT_S = 30.0  # seconds without a byte
@@ -53,7 +53,7 @@ def cache_dir() -> Path:
     return Path(base) / "ulmfit"
 
 
-def fetch(remote: Remote, folder: Path, *, say: Callable[[str], None]) -> Path:
+def fetch(remote: Remote, folder: Path, *, say: Say) -> Path:
     """The verified file in `folder`; one that is there already is verified, not fetched again.
 
     What an interrupted download has left (`.part`) is continued by the next call. `DownloadError` where the file can't
@@ -85,7 +85,7 @@ def fetch(remote: Remote, folder: Path, *, say: Callable[[str], None]) -> Path:
     return path
 
 
-def _receive(remote: Remote, part: Path, say: Callable[[str], None]) -> None:
+def _receive(remote: Remote, part: Path, say: Say) -> None:
     """Append to `part` what it lacks; all of it where the server does not continue. OSError: it still lacks something."""
     start = part.stat().st_size if part.exists() else 0
     if start and start == remote.size:

@@ -13,8 +13,8 @@ from gadgets import hostile_weights, in_legacy, in_zip
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ulmfit.pickled import PickleError
-from ulmfit.torch_file import read_tensors
+from ulmfit.files.pickled import PickleError
+from ulmfit.files.torch_file import read_tensors
 
 FORMATS = [True, False]  # zip, and the one before PyTorch 1.6
 BASE = torch.arange(24.0)
