@@ -9,6 +9,7 @@ from tiny import TINY, TINY_FIT
 
 from ulmfit.checks import (
     check,
+    check_classifier,
     check_embeddings,
     check_model,
     check_start,
@@ -42,6 +43,14 @@ def test_another_tokenizer_is_refused_before_training(lm_directory: Path) -> Non
     check_start("none", "forward", GERMAN, None)
     with pytest.raises(ValueError, match=r"--tokenizer\.lang de"):
         check_start(name, "forward", GERMAN, None)
+
+
+def test_at_least_one_chunk_is_pooled() -> None:
+    check_classifier(replace(TINY_FIT.classifier, bptt=50, max_len=50))
+    with pytest.raises(ValueError, match=r"max_len \(49\) must hold a chunk of bptt \(50\)"):
+        check_classifier(replace(TINY_FIT.classifier, bptt=50, max_len=49))
+    with pytest.raises(ValueError, match="bptt must be at least 1"):
+        check_classifier(replace(TINY_FIT.classifier, bptt=0))
 
 
 def test_embeddings_of_another_model_must_fit(lm_directory: Path) -> None:

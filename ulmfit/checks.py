@@ -55,6 +55,11 @@ def check_classifier(config: ClassifierConfig) -> None:
         raise ValueError(
             f"the classifier needs batches of at least 2 documents (BatchNorm), not {config.batch_size}"
         )
+    _positive("classifier", config, "bptt")
+    if config.max_len < config.bptt:
+        raise ValueError(
+            f"max_len ({config.max_len}) must hold a chunk of bptt ({config.bptt}) tokens: whole chunks are pooled"
+        )
     if not 0 <= config.label_smoothing < 1:
         raise ValueError(f"label_smoothing lies in [0, 1), not {config.label_smoothing}")
     if min(config.epochs, default=0) < 0 or not classifier_phases(

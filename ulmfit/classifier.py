@@ -17,9 +17,8 @@ from ulmfit.config import CLASSIFIER_DROPOUT, NO_DROPOUT, ClassifierConfig, Mode
 from ulmfit.files.checkpoint import (
     CheckpointError,
     Storage,
-    check_tensors,
-    load_into,
     load_json,
+    load_net,
     save_json,
     save_tensors,
 )
@@ -211,9 +210,7 @@ class TextClassifier(Classifier):
                 f"{path / 'config.json'} does not describe a classifier ({error})"
             ) from None
         build = partial(ClassifierNet, len(tokenizer), config, NO_DROPOUT, outputs.size, **reading)
-        check_tensors(path / "model.safetensors", build)
-        net = build()
-        load_into(net, path / "model.safetensors")
+        net = load_net(path / "model.safetensors", build)
         return cls(net.eval(), tokenizer, config, outputs)
 
 
@@ -254,6 +251,8 @@ def _reading(saved: dict[str, Any]) -> dict[str, Any]:
     for number in (*numbers.values(), *sizes):
         if type(number) is not int or not 1 <= number <= MOST_UNITS:
             raise ValueError(f"reading: {number!r:.40} is no number from 1 to {MOST_UNITS:,}")
+    if saved["max_len"] < saved["bptt"]:
+        raise ValueError("reading: max_len holds no chunk of bptt tokens")
     if saved.keys() - {*numbers, "head_sizes"} or len(sizes) > MOST_LAYERS:
         raise ValueError(f"reading: {sorted(saved)}, {len(sizes):,} layers in the head")
     return numbers | {"head_sizes": sizes}

@@ -23,9 +23,8 @@ from ulmfit.config import (
 from ulmfit.files.checkpoint import (
     CheckpointError,
     Storage,
-    check_tensors,
-    load_into,
     load_json,
+    load_net,
     save_json,
     save_tensors,
 )
@@ -80,10 +79,8 @@ class LanguageModel:
         config = model_config(saved, KIND, path)
         tokenizer = Tokenizer.load(path / "tokenizer.json")
         weights = path / "model.safetensors"
-        check_tensors(weights, lambda: LMNet(len(tokenizer), config, NO_DROPOUT))
-        model = cls.create(tokenizer, config)
-        load_into(model.net, weights)
-        return model
+        net = load_net(weights, lambda: LMNet(len(tokenizer), config, NO_DROPOUT))
+        return cls(net.eval(), tokenizer, config)
 
     def with_vocab(self, tokenizer: Tokenizer) -> "LanguageModel":
         """The same model over another vocabulary: rows of known words are copied, new words get the mean row

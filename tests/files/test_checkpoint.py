@@ -1,7 +1,10 @@
 """Files: whole or not there, and refused with a reason when damaged or of another kind."""
 
+import copy
 import os
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ from ulmfit.files.checkpoint import (
     atomic,
     load_into,
     load_json,
+    load_net,
     load_tensors,
     read_tensors,
     save_json,
@@ -135,7 +139,9 @@ def test_what_a_killed_process_was_writing_is_swept(tmp_path: Path) -> None:
     save_json(kept, {})
     for name in (".model.safetensors.x1.part", "deep/.config.json.x2.part"):
         (tmp_path / name).touch()
-    (tmp_path / "deep" / ".corpus.x3.part" / "inner").mkdir(parents=True)
+    folder = tmp_path / "deep" / ".corpus.x3.part"
+    (folder / "inner").mkdir(parents=True)
+    (folder / ".tokenizer.json.x4.part").touch()
     sweep(tmp_path)
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == [kept]
 
@@ -153,3 +159,28 @@ def test_weights_of_another_net_are_refused(tmp_path: Path) -> None:
         load_into(torch.nn.Linear(2, 4), tmp_path / "a")
     with pytest.raises(CheckpointError, match="lacks"):
         load_into(torch.nn.LSTM(2, 3), tmp_path / "a")
+
+
+def test_a_net_is_loaded_without_its_random_weights(tmp_path: Path) -> None:
+    for net in (torch.nn.Embedding(5, 3), torch.nn.LSTM(3, 4), torch.nn.BatchNorm1d(2)):
+        torch.nn.init.ones_(next(net.parameters()))
+        save_tensors(tmp_path / "a", net.state_dict())
+        before = torch.get_rng_state()
+        loaded = load_net(tmp_path / "a", lambda net=net: copy.deepcopy(net))
+        assert torch.equal(torch.get_rng_state(), before)
+        assert loaded.state_dict().keys() == net.state_dict().keys()
+        assert all(p.requires_grad and p.device.type == "cpu" for p in loaded.parameters())
+        for name, tensor in net.state_dict().items():
+            assert torch.equal(loaded.state_dict()[name], tensor)
+
+
+def test_loading_a_net_imports_no_compiler(tmp_path: Path) -> None:
+    """Drawn on "meta", random weights would: a second and a half at every start."""
+    save_tensors(tmp_path / "a", torch.nn.Embedding(5, 3).state_dict())
+    code = (
+        "import sys, pathlib, torch; from ulmfit.files.checkpoint import load_net;"
+        f"load_net(pathlib.Path({str(tmp_path / 'a')!r}), lambda: torch.nn.Embedding(5, 3));"
+        "print('torch._dynamo' in sys.modules)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout == "False\n"

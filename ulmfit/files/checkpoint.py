@@ -9,16 +9,18 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from ulmfit.files.json_file import JsonError, read_object
 
 Storage = Literal["fp32", "fp16", "int8"]
+Net = TypeVar("Net", bound=torch.nn.Module)
 SCALE = ".scale"  # suffix of the tensor that holds the row scales of an int8 matrix
 PART = ".part"  # suffix of what is still being written
 ABOUT = "ulmfit"  # the one name in a file's metadata: safetensors puts several in random order
@@ -85,7 +87,7 @@ def sweep(directory: Path) -> None:
         if left.is_dir() and not left.is_symlink():
             shutil.rmtree(left)
         else:
-            left.unlink()
+            left.unlink(missing_ok=True)  # it may have gone with its folder
 
 
 def _umask() -> int:
@@ -208,11 +210,21 @@ def _check_header(path: Path) -> None:
         )
 
 
-def check_tensors(path: Path, build: Callable[[], torch.nn.Module]) -> None:
-    """A `CheckpointError` where the file holds other tensors than the net that `build` makes. The net is made without
-    storage here, so sizes that a config claims take no memory until a file proves them."""
-    with torch.device("meta"):
-        expected = build().state_dict()
+class _WithoutDraws(TorchFunctionMode):
+    """Nets are built without random weights. On "meta" drawing them imports torch's compiler: a second and a half."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func.__name__ in ("normal_", "uniform_", "kaiming_uniform_"):
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
+
+
+def load_net(path: Path, build: Callable[[], Net]) -> Net:
+    """The net that `build` makes, with the weights in the file; every name and shape must agree. It is built without
+    storage, so sizes that a config claims take no memory until the file proves them."""
+    with torch.device("meta"), _WithoutDraws():
+        net = build()
     _check_header(path)
     try:
         with safe_open(path, "pt") as file:
@@ -221,7 +233,9 @@ def check_tensors(path: Path, build: Callable[[], torch.nn.Module]) -> None:
     except (SafetensorError, OSError):
         load_tensors(path)  # says what is wrong with it
         raise
-    _compare(found, expected, path)
+    _compare(found, net.state_dict(), path)
+    net.to_empty(device="cpu").load_state_dict(load_tensors(path))
+    return net
 
 
 def load_into(net: torch.nn.Module, path: Path) -> None:

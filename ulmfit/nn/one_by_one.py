@@ -18,7 +18,7 @@ PARTS = 4  # that a matrix is cut into: an LSTM has four gates
 class OneByOne:
     """What `encoder(tokens, state)` says in evaluation of one document, without gradients; on a CPU quicker for few tokens.
 
-    Weights are copied: changes made to the encoder later do not count.
+    The LSTMs' weights are copied: what changes them later does not count.
     """
 
     def __init__(self, encoder: AWDLSTM) -> None:
