@@ -20,6 +20,7 @@ from ulmfit.run import FinishedError, Run
 from ulmfit.runtime import Runtime
 from ulmfit.text.document import Document
 from ulmfit.training.phases import Phase, layer_rates
+from ulmfit.world import World
 
 CONFIG = {"lr": 0.1, "sizes": (1, 2)}
 
@@ -84,6 +85,19 @@ def test_a_finished_run_is_refused_unless_told(tmp_path: Path) -> None:
     assert not isinstance(other.value, FinishedError)
     Run.open(tmp_path, CONFIG, "data", overwrite=True)
     assert load_json(tmp_path / "config.json")["finished"] is False
+
+
+class Second(World):
+    """The second of two processes, whose first one found a finished run."""
+
+    def any(self, mine: bool) -> bool:
+        return True
+
+
+def test_all_processes_hear_that_a_run_is_finished(tmp_path: Path) -> None:
+    Run.open(tmp_path, CONFIG, "data").finish({})
+    with pytest.raises(FinishedError):
+        Run.open(tmp_path, CONFIG, "data", world=Second(1, 2))
 
 
 def test_the_machine_is_not_part_of_what_was_asked(tmp_path: Path) -> None:

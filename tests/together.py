@@ -13,6 +13,7 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -188,7 +189,7 @@ def float64() -> Iterator[None]:
     """Nothing is computed in fp32, not even what always is: then a difference is no rounding error."""
     torch.set_default_dtype(torch.float64)
     try:
-        with Patched(torch.Tensor, "float", torch.Tensor.double):
+        with patch.object(torch.Tensor, "float", torch.Tensor.double):
             yield
     finally:
         torch.set_default_dtype(torch.float32)
@@ -206,23 +207,13 @@ def resumed(training: Callable[[], Training], path: Path) -> dict[str, Any]:
             return next(steps) % 6 == 0
 
         try:
-            with Patched(Runtime, "out_of_time", lambda self, soon=soon: self.world.any(soon())):
+            with patch.object(
+                Runtime, "out_of_time", lambda self, soon=soon: self.world.any(soon())
+            ):
                 return one.run(point)
         except OutOfTime:
             pass
     raise AssertionError
-
-
-class Patched:
-    def __init__(self, owner: Any, name: str, value: Any) -> None:
-        self.owner, self.name, self.value = owner, name, value
-
-    def __enter__(self) -> None:
-        self.old = getattr(self.owner, self.name)
-        setattr(self.owner, self.name, self.value)
-
-    def __exit__(self, *error: object) -> None:
-        setattr(self.owner, self.name, self.old)
 
 
 def scenarios(runtime: Runtime, folder: Path) -> dict[str, dict[str, Any]]:
@@ -289,9 +280,10 @@ class Sent:
 
     def __init__(self) -> None:
         self.messages, self._real = list[int](), dist.all_reduce
+        self._patch = patch.object(dist, "all_reduce", self._counted)
 
     def __enter__(self) -> list[int]:
-        dist.all_reduce = self._counted
+        self._patch.start()
         return self.messages
 
     def _counted(self, tensor: torch.Tensor, *args: Any) -> Any:
@@ -299,7 +291,7 @@ class Sent:
         return self._real(tensor, *args)
 
     def __exit__(self, *error: object) -> None:
-        dist.all_reduce = self._real
+        self._patch.stop()
 
 
 def traffic(runtime: Runtime) -> dict[str, Any]:
@@ -318,7 +310,7 @@ def traffic(runtime: Runtime) -> dict[str, Any]:
     embedding.grad = torch.zeros(10, 3)
     embedding.grad[2 * rank] = rank + 1.0
     embedding.grad[9] = 1.0
-    with Patched(world, "MANY_ROWS", 10), Sent() as messages:
+    with patch.object(world, "MANY_ROWS", 10), Sent() as messages:
         runtime.world.sum_gradients([embedding])
     return found | {"rows": messages, "sums": embedding.grad.sum(1).tolist(), "size": size}
 
@@ -358,18 +350,18 @@ def flat(found: dict[str, Any], prefix: str = "") -> tuple[dict[str, torch.Tenso
 Results = tuple[dict[str, torch.Tensor], dict[str, Any]]
 
 
-def run_together(folder: Path, command: list[str], size: int = SIZE) -> list[str]:
-    """`size` processes as torchrun would start them; what each printed."""
+def run_together(command: list[str]) -> list[str]:
+    """`SIZE` processes as torchrun would start them; what each printed."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     started = []
-    for rank in range(size):
+    for rank in range(SIZE):
         env = os.environ | {
             "RANK": str(rank),
             "LOCAL_RANK": str(rank),
-            "WORLD_SIZE": str(size),
-            "LOCAL_WORLD_SIZE": str(size),
+            "WORLD_SIZE": str(SIZE),
+            "LOCAL_WORLD_SIZE": str(SIZE),
             "MASTER_ADDR": "127.0.0.1",
             "MASTER_PORT": str(port),
             "GLOO_SOCKET_IFNAME": "lo",
@@ -388,7 +380,7 @@ def run_together(folder: Path, command: list[str], size: int = SIZE) -> list[str
 
 def results(folder: Path) -> list[Results]:
     """What each process found, by rank."""
-    told = run_together(folder, [sys.executable, "-W", "error", __file__, str(folder)])
+    told = run_together([sys.executable, "-W", "error", __file__, str(folder)])
     assert all((folder / f"{rank}.json").exists() for rank in range(SIZE)), "\n".join(told)
     return [
         (

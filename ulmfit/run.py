@@ -78,11 +78,16 @@ class Run:
         """
         path, config = Path(path), config or {}
         run = cls(path, identity(config, data), say, tensorboard, world)
-        with world.in_turn():
-            if world.first:
+        finished = None
+        if world.first:
+            try:
                 run._take(config, data, overwrite)
-            else:
-                run._follow()
+            except FinishedError as error:
+                finished = error
+        if world.any(finished is not None):  # the others wait here for the first
+            raise finished or FinishedError(f"{path} holds a finished run")
+        if not world.first:
+            run._follow()
         return run
 
     def _take(self, config: dict[str, Any], data: str, overwrite: bool) -> None:
@@ -116,10 +121,11 @@ class Run:
         # Also with --overwrite: the same command must go on after it was stopped.
         if old and not old.get("finished") and old.get("identity") == self.identity:
             self.say(f"{self.path} holds an unfinished run of this command: going on with it")
+            now = _versions()
             for name, then in old.get("versions", {}).items():
-                if (now := _versions().get(name)) != then:
+                if now.get(name) != then:
                     self.say(
-                        f"it began with {name} {then}, here is {now}: the last bits may differ"
+                        f"it began with {name} {then}, here is {now.get(name)}: the last bits may differ"
                     )
             return
         if old and not overwrite:

@@ -68,7 +68,7 @@ class Fit:
         try:
             stages.fit(labelled, **parts, **told, **run)
         except FinishedError:
-            if not self.report or (Path(self.out) / NAME).exists():
+            if speaks() and (not self.report or (Path(self.out) / NAME).exists()):
                 raise
             note(f"{self.out} is finished, but for its report")
         if self.report and speaks():
