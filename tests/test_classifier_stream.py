@@ -95,6 +95,18 @@ def test_what_is_kept_does_not_grow(lm: LanguageModel, runtime: Runtime) -> None
     assert stream.tokens > 2000
 
 
+def test_another_text_by_the_same_weights(lm: LanguageModel, runtime: Runtime) -> None:
+    classifier = made(lm, SingleLabel(LABELS))
+    first = classifier.stream(runtime)
+    first.feed("an awful film")
+    other = first.another()
+    other.feed("the cast was great")
+    for stream, text in ((first, "an awful film"), (other, "the cast was great")):
+        expected = numbers(classifier.predict(text, runtime))
+        assert numbers(stream.prediction()) == pytest.approx(expected, abs=1e-5)
+    assert other._encoder is first._encoder
+
+
 def test_a_call_reads_the_new_words_only(lm: LanguageModel, runtime: Runtime) -> None:
     stream = made(lm, SingleLabel(LABELS)).stream(runtime)
     read, real = [], stream._encoder

@@ -119,6 +119,17 @@ def test_the_loss_scale_is_kept_and_starts_anew() -> None:
     assert plain.scaling() == {}
 
 
+def test_the_norm_is_that_of_the_loss_itself() -> None:
+    norms = []
+    for scaler in (None, torch.amp.GradScaler("cpu", init_scale=1024.0)):
+        for bound in (None, 1e9):
+            net = torch.nn.Linear(1, 1)
+            optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+            runtime = Runtime(torch.device("cpu"), "fp32", {}, 0, None, scaler)
+            norms.append(runtime.step(net(torch.full((1, 1), 3.0)).sum(), optimizer, net, bound))
+    torch.testing.assert_close(torch.stack(norms), torch.full((4,), 10**0.5))
+
+
 def test_describe_names_choice_and_reason() -> None:
     text = Runtime.start(RuntimeConfig(device="cpu", seed=7), PLAIN).describe()
     assert "cpu (as asked)" in text and "fp32" in text and "seed 7" in text

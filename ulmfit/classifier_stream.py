@@ -4,6 +4,7 @@ Notable: nothing grows with the text. The LSTM's state stands for all that was r
 sum and the maximum of each chunk among the last `max_len` tokens (`ClassifierNet.read` pools whole chunks).
 """
 
+from copy import copy
 from typing import Any, NamedTuple
 
 import torch
@@ -37,8 +38,9 @@ class SoFar(NamedTuple):
 
 
 class ClassifierStream:
-    """One text, piece by piece; `TextClassifier.stream` makes it. Weights are those of the classifier when the stream was
-    made. Holds at most `max_len` / `bptt` + 2 chunks and what `TokenStream` holds back."""
+    """One text, piece by piece; `TextClassifier.stream` makes it. Holds at most `max_len` / `bptt` + 2 chunks, what
+    `TokenStream` holds back, and on a CPU the weights once more, in another order; `another` stream shares these. The
+    classifier must not be trained meanwhile."""
 
     def __init__(
         self, net: ClassifierNet, tokenizer: Tokenizer, outputs: Outputs, runtime: Runtime
@@ -49,6 +51,12 @@ class ClassifierStream:
         self._encoder = OneByOne(net.encoder) if runtime.one_by_one else net.encoder
         self._text = TokenStream(tokenizer)
         self._so_far = SoFar()
+
+    def another(self) -> "ClassifierStream":
+        """For another text, by the same weights."""
+        made = copy(self)
+        made._text, made._so_far = TokenStream(self._text.tokenizer), SoFar()
+        return made
 
     @property
     def tokens(self) -> int:
@@ -97,7 +105,7 @@ def _gone_on(
         done += len(part)
     tokens += done
     kept = tuple(chunk for chunk in chunks if chunk.start >= tokens - net.max_len)
-    return SoFar(tokens, state, output[-1].clone(), kept or tuple(chunks[-1:]))
+    return SoFar(tokens, state, output[-1].clone(), kept)
 
 
 def _pool(so_far: SoFar) -> Float[Tensor, " P"]:

@@ -242,7 +242,7 @@ class Runtime:
         scaler = self._scaler
         (scaler.scale(loss) if scaler else loss).backward()
         self.world.sum_gradients(net.parameters())  # still scaled: all see the same overflow
-        if max_grad_norm is not None and scaler:
+        if scaler:
             scaler.unscale_(optimizer)
         bound = math.inf if max_grad_norm is None else max_grad_norm
         norm = nn.utils.clip_grad_norm_(net.parameters(), bound)

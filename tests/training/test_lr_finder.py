@@ -135,7 +135,7 @@ def test_rates_are_tried_on_a_net_that_is_warmed_up(
     assert not torch.equal(weights[0], stage.net.encoder.embedding.weight)
 
 
-@pytest.mark.parametrize("end", ["explodes", "is no number"])
+@pytest.mark.parametrize("end", ["explodes", "is no number", "is no number, seen late"])
 def test_it_ends_where_the_loss(
     end: str,
     stages: dict[str, Callable[[], Stage]],
@@ -146,7 +146,8 @@ def test_it_ends_where_the_loss(
         for number in range(STEPS):
             if number == 40 and end == "is no number":
                 raise DivergedError
-            loss = 1e6 if number >= 40 else 1.0
+            bad = 1e6 if end == "explodes" else math.nan
+            loss = bad if number >= 40 else 1.0
             log.step(number + 1, loss=loss, lr=0.1, step=number + 1)
 
     monkeypatch.setattr(Stage, "train", train)

@@ -27,7 +27,7 @@ class TokenStream:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         tokenizer.may_join("a", " b")  # refuses such a language before any text comes
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
         self._held = ""  # since the last seam, behind the word before it
         self._given = 0  # tokens of `_held` that were given out
         self._looked = 0  # where in `_held` a new seam could have its words at the earliest
@@ -41,7 +41,7 @@ class TokenStream:
 
     def rest(self) -> Ids:
         """The ids of what is held back, as if the text ended here. Changes nothing."""
-        return self._tokenizer.encode(self._held + "".join(self._pieces))[self._given :]
+        return self.tokenizer.encode(self._held + "".join(self._pieces))[self._given :]
 
     def _feed(self, block: str) -> Ids:
         self._pieces.append(block)
@@ -63,9 +63,9 @@ class TokenStream:
         finished = len(words) - (not self._held[-1].isspace())
         for i in reversed(range(2, finished)):
             if self._seam(words[i - 2], words[i - 1], words[i]):
-                ids = self._tokenizer.encode(self._held[: words[i - 1].end()])[self._given :]
+                ids = self.tokenizer.encode(self._held[: words[i - 1].end()])[self._given :]
                 self._held, self._looked = self._held[words[i - 1].start() :], 0
-                self._given = len(self._tokenizer.encode(words[i - 1][0]))
+                self._given = len(self.tokenizer.encode(words[i - 1][0]))
                 return ids
         self._looked = words[-3].start() if len(words) >= 3 else self._looked
         return self._none()
@@ -80,10 +80,10 @@ class TokenStream:
         # A repetition neither ends with `left`, for it would take the space, nor goes on. A combining mark might join.
         if _head(left[0]) == before[0] or _head(right[0]) == left[0] or not right[0][0].isalnum():
             return False
-        return not self._tokenizer.may_join(left[0], self._held[left.end() : right.end()])
+        return not self.tokenizer.may_join(left[0], self._held[left.end() : right.end()])
 
     def _none(self) -> Ids:
-        return np.empty(0, self._tokenizer.dtype)
+        return np.empty(0, self.tokenizer.dtype)
 
 
 def _head(word: str) -> str | None:

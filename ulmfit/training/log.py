@@ -59,7 +59,7 @@ class Log:
         """How many there are of all stages, safe on disk."""
         if self._path is None or not self._path.exists():
             return 0
-        with open(self._path, "rb") as file:
+        with open(self._path, "rb+") as file:  # Windows makes safe only what it may write
             os.fsync(file.fileno())
             return sum(line.endswith(b"\n") for line in file)
 

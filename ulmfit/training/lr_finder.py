@@ -101,7 +101,11 @@ class _Curve(Log):
         self._smooth, self._best = Smooth(), math.inf
 
     def step(self, update: int, *, loss: Any, lr: float, **values: Any) -> None:
-        self._smooth.add(float(loss))
+        if not math.isfinite(
+            loss := float(loss)
+        ):  # where it is looked at more seldom, nobody else says so
+            raise _Exploded
+        self._smooth.add(loss)
         self.lrs.append(lr)
         self.losses.append(self._smooth.value)
         self._best = min(self._best, self._smooth.value)
