@@ -28,36 +28,36 @@ def load(path: str | Path) -> LanguageModel | Classifier:
             f"{path} {problem}; give the directory of a run or of a saved model, "
             f"or a model's name ({', '.join([*models(), *PUBLISHED])})"
         )
-    saved = load_json(path / "config.json")
-    kind = saved.get("kind")
-    if kind == LANGUAGE_MODEL:
-        return LanguageModel.load(path)
-    if kind == CLASSIFIER:
-        return TextClassifier.load(path)
+    kind, found = models_in(path)
     if kind == EXPORTED:
         return ExportedClassifier(path)
-    if kind == "run" and not saved.get("finished"):
-        raise CheckpointError(
-            f"{path} is a run that is not finished; repeat its command to go on ({saved.get('command')}), "
-            "or name a model's directory below it"
-        )
-    classifiers = [
-        TextClassifier.load(path / d / CLASSIFIER)
-        for d in DIRECTIONS
-        if (path / d / CLASSIFIER).exists()
-    ]
-    if classifiers:
+    if kind == CLASSIFIER:
+        classifiers = [TextClassifier.load(folder) for folder in found]
         return classifiers[0] if len(classifiers) == 1 else _ensemble(classifiers, path)
-    found = [
-        path / d / LANGUAGE_MODEL
-        for d in DIRECTIONS
-        if (path / d / LANGUAGE_MODEL / "config.json").exists()
-    ]
     if len(found) == 1:
         return LanguageModel.load(found[0])
     raise CheckpointError(
         f"{path} holds no finished classifier and not one language model but {len(found)}; name a directory below it"
     )
+
+
+def models_in(path: Path) -> tuple[str, list[Path]]:
+    """The models that a directory stands for, as their kind and their directories: itself, or a run's classifiers or else
+    its language models, of which there may be none. CheckpointError: a run that is not finished."""
+    saved = load_json(path / "config.json")
+    kind = saved.get("kind")
+    if kind in (LANGUAGE_MODEL, CLASSIFIER, EXPORTED):
+        return kind, [path]
+    if kind == "run" and not saved.get("finished"):
+        raise CheckpointError(
+            f"{path} is a run that is not finished; repeat its command to go on ({saved.get('command')}), "
+            "or name a model's directory below it"
+        )
+    folders = [path / d / CLASSIFIER for d in DIRECTIONS]
+    if classifiers := [folder for folder in folders if folder.exists()]:
+        return CLASSIFIER, classifiers
+    folders = [path / d / LANGUAGE_MODEL for d in DIRECTIONS]
+    return LANGUAGE_MODEL, [folder for folder in folders if (folder / "config.json").exists()]
 
 
 def load_classifier(path: str | Path) -> Classifier:

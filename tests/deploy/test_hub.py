@@ -151,16 +151,27 @@ def test_links_and_what_can_not_be_loaded_are_not_sent(
 
 
 def test_which_model_of_a_run(lm_directory: Path, saved: Path) -> None:
-    save_json(lm_directory / "config.json", {"kind": "run"})
+    save_json(lm_directory / "config.json", {"kind": "run", "finished": True})
     with pytest.raises(
         ValueError, match=r"holds two models.*forward/language_model and .*backward"
     ):
         folder_of(lm_directory)
     os.rename(saved, lm_directory / "forward" / "classifier")
     assert folder_of(lm_directory) == lm_directory / "forward" / "classifier"
-    save_json(lm_directory / "config.json", {"kind": "onnx"})
-    with pytest.raises(ValueError, match="no classifier and no language model but 'onnx'"):
-        folder_of(lm_directory)
+    for kind, problem in (("onnx", "holds an export"), ("doctor", "holds neither")):
+        save_json(saved / "config.json", {"kind": kind})
+        with pytest.raises(ValueError, match=problem):
+            folder_of(saved)
+
+
+def test_an_unfinished_run_is_not_sent(hub: HubServer, lm: LanguageModel, tmp_path: Path) -> None:
+    """Its language model is there already, but is not what the run is for: neither `load` nor `push` takes it."""
+    lm.save(tmp_path / "forward" / "language_model")
+    save_json(tmp_path / "config.json", {"kind": "run"})
+    for taken in (lambda: ulmfit.load(tmp_path), lambda: push(tmp_path, REPO)):
+        with pytest.raises(CheckpointError, match="not finished"):
+            taken()
+    assert not hub.asked
 
 
 def test_errors_say_what_to_do(

@@ -13,13 +13,11 @@ from typing import Any
 
 from ulmfit.card import NAME as CARD
 from ulmfit.card import write_card
-from ulmfit.classifier import KIND as CLASSIFIER
-from ulmfit.files.checkpoint import load_json, save_json
+from ulmfit.deploy.onnx import KIND as EXPORTED
+from ulmfit.files.checkpoint import save_json
 from ulmfit.files.download import alone, cache_dir
-from ulmfit.language_model import KIND as LANGUAGE_MODEL
-from ulmfit.pretrained import DIRECTIONS
 from ulmfit.progress import Say, silent
-from ulmfit.saved import load
+from ulmfit.saved import load, models_in
 
 NEEDED = ("config.json", "tokenizer.json", "model.safetensors")
 FILES = (*NEEDED, CARD)
@@ -113,25 +111,18 @@ def pull(
 
 
 def folder_of(path: Path) -> Path:
-    """The saved model that is meant: the directory itself, or the only one of its kind in a run. ValueError: none, or two."""
-    kind = load_json(path / "config.json").get("kind")
-    if kind in (CLASSIFIER, LANGUAGE_MODEL):
-        return path
-    if kind != "run":
-        found = f"no classifier and no language model but {kind!r}"
-        raise ValueError(f"{path} holds {found}; only these are shared")
-    for wanted in (CLASSIFIER, LANGUAGE_MODEL):
-        found = [
-            path / d / wanted for d in DIRECTIONS if (path / d / wanted / "config.json").exists()
-        ]
-        if len(found) > 1:
-            names = " and ".join(map(str, found))
-            raise ValueError(
-                f"{path} holds two models, and a repository takes one: push {names} by themselves"
-            )
-        if found:
-            return found[0]
-    raise ValueError(f"{path} holds no finished model; repeat its command to go on")
+    """The saved model that is meant: the directory itself, or the one that a run stands for. ValueError: none, or two, or a
+    run that is not finished."""
+    kind, found = models_in(path)
+    if len(found) > 1:
+        names = " and ".join(map(str, found))
+        raise ValueError(
+            f"{path} holds two models, and a repository takes one: push {names} by themselves"
+        )
+    if not found or kind == EXPORTED:
+        what = "an export" if found else "neither"
+        raise ValueError(f"classifiers and language models are shared, but {path} holds {what}")
+    return found[0]
 
 
 def _fetch(api: Any, hub: Any, repo: str, info: Any, place: Path, say: Say) -> Path:
