@@ -4,9 +4,10 @@ import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from threading import Thread
+from time import monotonic
 
 import pytest
-from served import Held, Served, answer_on, request, served
+from served import PATIENCE, Held, Served, answer_on, request, served
 
 from ulmfit.deploy import connection
 
@@ -104,6 +105,17 @@ def test_the_rest_of_a_refused_body_is_not_read_for_ever(
         with pytest.raises(OSError):
             while True:
                 line.sendall(b"a" * 65536)
+
+
+def test_who_sends_the_rest_of_a_refused_body_has_all_the_time_for_the_next_request(
+    server: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "LINGER", PATIENCE / 2)  # it shows which of the times runs
+    with server.line(ODD[:-15].replace(b": 15", b": 70000")) as line:
+        assert answer_on(line).status == 413
+        begun = monotonic()
+        line.sendall(b"a" * 70_000 + HEALTH[:9])
+        assert answer_on(line).status == 408 and monotonic() - begun < PATIENCE / 2
 
 
 def test_answers_that_nobody_fetches(server: Served) -> None:

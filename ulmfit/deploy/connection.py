@@ -36,14 +36,17 @@ def connection_class(timeout_s: float, refused: Callable[[int], object]) -> type
             self._cancel_timers()
 
         def data_received(self, data: bytes) -> None:
+            lingered = self.conn.our_state is h11.DONE
             super().data_received(data)
             if self._last:
                 self._end_after_answer()
             incomplete = self.conn.their_state in (h11.IDLE, h11.SEND_BODY)
-            if not incomplete and self._arriving:
+            # behind the end of a refused body the next request begins, with all its time
+            begins = lingered and self.conn.our_state is not h11.DONE
+            if self._arriving and (begins or not incomplete):
                 self._arriving.cancel()
                 self._arriving = None
-            elif incomplete and not self._arriving and not self.transport.is_closing():
+            if incomplete and not self._arriving and not self.transport.is_closing():
                 self._arriving = self.loop.call_later(timeout_s, self._late)
 
         def on_response_complete(self) -> None:
