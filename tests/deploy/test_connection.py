@@ -185,3 +185,15 @@ def test_a_stop_answers_what_was_accepted(monkeypatch: pytest.MonkeyPatch) -> No
         with pytest.raises(OSError):
             server.ask("/health")
     assert server.said == []
+
+
+def test_a_body_that_arrives_while_it_stops_is_told_once_that_this_is_the_end() -> None:
+    with served(Held()) as server, server.line(ODD[:-3]) as line:
+        server.wait_for(lambda: server.server.server_state.tasks)
+        server.server.should_exit = True
+        server.wait_for(lambda: not server.server.servers[0].is_serving())
+        line.sendall(ODD[-3:])
+        heard = b""
+        while part := line.recv(4096):
+            heard += part
+        assert heard.startswith(b"HTTP/1.1 200") and heard.count(b"connection: close") == 1

@@ -77,7 +77,7 @@ def connection_class(timeout_s: float, refused: Callable[[int], object]) -> type
             return self.cycle is not None and not self.cycle.response_complete
 
         def _end_after_answer(self) -> None:
-            if self._in_work():
+            if self._in_work() and self.cycle.keep_alive:
                 self.cycle.keep_alive = False
                 if not self.cycle.response_started:  # and say so
                     told = self.cycle.default_headers
