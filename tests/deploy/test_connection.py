@@ -44,6 +44,18 @@ def test_what_is_no_http_is_told_so(server: Served) -> None:
             assert line.recv(9) == b""
 
 
+def test_each_refusal_is_counted_once() -> None:
+    counted = 'ulmfit_requests_total{{endpoint="{}",status="400"}} 1.0'
+    broken = ODD.replace(b"Content-Length: 15", b"Transfer-Encoding: chunked")
+    for sent, endpoint, other in ((broken, "/predict", "none"), (b"HELLO", "none", "/predict")):
+        with served(Held()) as server:
+            with server.line(sent + b"\r\n\r\n") as line:
+                assert answer_on(line).status == 400
+            counts = server.service.metrics.text
+            server.wait_for(lambda c=counts, e=endpoint: counted.format(e) in c().decode())
+            assert f'endpoint="{other}"' not in counts().decode()
+
+
 def test_heads_that_do_not_come(server: Served) -> None:
     for sent in (b"", b"GET /health HTTP/1.1\r\nHost:"):
         with server.line(sent) as line:

@@ -4,13 +4,13 @@ connections, errors as JSON, answers to clients that have closed their side, and
 import asyncio
 import json
 from collections.abc import Callable
+from http import HTTPStatus
 
 from ulmfit.deploy.messages import problem
 
 CONNECTIONS = 500  # open at the same time
 LINGER = 2.0  # seconds in which the rest of a refused body is read and thrown away, so that the refusal arrives
 GRACE = 0.1  # seconds for what is on its way when the server stops
-PHRASES = {400: b"Bad Request", 408: b"Request Timeout", 503: b"Service Unavailable"}
 
 
 def connection_class(timeout_s: float, refused: Callable[[int], object]) -> type[asyncio.Protocol]:
@@ -98,7 +98,8 @@ def connection_class(timeout_s: float, refused: Callable[[int], object]) -> type
 
         def _refuse(self, status: int, message: str) -> None:
             """An answer where there is none yet; the end in any case."""
-            if self._in_work():  # the application waits for the rest: it is told that there is none
+            begun = self._in_work()
+            if begun:  # the application waits for the rest: it hears that there is none, and counts
                 self.cycle.disconnected = True
                 self.cycle.message_event.set()
             if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
@@ -108,10 +109,12 @@ def connection_class(timeout_s: float, refused: Callable[[int], object]) -> type
                     (b"content-length", str(len(body)).encode()),
                     CLOSE_HEADER,
                 ]
-                head = h11.Response(status_code=status, headers=headers, reason=PHRASES[status])
+                reason = HTTPStatus(status).phrase.encode()
+                head = h11.Response(status_code=status, headers=headers, reason=reason)
                 for event in (head, h11.Data(data=body), h11.EndOfMessage()):
                     self.transport.write(self.conn.send(event) or b"")
-                refused(status)
+                if not begun:
+                    refused(status)
             self.transport.close()
 
         def _cancel_timers(self) -> None:
