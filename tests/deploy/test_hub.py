@@ -74,6 +74,9 @@ def test_a_revision_is_pinned_and_fetched_once(hub: HubServer, saved: Path, tmp_
     before = len(hub.asked)
     assert pull(REPO, say=said.append) == place and "from before" in said[-1]
     assert not [asked for asked in hub.asked[before:] if "/resolve/" in asked]
+    before = len(hub.asked)
+    assert pull(REPO, revision=first, say=said.append) == place and "from before" in said[-1]
+    assert len(hub.asked) == before  # what a commit is does not change
     out = pull(REPO, revision="tried", out=tmp_path / "out")
     assert load_json(out / "config.json")["card"] == {"data": "more"}
     assert load_json(out / "hub.json")["revision"] == second

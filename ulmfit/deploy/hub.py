@@ -83,9 +83,13 @@ def pull(
     """The directory of the model in `repo`, as it was at one commit; `ulmfit.load` takes it.
 
     `revision`: the commit's hash, or a branch or tag (main where left out), which is resolved to a commit, and that is said;
-    `hub.json` in the directory records it. `out` left out: in the cache, once per commit. ValueError: the repository holds no
-    model of ours. CheckpointError: one that can't be loaded. HubError: no network, no access, no such thing.
+    `hub.json` in the directory records it. `out` left out: in the cache, once per commit; a commit that is there is given
+    without asking the Hub. ValueError: the repository holds no model of ours. CheckpointError: one that can't be loaded. HubError: no network, no access, no such thing.
     """
+    cache = cache_dir() / "hub" / repo.replace("/", "--")
+    if revision and COMMIT.fullmatch(revision) and out is None and (cache / revision).exists():
+        say(f"{cache / revision} is there from before")
+        return cache / revision
     hub = _library()
     api = _api(hub)
     with _told(repo, hub):
@@ -102,8 +106,8 @@ def pull(
             raise ValueError(f"{place} is there already; give another --out, or delete it")
         place.parent.mkdir(parents=True, exist_ok=True)
         return _fetch(api, hub, repo, info, place, say)
-    place = cache_dir() / "hub" / repo.replace("/", "--") / info.sha
-    with alone(place.parent):
+    place = cache / info.sha
+    with alone(cache):
         if place.exists():
             say(f"{place} is there from before")
             return place
