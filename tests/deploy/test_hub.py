@@ -1,5 +1,6 @@
 """What goes to the Hub and what comes back, with a stand-in for it; the real one was not reached."""
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -195,6 +196,23 @@ def test_errors_say_what_to_do(
         push(saved, REPO)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nobody listens
     with pytest.raises(HubError, match="the Hub can't be reached"):
+        pull(REPO)
+
+
+def test_this_machines_own_errors_are_not_the_hubs(
+    hub: HubServer, saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    push(saved, REPO)
+    monkeypatch.setattr("huggingface_hub.HfApi.hf_hub_download", failing)
+    for number in (errno.ENOSPC, errno.EACCES, errno.EROFS):
+        with pytest.raises(OSError, match=os.strerror(number)) as caught:
+            pull(REPO)
+        assert not isinstance(caught.value, HubError)
+    number = errno.ECONNRESET
+    with pytest.raises(HubError, match="the line broke"):
         pull(REPO)
 
 

@@ -84,7 +84,8 @@ def pull(
 
     `revision`: the commit's hash, or a branch or tag (main where left out), which is resolved to a commit, and that is said;
     `hub.json` in the directory records it. `out` left out: in the cache, once per commit; a commit that is there is given
-    without asking the Hub. ValueError: the repository holds no model of ours. CheckpointError: one that can't be loaded. HubError: no network, no access, no such thing.
+    without asking the Hub. ValueError: the repository holds no model of ours. CheckpointError: one that can't be loaded.
+    HubError: no network, no access, no such thing.
     """
     cache = cache_dir() / "hub" / repo.replace("/", "--")
     if revision and COMMIT.fullmatch(revision) and out is None and (cache / revision).exists():
@@ -201,11 +202,11 @@ def _library() -> Any:
 
 def _api(hub: Any) -> Any:
     """The token is the package's: `hf auth login`, or HF_TOKEN."""
-    name, own = (
-        {"library_name": "ulmfit", "library_version": version("ulmfit")},
-        os.environ.get("HF_ENDPOINT"),
+    return hub.HfApi(
+        endpoint=os.environ.get("HF_ENDPOINT"),
+        library_name="ulmfit",
+        library_version=version("ulmfit"),
     )
-    return hub.HfApi(endpoint=own, **name)
 
 
 @contextmanager
@@ -224,6 +225,9 @@ def _told(repo: str, hub: Any) -> Iterator[None]:
     except errors.HfHubHTTPError as error:
         raise HubError(_refused(repo, error.response.status_code, error)) from None
     except (http, OSError, RuntimeError) as error:  # RuntimeError: a large file did not get through
+        of_the_line = isinstance(error, ConnectionError | TimeoutError)
+        if isinstance(error, OSError) and error.errno is not None and not of_the_line:
+            raise  # this machine's own: a full disk, a folder that may not be written
         cause = _short(error.__cause__ or error)
         message = f"the Hub can't be reached, or the line broke ({cause}); try again"
         raise HubError(message) from None
