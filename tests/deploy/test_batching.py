@@ -2,7 +2,7 @@
 
 from concurrent.futures import CancelledError
 from threading import Event
-from time import monotonic
+from time import monotonic, sleep
 
 import pytest
 
@@ -100,6 +100,20 @@ def test_what_is_cancelled_before_its_turn_costs_nothing() -> None:
     with pytest.raises(CancelledError):
         futures[0].result(PATIENCE)
     assert doubler.batches == [[0], [5]]
+    doubler.batcher.close()
+
+
+def test_it_works_on_where_all_that_waited_was_cancelled() -> None:
+    doubler = Doubler(max_wait_s=0.4, max_waiting=2)
+    doubler.go.set()
+    (future,) = doubler.batcher.submit([1])
+    sleep(0.1)  # the thread has seen it, and waits for company
+    future.cancel()
+    with pytest.raises(Full):
+        doubler.batcher.submit([1, 2, 3])  # too many, even without the one that was cancelled
+    sleep(0.5)
+    assert doubler.batcher.alive
+    assert doubler.batcher.submit([4])[0].result(PATIENCE) == 8
     doubler.batcher.close()
 
 

@@ -96,12 +96,12 @@ class Batcher(Generic[Item, Result]):
     def _next(self) -> "list[_Waiting[Item, Result]]":
         """The next batch, when it is time; nothing when closed and empty."""
         with self._changed:
-            while not self._waiting and not self._closed:
-                self._changed.wait()
-            while 0 < len(self._waiting) < self._max_batch and not self._closed:
-                left = self._waiting[0].since + self._max_wait - monotonic()
-                if left <= 0:
-                    break
+            while not self._closed:
+                left = None  # seconds; None: until something comes
+                if self._waiting:  # which `submit` may have emptied again
+                    left = self._waiting[0].since + self._max_wait - monotonic()
+                    if left <= 0 or len(self._waiting) >= self._max_batch:
+                        break
                 self._changed.wait(left)
             return [
                 self._waiting.popleft() for _ in range(min(self._max_batch, len(self._waiting)))
