@@ -12,6 +12,7 @@ import chromium
 import pytest
 from served import Served, classifier_of, served
 
+from ulmfit.deploy.openapi import OPEN
 from ulmfit.deploy.page import page
 from ulmfit.outputs import BoundedNumber, MultiLabel
 from ulmfit.text.tokenizer import Tokenizer
@@ -43,6 +44,8 @@ def test_one_document_and_a_policy_that_allows_it_and_no_more() -> None:
     assert not [a for _, a in elements if "style" in a or any(n.startswith("on") for n in a)]
     loaded = [a.get("src") or a.get("href") for t, a in elements if t not in ("a",)]
     assert [found for found in loaded if found] == ["data:,"]
+    linked = [a["href"] for t, a in elements if t == "a"]  # without a token, and below any prefix
+    assert linked and all(f"/{found}" in OPEN for found in linked)
     assert "http:" not in html and "https:" not in html
 
 

@@ -95,7 +95,7 @@ def describe(outputs: Outputs, limits: ServeConfig, *, token: bool) -> dict[str,
     return described
 
 
-OPEN = {"/", "/health"}  # need no token: they tell nothing of texts
+OPEN = {"/", "/health", "/openapi.json"}  # need no token: they tell nothing of texts
 
 
 def _object(**properties: dict[str, Any]) -> dict[str, Any]:

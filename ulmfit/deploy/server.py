@@ -25,7 +25,8 @@ def serve(
     say: Say = silent,
 ) -> None:
     """Listens until SIGTERM or SIGINT, then answers what was accepted and comes back. Needs the extra `serve`, and the
-    main thread. `token`: what requests must bring as `Authorization: Bearer …`, but for the page and /health.
+    main thread. `token`: what requests must bring as `Authorization: Bearer …`, but for the page, /health
+    and /openapi.json.
 
     OSError: the address can't be listened on. ValueError: a token that no header can carry.
     """
