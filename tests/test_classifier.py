@@ -12,7 +12,7 @@ from tiny import TINY
 
 from ulmfit import classifier as module
 from ulmfit.classifier import Ensemble, TextClassifier
-from ulmfit.config import ClassifierConfig, SamplingConfig
+from ulmfit.config import ClassifierConfig, Direction, SamplingConfig
 from ulmfit.files.checkpoint import CheckpointError, load_json, save_json
 from ulmfit.language_model import LanguageModel
 from ulmfit.prediction import Prediction
@@ -197,6 +197,23 @@ def test_backward_reads_the_ids_from_their_end(
         with torch.no_grad():
             logits = classifier.net.eval()(ids, torch.tensor([ids.shape[1]])).logits
         np.testing.assert_allclose(row, logits.softmax(1)[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_averages_anew_are_those_of_what_the_head_reads(
+    lm: LanguageModel, reviews: list[Document], runtime: Runtime, direction: Direction
+) -> None:
+    lm.config = replace(lm.config, direction=direction)
+    made = TextClassifier.create(lm, ("a", "b"), ClassifierConfig(bptt=6, max_len=12))
+    texts = [d.text for d in reviews]
+    made.update_bn(texts, runtime)
+    seen: list[torch.Tensor] = []
+    made.net.head.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    made.probabilities(texts, runtime)
+    (norm, _), rows = made.net.head.norms, torch.cat(seen)
+    torch.testing.assert_close(norm.running_mean, rows.mean(0))
+    with pytest.raises(ValueError, match="two texts or more, not 1"):
+        made.update_bn(texts[:1], runtime)
 
 
 def test_damaged_directories_are_named(classifier: TextClassifier, tmp_path: Path) -> None:

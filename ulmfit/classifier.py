@@ -1,5 +1,6 @@
 """`TextClassifier` (one direction) and `Ensemble` (both): load, predict, evaluate."""
 
+import random
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -29,6 +30,7 @@ from ulmfit.language_model import (
     LanguageModel,
     model_config,
 )
+from ulmfit.nn.features import pooled_features
 from ulmfit.nn.heads import ClassifierNet
 from ulmfit.outputs import Outputs, SingleLabel, outputs_of
 from ulmfit.progress import bar
@@ -41,6 +43,7 @@ from ulmfit.training.calibration import Calibration, tempered
 
 KIND = "classifier"
 BATCH_SIZE = 64  # documents read together in prediction
+UPDATE_BN = 2_000  # texts whose features BatchNorm's averages are those of, at most
 WINDOW = (
     8192  # documents held in memory and sorted by length together, so that a million texts can pass
 )
@@ -166,6 +169,18 @@ class TextClassifier(Classifier):
             if advance:
                 advance(len(batch.index) * world.size, "")
         return rows if world.size == 1 else world.total(torch.from_numpy(rows)).numpy()
+
+    def update_bn(self, texts: Sequence[str], runtime: Runtime) -> None:
+        """BatchNorm's averages are those of these texts, read without dropout (PreciseBN, Wu & Johnson 2021); of more than
+        `UPDATE_BN` so many are drawn. ValueError: fewer than two."""
+        if len(texts) < 2:
+            raise ValueError(f"BatchNorm's averages need two texts or more, not {len(texts)}")
+        some = random.Random(0).sample(texts, min(len(texts), UPDATE_BN))
+        corpus = Corpus.build((Document(t) for t in some), self.tokenizer, description="")
+        backward, told = self.config.direction == "backward", (len(corpus), "", runtime.world)
+        batches = DocumentBatches(corpus, BATCH_SIZE, shuffle=False, backward=backward).epoch(0)
+        runtime.ready(self.net)
+        self.net.head.update_bn(pooled_features(self.net, batches, *told))
 
     def stream(self, runtime: Runtime | None = None) -> ClassifierStream:
         if self.config.direction == "backward":

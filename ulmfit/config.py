@@ -158,6 +158,8 @@ class ClassifierConfig:
     min_batch_size: int = 32  # the batch shrinks no further: BatchNorm needs company
     # read each document once, without dropout, while only the head is trained (fastai: in every epoch, with it)
     cache_features: bool = False
+    # at the end BatchNorm's averages anew, over the training texts without dropout (fastai: as they ran along, with it)
+    update_bn: bool = False
     head_only_below: int = 0  # labelled documents; with fewer, no more than the head is trained
     # weights by how rare a class is, n / (classes · its texts); of several labels, each against its absence (scikit-learn)
     class_weight: Literal["balanced"] | None = None
@@ -191,6 +193,7 @@ SMALL_CLASSIFIER = ClassifierConfig(
     epochs=(1, 1, 1, 3),
     max_grad_norm=0.25,
     head_only_below=50,
+    update_bn=True,
     dropout_scale=1.0,
     ar=0.0,
     tar=0.0,

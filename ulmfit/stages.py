@@ -200,6 +200,8 @@ def train_classifier(
     else:
         run.train(stage, runtime, config)
         kept = None
+    if config.update_bn:
+        classifier.update_bn([d.text for d in documents], runtime)
     if classifier.outputs.kind == "single":
         calibrate(classifier, valid, runtime=runtime, say=run.say)
     run.save(classifier, saved, "train_classifier", stage, config, kept)

@@ -206,3 +206,30 @@ def test_head() -> None:
 
 def test_default_dropouts_of_the_head() -> None:
     assert classifier(CLASSIFIER_DROPOUT.scaled(0.5)).head.dropouts == [0.2, 0.1]
+
+
+def test_averages_anew_are_those_of_the_features() -> None:
+    """Afterwards each block's input has mean 0 and variance 1, which it has not while dropout is on."""
+    head = ClassifierHead([6, 5, 3], [0.4, 0.4])
+    pooled = torch.randn(200, 6) * torch.arange(1.0, 7.0) + 3
+    for _ in range(30):
+        head.train()(pooled)
+    head.eval().update_bn(pooled)
+    inputs: list[torch.Tensor] = []
+    for linear in head.linears:
+        linear.register_forward_pre_hook(lambda module, given: inputs.append(given[0]))
+    head(pooled)
+    for norm, x in zip(head.norms, inputs, strict=True):
+        assert isinstance(norm, torch.nn.BatchNorm1d)
+        x = (x - norm.bias) / norm.weight
+        torch.testing.assert_close(x.mean(0), torch.zeros(x.shape[1]), atol=1e-5, rtol=0)
+        torch.testing.assert_close(x.var(0), torch.ones(x.shape[1]), atol=2e-3, rtol=0)  # eps
+
+
+def test_a_unit_that_no_text_wakes_keeps_some_width() -> None:
+    head = ClassifierHead([2, 1], [0.0])
+    head.eval().update_bn(torch.tensor([[1.0, 5.0], [3.0, 5.0]]))
+    (norm,) = head.norms
+    assert isinstance(norm, torch.nn.BatchNorm1d)
+    torch.testing.assert_close(norm.running_mean, torch.tensor([2.0, 5.0]))
+    torch.testing.assert_close(norm.running_var, torch.tensor([2.0, 0.1]))  # 1 before

@@ -46,24 +46,27 @@ class FrozenFeatures:
             return None
         if self._rows is None:
             training = net.training
-            mine = islice(self.documents(), self.world.rank, None, self.world.size)
-            rows: Tensor = self.world.total(pooled_features(net, mine, self.count, "reading"))
-            self._rows = rows
+            self._rows = pooled_features(net, self.documents(), self.count, "reading", self.world)
             net.train(training)
         return self._rows[batch.index]
 
 
 def pooled_features(
-    net: ClassifierNet, documents: Iterable[IndexedDocuments], count: int, description: str = ""
+    net: ClassifierNet,
+    documents: Iterable[IndexedDocuments],
+    count: int,
+    description: str = "",
+    world: World = ALONE,
 ) -> Float[Tensor, "D P"]:
-    """What the head is given for each of `count` documents, in evaluation; without a description there is no bar."""
+    """What the head is given for each of `count` documents, in evaluation; without a description there is no bar. The
+    processes of `world` share the reading, and all have all of it."""
     parameter = net.encoder.embedding.weight
     rows = parameter.new_zeros(count, 3 * parameter.shape[1])
     net.eval()
     with torch.no_grad(), bar(description, total=count, unit="texts") as advance:
-        for batch in documents:
+        for batch in islice(documents, world.rank, None, world.size):
             tokens = batch.tokens.to(parameter.device)
             pooled = concat_pool(*net.read(tokens, batch.lengths))
             rows[batch.index.to(parameter.device)] = pooled.float()
-            advance(len(tokens), "")
-    return rows
+            advance(len(tokens) * world.size, "")
+    return world.total(rows)

@@ -18,6 +18,7 @@ from ulmfit.nn.dropout import elementwise_dropout, variational_dropout
 from ulmfit.shapes import Bool, Float, Int, Tensor
 from ulmfit.world import ALONE, World
 
+LEAST_WIDTH = 0.1  # of a variance before `update_bn`
 READ_AT_ONCE = (
     2048  # tokens of all documents together, without gradients; more would take memory only
 )
@@ -91,6 +92,22 @@ class ClassifierHead(nn.Module):
             x = batch_norm(norm, x, world)
             x = linear(elementwise_dropout(x, self.dropouts[block], self.training))
         return x
+
+    @torch.no_grad()
+    def update_bn(self, pooled: Float[Tensor, "B P"]) -> None:
+        """BatchNorm's averages are those of these features, block after block. In training they ran along while dropout made
+        everything wider, which is gone afterwards ("variance shift", Li et al. 2019, CVPR). In evaluation; B is 2 or more.
+        """
+        x = pooled
+        for block, (norm, linear) in enumerate(zip(self.norms, self.linears, strict=True)):
+            if block > 0:
+                x = F.relu(x)
+            assert isinstance(norm, nn.BatchNorm1d) and norm.running_mean is not None
+            assert norm.running_var is not None
+            norm.running_mean.copy_(x.mean(0))
+            # a unit that none of these texts wakes must not make a mountain of one that does
+            norm.running_var.copy_(torch.maximum(x.var(0), LEAST_WIDTH * norm.running_var))
+            x = linear(norm(x))
 
 
 class ClassifierNet(nn.Module):
