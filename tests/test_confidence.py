@@ -10,7 +10,7 @@ from tiny import TINY
 
 import ulmfit
 from ulmfit.classifier import Ensemble, TextClassifier
-from ulmfit.confidence import calibrate
+from ulmfit.confidence import calibrate, calibrate_new
 from ulmfit.config import ClassifierConfig
 from ulmfit.files.checkpoint import CheckpointError, load_json, save_json
 from ulmfit.language_model import LanguageModel
@@ -64,12 +64,24 @@ def test_a_temperature_changes_how_sure_and_not_which(
     assert classifier.calibration == first
 
 
-def test_too_few_documents_leave_it_alone(
+def test_too_few_documents_change_nothing(
+    classifier: TextClassifier, both: Ensemble, reviews: list[Document], runtime: Runtime
+) -> None:
+    known = Calibration(4.9, {"bad": 0.8, "good": None})
+    for model in (classifier, both):
+        model.calibration = known
+        for rule in (None, "precision=0.9"):
+            with pytest.raises(ValueError, match="6 documents, 50 are needed .*; nothing changed"):
+                calibrate(model, reviews[:6], threshold_for=rule, runtime=runtime)
+        assert model.calibration == known and classifier.calibration == known
+
+
+def test_a_new_classifier_stays_as_it_is_with_too_few(
     classifier: TextClassifier, reviews: list[Document], runtime: Runtime
 ) -> None:
     for documents in (reviews[: MIN_DOCUMENTS - 1], []):
         said = list[str]()
-        calibrate(
+        calibrate_new(
             classifier, documents, threshold_for="precision=0.9", runtime=runtime, say=said.append
         )
         assert classifier.calibration == Calibration(1.0, {"bad": None, "good": None})

@@ -30,9 +30,31 @@ def calibrate(
 ) -> None:
     """Replaces `classifier.calibration`: the temperature, and with `threshold_for` ("precision=0.95") the thresholds.
 
-    With fewer than `MIN_DOCUMENTS` documents the temperature stays 1. Of an ensemble the members get one each, and so
-    does their mean. Saving is `save_calibration`'s. ValueError: labels that the classifier does not know.
+    Of an ensemble the members get one each, and so does their mean. Saving is `save_calibration`'s. ValueError: fewer
+    than `MIN_DOCUMENTS` documents, before anything is changed; labels that the classifier does not know.
     """
+    check_enough(documents)
+    calibrate_new(classifier, documents, threshold_for=threshold_for, runtime=runtime, say=say)
+
+
+def check_enough(documents: Sequence[Document]) -> None:
+    """ValueError: fewer than `MIN_DOCUMENTS`."""
+    if len(documents) < MIN_DOCUMENTS:
+        raise ValueError(
+            f"{len(documents)} documents, {MIN_DOCUMENTS} are needed to fit a temperature; nothing changed"
+        )
+
+
+def calibrate_new(
+    classifier: Classifier,
+    documents: Sequence[Document],
+    *,
+    threshold_for: str | None = None,
+    runtime: Runtime | None = None,
+    say: Say = silent,
+) -> None:
+    """The same of a classifier just trained, which has nothing to lose: with fewer documents its temperature is 1,
+    and that is said."""
     members_of(classifier, "calibrating")
     precision = None if threshold_for is None else precision_of(threshold_for)
     if precision is not None and UNSURE in classifier.labels:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ulmfit.checks import check, directions
 from ulmfit.classifier import Classifier, Ensemble, TextClassifier
-from ulmfit.confidence import calibrate
+from ulmfit.confidence import calibrate_new
 from ulmfit.config import (
     ClassifierConfig,
     FinetuneConfig,
@@ -91,7 +91,7 @@ def fit(
         classifier = members[0] if len(members) == 1 else Ensemble(members)
         if classifier.outputs.kind == "single" and (len(members) > 1 or config.threshold_for):
             aim = config.threshold_for
-            calibrate(classifier, parts.valid, threshold_for=aim, runtime=machine, say=say)
+            calibrate_new(classifier, parts.valid, threshold_for=aim, runtime=machine, say=say)
             if machine.world.first:
                 save_calibration(classifier, run.path)
         run.finish(score_sets(classifier, parts, machine, run))
@@ -203,6 +203,6 @@ def train_classifier(
     if config.update_bn:
         classifier.update_bn([d.text for d in documents], runtime)
     if classifier.outputs.kind == "single":
-        calibrate(classifier, valid, runtime=runtime, say=run.say)
+        calibrate_new(classifier, valid, runtime=runtime, say=run.say)
     run.save(classifier, saved, "train_classifier", stage, config, kept)
     return classifier

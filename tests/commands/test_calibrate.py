@@ -73,6 +73,18 @@ def test_thresholds_come_and_go(
     assert "unsure" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("rule", [None, "precision=0.9"])
+def test_too_few_documents_leave_what_is_saved(
+    rule: str | None, model: str, files: tuple[str, str], tmp_path: Path
+) -> None:
+    Calibrate(model, files[0], threshold_for="precision=0.5").run()
+    saved = (Path(model) / "config.json").read_bytes()
+    polars.read_csv(files[0]).head(6).write_csv(tmp_path / "six.csv")
+    with pytest.raises(ValueError, match="6 documents, 50 are needed .*; nothing changed"):
+        Calibrate(model, str(tmp_path / "six.csv"), test=files[1], threshold_for=rule).run()
+    assert (Path(model) / "config.json").read_bytes() == saved
+
+
 def test_a_wrong_rule_is_said_before_any_work() -> None:
     with pytest.raises(ValueError, match=r"precision=0\.95, not '0\.9'"):
         Calibrate("nosuch", "nosuch.csv", threshold_for="0.9").run()

@@ -29,7 +29,7 @@ class Calibrate:
     machine: Annotated[Machine, Flat] = Machine()
 
     def run(self) -> None:
-        from ulmfit.confidence import calibrate
+        from ulmfit.confidence import calibrate, check_enough
         from ulmfit.saved import load_classifier, save_calibration
         from ulmfit.training.calibration import precision_of
         from ulmfit.training.stage import as_table
@@ -38,6 +38,7 @@ class Calibrate:
         if self.threshold_for is not None:
             precision_of(self.threshold_for)
         sets = {self.data: self.columns.read(self.data, use="valid")}
+        check_enough(sets[self.data])  # before anything is scored
         if self.test is not None:
             sets[self.test] = self.columns.read(self.test, use="test")
         classifier, runtime = load_classifier(self.model), self.machine.start()
