@@ -168,6 +168,15 @@ def test_what_cannot_be_measured_is_said_before_anything_is_written(
     assert not (tmp_path / "curve").exists()
 
 
+def test_too_few_labels_for_the_usual_sizes_are_said_before_anything_is_written(
+    reviews: list[Document], config: FitConfig, tmp_path: Path
+) -> None:
+    usual = replace(config, classifier=replace(config.classifier, head_only_below=50))
+    with pytest.raises(ValueError, match=r"48 labels are left .* start at 50.*with --sizes"):
+        label_curve(reviews, config=usual, out=tmp_path / "curve")
+    assert not (tmp_path / "curve").exists()
+
+
 def test_too_few_documents_to_hold_any_out(config: FitConfig, tmp_path: Path) -> None:
     few = [Document("one", "a"), Document("two", "b")]
     with pytest.raises(ValueError, match="2 labelled documents are too few to hold any out"):

@@ -165,7 +165,13 @@ def _sizes(
         raise ValueError(f"draws must be at least 1, not {draws}")
     least = OF_EACH * len({class_name(d.label) for d in pool if d.label is not None})
     if asked is None:  # below `head_only_below` another training is used: another curve
-        return default_sizes(len(pool), max(least, config.classifier.head_only_below))
+        first = max(least, config.classifier.head_only_below)
+        if sizes := default_sizes(len(pool), first):
+            return sizes
+        raise ValueError(
+            f"{len(pool)} labels are left for training; sizes start at {first}, since with fewer only the head is"
+            " trained. Name smaller ones with --sizes"
+        )
     if not asked or min(asked) < least or max(asked) > len(pool):
         raise ValueError(
             f"sizes {' '.join(map(str, asked))}: expected numbers of labels from {least} ({OF_EACH} of each class) "
