@@ -96,6 +96,21 @@ def test_two_real_runs(runs: tuple[Path, Path], tmp_path: Path) -> None:
     assert json.dumps(dict(found.settings)["runtime.seed"]) == '["0", "1"]'
 
 
+def test_updates_are_those_that_were_made(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    stopped = shutil.copytree(runs[0], tmp_path / "stopped")
+    lines = (stopped / "metrics.jsonl").read_text().splitlines(keepends=True)
+    kept = next(i for i, line in enumerate(lines, 1) if json.loads(line)["kind"] == "epoch")
+    (stopped / "metrics.jsonl").write_text("".join(lines[:kept]))
+    (stage,) = load_json(stopped / "config.json")["stages"].values()
+    steps = [phase["steps"] for phase in stage["phases"]]
+    compare([stopped, runs[0]], out=tmp_path / "compare.html")
+    told = re.findall(r"(\w+): ([^:]*updates.*?) in ", (tmp_path / "compare.html").read_text())
+    assert told == [
+        ("stopped", f"{stage['steps_per_epoch']} of {sum(steps)} updates recorded"),
+        ("seed0", f"{sum(steps)} updates"),
+    ]
+
+
 def test_a_run_and_its_copy_differ_in_nothing(runs: tuple[Path, Path], tmp_path: Path) -> None:
     shutil.copytree(runs[0], tmp_path / "copy")
     found = compare([runs[0], tmp_path / "copy"])

@@ -35,14 +35,19 @@ def test_phases_stand_behind_each_other_and_the_last_record_counts(tmp_path: Pat
     curves = read_curves(path, {"a": {"phases": [PHASE, PHASE], "steps_per_epoch": 10}})["a"]
     assert curves.steps["loss"] == {10: 2.0, 30: 1.0}
     assert curves.epochs["valid_loss"] == {40: 0.5}
-    assert curves.phases == (20, 40)
+    assert curves.phases == (20, 40) and curves.done == 40
     assert curves.planned["lr"] == {1: 1.0, 11: 2.0, 21: 1.0, 31: 2.0}
 
 
 def test_without_records_the_plan_is_left(tmp_path: Path) -> None:
     stage = {"phases": [PHASE], "steps_per_epoch": 10}
     curves = read_curves(tmp_path / "none.jsonl", {"a": stage})["a"]
-    assert not curves.steps and not curves.epochs and len(curves.planned["momentum"]) == 2
+    assert (
+        not curves.steps
+        and not curves.epochs
+        and curves.done == 0
+        and len(curves.planned["momentum"]) == 2
+    )
 
 
 def test_the_rates_planned_are_those_recorded(

@@ -202,10 +202,28 @@ def test_a_run_of_a_language_model_alone_has_a_page(run: Path) -> None:
     (run / "doctor.json").unlink()
     record = load_json(run / "config.json")
     record["stages"].pop("classifier, forward")
-    save_json(run / "config.json", record | {"finished": False, "results": {}})
+    save_json(run / "config.json", record | {"results": {}})
     text = page(run)
-    assert "not finished yet" in text and "No scores" in text and "ulmfit doctor" in text
+    assert "No scores: the run has no validation or test set" in text and "ulmfit doctor" in text
     assert re.findall(r'<section id="(\w+)">', text) == SECTIONS
+
+
+def test_an_unfinished_run_has_no_scores_yet_and_the_speed_of_what_was_done(run: Path) -> None:
+    def speeds() -> list[float]:
+        cells = re.findall(r'<td class="clock">([^<]*)</td>', page(run))
+        return [float(cell.replace(",", "")) for cell in cells[1:3]]  # of the language model: steps, tokens
+
+    whole = speeds()
+    shutil.rmtree(run / "predictions")
+    record = load_json(run / "config.json")
+    save_json(run / "config.json", record | {"finished": False, "results": {}})
+    name, stage = next(iter(record["stages"].items()))
+    lines = [{"stage": name, "kind": "step", "phase": 1, "step": 1, "loss": 1.0}]
+    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    text, steps = page(run), sum(phase["steps"] for phase in stage["phases"])
+    assert "not finished yet" in text and "repeat its command to go on" in text
+    assert "no validation or test set" not in text
+    assert speeds() == pytest.approx([figure / steps for figure in whole], rel=0.02)
 
 
 def test_a_run_of_an_earlier_version_has_a_page(tmp_path: Path) -> None:

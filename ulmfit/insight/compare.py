@@ -217,7 +217,7 @@ def _may_be_same(ours: Predictions, theirs: Predictions) -> bool:
 def _curves(
     records: Mapping[str, dict[str, Any]], folders: Mapping[str, Path]
 ) -> list[dict[str, Any]]:
-    """By stage: its charts, and time and steps of each run that has it."""
+    """By stage: its charts; of each run that has it, updates recorded and planned, and time."""
     curves = {
         run: read_curves(folders[run] / "metrics.jsonl", record.get("stages", {}))
         for run, record in records.items()
@@ -227,8 +227,7 @@ def _curves(
         having = {run: of[name] for run, of in curves.items() if name in of}
         stages = {run: records[run]["stages"][name] for run in having}
         charts = compared_charts(name, having, f"s{number}") if can_draw() else []
-        steps = {run: sum(phase["steps"] for phase in s["phases"]) for run, s in stages.items()}
-        rows = [(run, steps[run], stages[run]["seconds"]) for run in having]
+        rows = [(run, of.done, of.phases[-1], stages[run]["seconds"]) for run, of in having.items()]
         found.append({"name": name, "charts": charts, "rows": rows})
     return found
 

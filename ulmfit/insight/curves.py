@@ -22,6 +22,12 @@ class Curves:
     epochs: dict[str, Series] = field(default_factory=lambda: defaultdict(dict))
     phases: tuple[int, ...] = ()  # updates after which a phase ended
 
+    @property
+    def done(self) -> int:
+        """The last update recorded: up to nine fewer than were done where a training was stopped, all behind its end."""
+        series = (*self.steps.values(), *self.epochs.values())
+        return max((update for values in series for update in values), default=0)
+
 
 def read_curves(path: Path, stages: Mapping[str, Any]) -> dict[str, Curves]:
     """The stages of a run's record, in its order. Of an update recorded twice – a training that was resumed – the last counts."""

@@ -197,17 +197,18 @@ def _stages(path: Path, record: Mapping[str, Any]) -> list[dict[str, Any]]:
     curves = read_curves(path / "metrics.jsonl", stages)
     found = []
     for number, (name, stage) in enumerate(stages.items()):
-        steps, seconds = sum(phase["steps"] for phase in stage["phases"]), stage["seconds"]
-        drawn = charts.stage_charts(name, curves[name], f"s{number}") if can_draw() else []
+        of, seconds = curves[name], stage["seconds"]
+        tokens = (stage["tokens"] or 0) * of.done / of.phases[-1]
+        drawn = charts.stage_charts(name, of, f"s{number}") if can_draw() else []
         found.append(
             stage
             | {
                 "name": name,
-                "steps": steps,
                 "highest": max(lr for phase in stage["phases"] for lr in phase["lrs"]),
                 "charts": drawn,
-                "last": {key: series[max(series)] for key, series in curves[name].epochs.items()},
-                "speed": stage["tokens"] / seconds if stage["tokens"] and seconds else None,
+                "last": {key: series[max(series)] for key, series in of.epochs.items()},
+                "steps_a_second": of.done / seconds if seconds else None,
+                "tokens_a_second": tokens / seconds if tokens and seconds else None,
             }
         )
     return found
