@@ -98,6 +98,17 @@ def test_many_classes_are_not_all_shown() -> None:
     assert of(WELL, "classes").found == "2 in train: a (50), b (50)"
 
 
+def test_one_class_written_in_two_ways() -> None:
+    report = replace(
+        WELL, classes={"Pos": 40, "neg": 30, "pos": 20, "a b": 20, "b": 20, "A  b": 10}
+    )
+    found = of(report, "spellings")
+    assert found.level == "do" and "Write them alike" in found.advice
+    assert found.found == "'Pos' and 'pos', 'a b' and 'A  b' differ in case or spaces only"
+    many = {spelling: 10 for i in range(9) for spelling in (f"c{i}", f"C{i}")}
+    assert ", … (9 in all) differ" in of(replace(WELL, classes=many), "spellings").found
+
+
 def test_parts_with_nothing_in_common_are_one_finding() -> None:
     pairs = [("train", "valid", 0), ("train", "test", 2), ("valid", "test", 0)]
     report = replace(WELL, overlaps=tuple(Overlap(a, b, n, 0, ()) for a, b, n in pairs))

@@ -211,7 +211,9 @@ def test_a_run_of_a_language_model_alone_has_a_page(run: Path) -> None:
 def test_an_unfinished_run_has_no_scores_yet_and_the_speed_of_what_was_done(run: Path) -> None:
     def speeds() -> list[float]:
         cells = re.findall(r'<td class="clock">([^<]*)</td>', page(run))
-        return [float(cell.replace(",", "")) for cell in cells[1:3]]  # of the language model: steps, tokens
+        return [
+            float(cell.replace(",", "")) for cell in cells[1:3]
+        ]  # of the language model: steps, tokens
 
     whole = speeds()
     shutil.rmtree(run / "predictions")

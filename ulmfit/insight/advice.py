@@ -1,5 +1,6 @@
 """What to do about what the doctor found, in words: a `Finding` for each thing it looked for, also where all is well."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -32,7 +33,7 @@ def findings(report: Report, skipped: Sequence[str] = ()) -> list[Finding]:
 
     `skipped`: what the reader of the files left out, in its words.
     """
-    checks = [_labels, _classes, _two_labels, _overlap, _copies, _characters, _html, _length, _words]  # fmt: skip
+    checks = [_labels, _classes, _spellings, _two_labels, _overlap, _copies, _characters, _html, _length, _words]  # fmt: skip
     return [*_empty(report, skipped), *(finding for check in checks for finding in check(report))]
 
 
@@ -91,6 +92,16 @@ def _classes(report: Report) -> Iterator[Finding]:
         yield Finding("classes", "note", found, advice)
     else:
         yield Finding("classes", "ok", found)
+
+
+def _spellings(report: Report) -> Iterator[Finding]:
+    alike = defaultdict[str, list[str]](list)
+    for label in report.classes:
+        alike[" ".join(label.split()).casefold()].append(label)
+    if same := [" and ".join(map(repr, several)) for several in alike.values() if len(several) > 1]:
+        more = f", … ({len(same)} in all)" if len(same) > CLASSES_SHOWN else ""
+        found = f"{', '.join(same[:CLASSES_SHOWN])}{more} differ in case or spaces only"
+        yield Finding("spellings", "do", found, "Write them alike, or they are learnt as different classes.")  # fmt: skip
 
 
 def _two_labels(report: Report) -> Iterator[Finding]:
