@@ -71,7 +71,7 @@ def test_too_few_documents_change_nothing(
     for model in (classifier, both):
         model.calibration = known
         for rule in (None, "precision=0.9"):
-            with pytest.raises(ValueError, match="6 documents, 50 are needed .*; nothing changed"):
+            with pytest.raises(ValueError, match=r"6 documents, 50 are needed .*; nothing changed"):
                 calibrate(model, reviews[:6], threshold_for=rule, runtime=runtime)
         assert model.calibration == known and classifier.calibration == known
 

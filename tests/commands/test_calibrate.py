@@ -80,7 +80,7 @@ def test_too_few_documents_leave_what_is_saved(
     Calibrate(model, files[0], threshold_for="precision=0.5").run()
     saved = (Path(model) / "config.json").read_bytes()
     polars.read_csv(files[0]).head(6).write_csv(tmp_path / "six.csv")
-    with pytest.raises(ValueError, match="6 documents, 50 are needed .*; nothing changed"):
+    with pytest.raises(ValueError, match=r"6 documents, 50 are needed .*; nothing changed"):
         Calibrate(model, str(tmp_path / "six.csv"), test=files[1], threshold_for=rule).run()
     assert (Path(model) / "config.json").read_bytes() == saved
 

@@ -104,9 +104,19 @@ def test_one_class_written_in_two_ways() -> None:
     )
     found = of(report, "spellings")
     assert found.level == "do" and "Write them alike" in found.advice
-    assert found.found == "'Pos' and 'pos', 'a b' and 'A  b' differ in case or spaces only"
+    assert found.found.startswith(
+        "2 written in several ways: 'Pos' and 'pos', 'a b' and 'A  b' differ"
+    )
     many = {spelling: 10 for i in range(9) for spelling in (f"c{i}", f"C{i}")}
-    assert ", … (9 in all) differ" in of(replace(WELL, classes=many), "spellings").found
+    assert "9 written in several ways" in of(replace(WELL, classes=many), "spellings").found
+
+
+def test_texts_taken_for_labels_are_cut_and_the_question_is_asked() -> None:
+    swapped = replace(WELL, classes={f"{i} {'long ' * 90}": 1 for i in range(200)})
+    found = of(swapped, "classes")
+    assert found.level == "do" and "--label-column swapped?" in found.advice
+    assert found.found.count("long") < 80 and "… (200 in all)" in found.found
+    assert len(where((Place("train", 3, "long " * 90),))) < 60
 
 
 def test_parts_with_nothing_in_common_are_one_finding() -> None:

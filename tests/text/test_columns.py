@@ -26,9 +26,20 @@ def test_obvious_columns_are_chosen_and_said() -> None:
 @pytest.mark.parametrize(
     ("columns", "options", "complaint"),
     [
-        (["a", "b"], {}, "columns 'a', 'b'; none .* text. Name it with --text-column"),
+        (
+            ["a", "b"],
+            {},
+            r"columns 'a', 'b'; none .* text\. Is the header .* --text-column; known are text, .* post\.",
+        ),
+        (["x" * 430, "pos"], {}, rf"has the columns '{'x' * 40}…', 'pos'; none"),
+        (
+            ["a", "b"],
+            {"source": "a.jsonl"},
+            r"the text\. Name it with --text-column; known are text",
+        ),
+        (["a"], {"text_column": "x" * 430}, f"no column '{'x' * 40}…'"),
         (["text", "review"], {}, "several could be the text"),
-        (["text", "b"], {}, "none is known to be the label. Name it with --label-column"),
+        (["text", "b"], {}, "none is known to be the label.* --label-column; known are label, "),
         (["text", "label"], {"text_column": "Text"}, "no column 'Text'; there are 'text', 'label'"),
         (["text", "label"], {"label_column": "y"}, "no column 'y'"),
         (["text", "label"], {"text_column": ("text", "b")}, "no column 'b'"),

@@ -196,7 +196,19 @@ def test_labelled_without_labels_are_texts() -> None:
     [
         ([], "at least two labels"),
         (documents(9), r"at least two labels; found \['a'\]"),
-        ([*documents(9), Document("x", "lonely")], "single example.*lonely"),
+        (
+            [*documents(9), Document("x", "lonely")],
+            r"1 label has a single example \(lonely\); give each at least two",
+        ),
+        (
+            [Document(f"text {i}", f"l{i}") for i in range(5)],
+            "5 labels have a single example .*; give each",
+        ),
+        (
+            [Document("pos", f"{i} {'long ' * 90}") for i in range(200)],
+            r"200 labels have a single example \(0 (long )+lon…, 1 .*, … \(200 in all\)\); nearly all .*"
+            "are --text-column and --label-column swapped",
+        ),
     ],
 )
 def test_nothing_to_learn_is_said(labelled: list[Document], reason: str) -> None:
@@ -252,3 +264,6 @@ def test_labels_never_seen_are_refused() -> None:
     for name in ("valid", "test"):
         with pytest.raises(ValueError, match="labels that the training set lacks: new"):
             parts(MANY, **{name: [Document("x", "new")]})  # type: ignore[arg-type]
+        texts_as_labels = [Document("a", f"{i}{'long' * 90}") for i in range(7)]
+        with pytest.raises(ValueError, match=r"lacks: (\dlo\w{37}…, ){5}… \(7 in all\)"):
+            parts(MANY, **{name: texts_as_labels})  # type: ignore[arg-type]

@@ -7,6 +7,8 @@ from typing import Literal
 
 from ulmfit.config import TokenizerConfig
 from ulmfit.insight.doctor_report import Example, Overlap, Place, Report
+from ulmfit.text.document import shown
+from ulmfit.text.splits import listed, looks_swapped
 
 FEW = 10  # texts of a class, below which no figure about it can be trusted
 CLASSES_SHOWN = 6  # if there are more, the two largest and the two smallest
@@ -57,7 +59,7 @@ def _labels(report: Report) -> Iterator[Finding]:
     if any(without.values()):
         yield Finding("no label", "do", _counts(without), "Label or remove them.")
     for part, labels in report.new_labels.items():
-        found = f"{part} has labels that train lacks: {', '.join(labels)}"
+        found = f"{part} has labels that train lacks: {listed(labels)}"
         advice = "Correct them, or give examples in train; `ulmfit fit` stops here."
         yield Finding("labels", "do", found, advice)
 
@@ -76,19 +78,21 @@ def _classes(report: Report) -> Iterator[Finding]:
         yield Finding("classes", "do", f"{len(sizes)} in train", advice)
         return
     (_, largest), *_, (least, smallest) = sizes.items()
-    shown = [f"{label} ({n:,})" for label, n in sizes.items()]
-    if len(shown) > CLASSES_SHOWN:
-        shown[2:-2] = ["…"]
-    found = f"{len(sizes)} in train: {', '.join(shown)}"
+    names = [f"{shown(label)} ({n:,})" for label, n in sizes.items()]
+    if len(names) > CLASSES_SHOWN:
+        names[2:-2] = ["…"]
+    found = f"{len(sizes)} in train: {', '.join(names)}"
     few = [label for label, n in sizes.items() if n < FEW]
     if few:
-        found += f"; {len(few)} of fewer than {FEW}: {', '.join(few[-5:])}"
+        found += f"; {len(few)} of fewer than {FEW}: {listed(few[::-1])}"
         advice = "Label more texts of these, or merge them with others."
-        if smallest < 2:
+        if looks_swapped(sizes):
+            advice = "Nearly all have one text: are --text-column and --label-column swapped?"
+        elif smallest < 2:
             advice += " `ulmfit fit` wants two of each."
         yield Finding("classes", "do", found, advice)
     elif largest >= UNEVEN * smallest:
-        advice = f"Judge by macro-F1, not by accuracy (`ulmfit evaluate` prints both); label more of {least}."
+        advice = f"Judge by macro-F1, not by accuracy (`ulmfit evaluate` prints both); label more of {shown(least)}."
         yield Finding("classes", "note", found, advice)
     else:
         yield Finding("classes", "ok", found)
@@ -97,11 +101,10 @@ def _classes(report: Report) -> Iterator[Finding]:
 def _spellings(report: Report) -> Iterator[Finding]:
     alike = defaultdict[str, list[str]](list)
     for label in report.classes:
-        alike[" ".join(label.split()).casefold()].append(label)
-    if same := [" and ".join(map(repr, several)) for several in alike.values() if len(several) > 1]:
-        more = f", … ({len(same)} in all)" if len(same) > CLASSES_SHOWN else ""
-        found = f"{', '.join(same[:CLASSES_SHOWN])}{more} differ in case or spaces only"
-        yield Finding("spellings", "do", found, "Write them alike, or they are learnt as different classes.")  # fmt: skip
+        alike[" ".join(label.split()).casefold()].append(repr(shown(label)))
+    if same := [" and ".join(names) for names in alike.values() if len(names) > 1]:
+        found = f"{len(same)} written in several ways: {', '.join(same[:CLASSES_SHOWN])} differ in case or spaces only"
+        yield Finding("spellings", "do", found, "Write them alike; now they are different classes.")
 
 
 def _two_labels(report: Report) -> Iterator[Finding]:
@@ -256,4 +259,6 @@ def _counts(counts: dict[str, int]) -> str:
 
 def where(places: tuple[Place, ...]) -> str:
     """`train 3 (pos), test 17 (neg)`."""
-    return ", ".join(f"{p.part} {p.row}" + (f" ({p.label})" if p.label else "") for p in places)
+    return ", ".join(
+        f"{p.part} {p.row}" + (f" ({shown(p.label)})" if p.label else "") for p in places
+    )

@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ulmfit.config import LabelKind
 from ulmfit.progress import Say, silent
 from ulmfit.text.bad_rows import Bad, OnBad, settle
-from ulmfit.text.document import Document, Label
-from ulmfit.text.files import DataError
+from ulmfit.text.document import Document, Label, shown
+from ulmfit.text.files import DataError, suffix_of
 from ulmfit.text.label_column import labels_of, missing, written
 from ulmfit.text.rules import FIELD
 from ulmfit.text.tables import Table, named, table_of
@@ -184,15 +185,18 @@ def _column(
     if wanted is not None:
         if wanted in columns:
             return wanted
-        raise DataError(f"{source} has no column {wanted!r}; there are {named(columns)}.")
+        raise DataError(f"{source} has no column {shown(wanted)!r}; there are {named(columns)}.")
     found = [name for name in columns if name.strip().lower() in usual.split()]
     if len(found) == 1:
         say(f"{source}: {kind} is column {found[0]!r}")
         return found[0]
-    trouble = f"several could be the {kind}" if found else f"none is known to be the {kind}"
-    raise DataError(
-        f"{source} has the columns {named(columns)}; {trouble}. Name it with --{kind}-column."
-    )
+    if found:
+        trouble = f"several could be the {kind}. Name it with --{kind}-column."
+    else:
+        lines = suffix_of(Path(source)) not in (".jsonl", ".ndjson", ".parquet")
+        name = "Is the header line missing? If not, name" if lines else "Name"
+        trouble = f"none is known to be the {kind}. {name} it with --{kind}-column; known are {', '.join(usual.split())}."
+    raise DataError(f"{source} has the columns {named(columns)}; {trouble}")
 
 
 # ---- what values mean ----

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+SHOWN = 40  # characters of a name in a message
+
 # name of a class; a number; any of several names, also none
 Label = str | float | tuple[str, ...]
 
@@ -25,3 +27,8 @@ def class_name(label: Label) -> str:
         f"the label {label!r} is {what}, and here each text has one class: give its name as a string,"
         " or choose another label column"
     )
+
+
+def shown(name: str) -> str:
+    """As much of a column's or label's name as a message has room for: what was taken for one may be a whole text."""
+    return name if len(name) <= SHOWN else f"{name[:SHOWN].rstrip()}…"

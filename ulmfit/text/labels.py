@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ulmfit.config import LabelKind
-from ulmfit.text.document import Label, class_name
+from ulmfit.text.document import Label, class_name, shown
 
 UNLABELLED = -1
 MOST_CLASSES = 100_000  # more only where each has two documents on average
@@ -86,7 +86,7 @@ def _places(number: int, label: Label, place: dict[str, int]) -> list[int]:
     found = names_of(label)
     if unknown := [name for name in found if name not in place]:
         raise ValueError(
-            f"Document {number} has the label {unknown[0]!r}; known are {', '.join(map(repr, place))}."
+            f"Document {number} has the label {shown(unknown[0])!r}; known are {', '.join(repr(shown(name)) for name in place)}."
             " Correct it, or train with it."
         )
     return [place[name] for name in found]

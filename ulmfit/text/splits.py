@@ -6,15 +6,19 @@ Texts are equal where they differ in white space only.
 import hashlib
 import random
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
 from ulmfit.config import FitConfig
 from ulmfit.progress import Say
 from ulmfit.text.corpus import Corpus
-from ulmfit.text.document import Document
+from ulmfit.text.document import Document, shown
 from ulmfit.text.labels import SAID, kind_of, label_names, names_of
+
+LISTED = 5  # labels named in a message
+NEARLY_ALL = 0.9  # of the labels
+SWAPPED = "nearly all are so: are --text-column and --label-column swapped?"
 
 
 def same(text: str) -> str:
@@ -166,9 +170,9 @@ def check_labels(documents: Sequence[Document]) -> None:
             f"a classifier needs at least two labels; found {list(count) or 'no documents'}"
         )
     if single := sorted(label for label, n in count.items() if n == 1):
-        raise ValueError(
-            f"{len(single)} labels have a single example ({', '.join(single[:5])}); give each at least two, or remove them"
-        )
+        have = "1 label has" if len(single) == 1 else f"{len(single):,} labels have"
+        mend = SWAPPED if looks_swapped(count) else "give each at least two, or remove them"
+        raise ValueError(f"{have} a single example ({listed(single)}); {mend}")
     if min(count.values(), default=len(labels)) == len(labels):
         raise ValueError(
             f"there is nothing to learn: all texts have the same labels ({', '.join(count) or 'none'})"
@@ -187,5 +191,17 @@ def _check_alike(train: Sequence[Document], part: Sequence[Document], name: str)
         {*label_names(d.label for d in part)} - {*label_names(d.label for d in train)}
     ):
         raise ValueError(
-            f"the {name} set has labels that the training set lacks: {', '.join(unknown)}"
+            f"the {name} set has labels that the training set lacks: {listed(unknown)}"
         )
+
+
+def looks_swapped(sizes: Mapping[str, int]) -> bool:
+    """Whether nearly every label has a text of its own, as where texts were taken for labels. `sizes`: texts per label."""
+    single = sum(n == 1 for n in sizes.values())
+    return single > LISTED and single >= NEARLY_ALL * len(sizes)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Labels as a message names them: the first few, each cut."""
+    more = f", … ({len(names):,} in all)" if len(names) > LISTED else ""
+    return ", ".join(map(shown, names[:LISTED])) + more

@@ -14,6 +14,7 @@ from ulmfit.progress import Say, silent
 from ulmfit.text import separated
 from ulmfit.text.bad_rows import Bad, OnBad, settle
 from ulmfit.text.compression import MOST_TIMES, most_bytes
+from ulmfit.text.document import shown
 from ulmfit.text.files import (
     DAMAGED,
     NOT_UTF8,
@@ -135,7 +136,7 @@ def table_from(content: bytes, suffix: str, name: str, say: Say) -> Table:
 def named(columns: Sequence[str]) -> str:
     """Columns as they are listed in messages."""
     more = f", … ({len(columns)} in all)" if len(columns) > SHOWN else ""
-    return ", ".join(map(repr, columns[:SHOWN])) + more
+    return ", ".join(repr(shown(name)) for name in columns[:SHOWN]) + more
 
 
 def _parquet(content: bytes, name: str) -> Table:
