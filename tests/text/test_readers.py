@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from ulmfit.text.document import Document
-from ulmfit.text.readers import DataError, SplitOn, read_documents
+from ulmfit.text.readers import DataError, SplitOn, read_documents, read_table
 
 WIKITEXT = """ \n = First = \n \n It is 5 = 5 . \n = 3 = \n \n = = Section = = \n \n More . \n \n \
 = Second one = \n \n Text . \n"""
@@ -191,7 +191,7 @@ def test_a_large_text_as_one_document_is_questioned(
         ("a.txt", b"\x7fELF\0\0", r"a zero byte in 1 line \(line 1\)"),
         ("a.txt", b"\xff\xfea\0b", "begins as UTF-16-LE|damaged"),
         ("a.txt.zst", b"not zstd", "can't be read as a .zst"),
-        ("a.xlsx", b"PK", "not plain text. Save it as CSV"),
+        ("a.pdf", b"%PDF", "neither a table .* save it as CSV"),
         ("a.txt.gz", b"not gzip", "can't be read as a .gz"),
     ],
 )
@@ -199,6 +199,19 @@ def test_damaged_files(tmp_path: Path, name: str, content: bytes, complaint: str
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=complaint):
         read_documents(tmp_path / name, labelled=False)
+
+
+@pytest.mark.parametrize("name", ["a.xlsx", "A.XLS"])
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_workbook_is_named_wherever_it_is_given(
+    tmp_path: Path, name: str, labelled: bool
+) -> None:
+    (tmp_path / name).write_bytes(b"PK\3\4")
+    for given in (tmp_path / name, tmp_path / "[aA].*", tmp_path):
+        with pytest.raises(DataError, match=f"{name} is an Excel workbook; save the sheet as CSV"):
+            read_documents(given, labelled=labelled)
+    with pytest.raises(DataError, match="is an Excel workbook"):
+        read_table(tmp_path / name)
 
 
 def test_missing_is_never_taken_for_a_text(tmp_path: Path) -> None:

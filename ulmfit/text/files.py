@@ -16,6 +16,8 @@ MARKS = {  # byte order marks; UTF-32's begins like UTF-16's
     codecs.BOM_UTF16_LE: "utf-16-le",
     codecs.BOM_UTF16_BE: "utf-16-be",
 }
+EXCEL = (".xlsx", ".xls", ".xlsm", ".xlsb")
+NOT_TEXT = (".json", ".ods", ".zip", ".tar", ".tgz", ".pdf", ".docx", ".pkl", ".npy")
 HEAD = 65_536  # bytes that show how a file begins
 DAMAGED = re.compile("[\udc80-\udcff]")  # how a byte that is not UTF-8 stands in decoded text
 NOT_UTF8 = "bytes that are not UTF-8"
@@ -32,6 +34,16 @@ def suffix_of(path: Path) -> str:
     if suffixes and suffixes[-1] in OPENERS:
         suffixes.pop()
     return suffixes[-1] if suffixes else ""
+
+
+def check_text(path: Path) -> None:
+    """DataError: its name says that it is neither text nor a table that can be read."""
+    if (suffix := suffix_of(path)) in EXCEL:
+        raise DataError(f"{path} is an Excel workbook; save the sheet as CSV.")
+    if suffix in NOT_TEXT:
+        raise DataError(
+            f"{path} is neither a table that can be read nor plain text; save it as CSV or .txt (UTF-8)."
+        )
 
 
 def open_bytes(path: Path) -> io.BufferedIOBase:

@@ -14,21 +14,17 @@ from ulmfit.text.files import (
     HEAD,
     NOT_UTF8,
     DataError,
+    check_text,
     encoding_of,
     lines,
     open_bytes,
-    suffix_of,
     unreadable,
     western,
 )
 from ulmfit.text.shards import too_long
-from ulmfit.text.tables import TABLES
 
 SplitOn = Literal["title", "blank-line", "line", "file"]
 
-NOT_TEXT = """
-    .json .xlsx .xls .ods .zip .tar .tgz .pdf .docx .pkl .npy
-"""
 LARGE = 50_000_000  # bytes of plain text from which one document of it all is hardly meant
 # WikiText's level-1 heading " = Title = "; " = = Section = = " is not one.
 _TITLE = re.compile(r"= (?!=)(?:.*[^=\s] )?=$")
@@ -43,11 +39,7 @@ def plain_documents(
     or lines that are not text (unless on_bad="skip", which leaves them out and says so). `TooLong`: a document has more
     than `longest` characters; it is not read to its end.
     """
-    if suffix_of(path) in NOT_TEXT.split():
-        raise DataError(
-            f"{path} is not plain text. Save it as CSV or .txt (UTF-8); tables are"
-            f" {', '.join(TABLES)}."
-        )
+    check_text(path)
     first = next((line for line in _lines(path, on_bad, silent) if line.strip()), None)
     if first is None and on_bad == "skip":
         say(f"{path} is empty: skipped")

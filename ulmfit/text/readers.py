@@ -11,7 +11,15 @@ from ulmfit.progress import Say, silent
 from ulmfit.text.bad_rows import Bad, OnBad, settle
 from ulmfit.text.columns import Reading, documents, documents_of, stream, wrong_with
 from ulmfit.text.document import Document
-from ulmfit.text.files import DAMAGED, NOT_UTF8, DataError, decode, read_bytes, suffix_of
+from ulmfit.text.files import (
+    DAMAGED,
+    NOT_UTF8,
+    DataError,
+    check_text,
+    decode,
+    read_bytes,
+    suffix_of,
+)
 from ulmfit.text.pieces import pieces_of
 from ulmfit.text.plain import SplitOn, plain_documents
 from ulmfit.text.tables import TABLES, open_table, read_table
@@ -54,6 +62,8 @@ def read_documents(
     files = files_of(path)
     if not files:
         raise DataError(f"There is no file or folder {path} (looked in {Path.cwd()}).")
+    for file in files:
+        check_text(file)
     tables = [file for file in files if suffix_of(file) in TABLES]
     if tables and len(tables) < len(files):
         others = [file for file in files if file not in tables]
@@ -116,6 +126,8 @@ def _folder(
         if others := [p for p in visible if p not in tables]:
             say(f"{path}: not read, beside the tables: {_some(others)}")
         return _tables(tables, path, how, split_on)
+    for file in files if not folders else ():
+        check_text(file)
     if labelled or not files:
         raise DataError(
             f"{path} holds {_some(visible)}; expected tables, or one sub-folder per label with texts (.txt)"

@@ -20,6 +20,7 @@ from ulmfit.text.files import (
     NOT_UTF8,
     DataError,
     byte_in_line,
+    check_text,
     decode,
     read_bytes,
     suffix_of,
@@ -103,6 +104,7 @@ def open_table(path: str | Path, say: Say | None = None) -> Table:
     """The same with the rows' places and without judging the bad ones."""
     path = Path(path)
     suffix = suffix_of(path)
+    check_text(path)
     if suffix not in TABLES:
         raise DataError(f"{path} is no table; known are {', '.join(TABLES)}.")
     content = read_bytes(path)
