@@ -144,11 +144,19 @@ def test_errors_of_standard_input_call_it_so(
             score(classifier, "-", None, runtime)
 
 
-def test_the_file_read_may_be_written(
-    classifier: TextClassifier, table: str, runtime: Runtime
+def test_the_file_read_is_not_written(
+    classifier: TextClassifier, table: str, runtime: Runtime, tmp_path: Path
 ) -> None:
-    score(classifier, table, Path(table), runtime)
-    assert Path(table).read_text().startswith('id,text,"a, b",prediction,probability\n')
+    """By whatever name. A file from before that is not read is replaced."""
+    (tmp_path / "link.csv").symlink_to(table)
+    (tmp_path / "same.csv").hardlink_to(table)
+    for out in (Path(table), tmp_path / "link.csv", tmp_path / "same.csv"):
+        with pytest.raises(DataError, match="is the file that is read; give another name"):
+            score(classifier, table, out, runtime)
+        assert out.read_text() == CSV
+    (tmp_path / "out.csv").write_text(CSV)
+    score(classifier, table, tmp_path / "out.csv", runtime)
+    assert "prediction" in (tmp_path / "out.csv").read_text()
 
 
 def test_bad_rows_can_be_skipped(

@@ -48,7 +48,7 @@ def score_file(
     predicted and written piece by piece. on_bad="skip": rows that can't be read are left out, those without text keep an
     empty prediction, and both is said."""
     if out is not None:
-        check_path(Path(out))
+        check_path(Path(out), source)
     name = "standard input" if source == "-" else Path(source).name
     flat = not as_json if out is None else suffix_of(Path(out)) in (".csv", ".tsv")
     if flat:
@@ -116,12 +116,14 @@ def _row(prediction: Any, most_likely: bool) -> dict[str, Any]:
     return prediction.row() | ({"most_likely": prediction.label} if most_likely else {})
 
 
-def check_path(path: Path) -> None:
-    """DataError before the work where the table could not be written behind it."""
+def check_path(path: Path, source: str) -> None:
+    """DataError before the work where the table could not be written behind it, or would replace `source`."""
     if path.suffix.lower() not in TABLES:  # nothing is compressed
         raise DataError(f"{path} can't be written: give a name that ends in {', '.join(TABLES)}")
     if path.is_dir():
         raise DataError(f"{path} can't be written: it is a directory")
+    if path.exists() and Path(source).exists() and path.samefile(source):
+        raise DataError(f"--out {path} is the file that is read; give another name")
     parent = next(p for p in path.absolute().parents if p.exists())  # the others will be made
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
         problem = "can't be written to" if parent.is_dir() else "is not a directory"

@@ -34,6 +34,16 @@ def test_json_and_page(runs: list[str], tmp_path: Path, capsys: pytest.CaptureFi
     assert "compare.html" in err and (tmp_path / "compare.html").exists()
 
 
+def test_the_page_replaces_nothing_but_pages(runs: list[str], tmp_path: Path) -> None:
+    (tmp_path / "vic.csv").write_text("text\n")
+    (tmp_path / "folder.html").mkdir()
+    for name in ("vic.csv", "page", "folder.html"):
+        with pytest.raises(SystemExit, match=r"expected a file's name that ends in \.html"):
+            main(["compare", *runs, "--out", str(tmp_path / name)])
+    assert (tmp_path / "vic.csv").read_text() == "text\n"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["folder.html", "one", "two", "vic.csv"]
+
+
 def test_one_run_is_one_line(runs: list[str]) -> None:
     with pytest.raises(SystemExit, match="give two runs or more"):
         main(["compare", runs[0]])

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from ulmfit.commands.flags import FILE, note
+from ulmfit.commands.flags import FILE, check_name, note
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,8 @@ class Compare:
     def run(self) -> None:
         from ulmfit.insight.compare import compare
 
+        if self.out is not None:
+            check_name(self.out, ".html")
         found = compare(self.runs, out=self.out)
         print(json.dumps(asdict(found)) if self.json else found)
         if self.out is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional
 
-from ulmfit.commands.flags import FILE, MODEL, NAME, TEXT, Flat, Machine, Sources, note
+from ulmfit.commands.flags import FILE, MODEL, NAME, TEXT, Flat, Machine, Sources, check_name, note
 from ulmfit.commands.use import one_of
 
 if TYPE_CHECKING:
@@ -72,8 +72,7 @@ def check_picture(out: str, text: str | None) -> None:
     """ValueError before the work where no picture can be written."""
     if text is None:
         raise ValueError("--out writes a picture of one text; give it with --text")
-    if Path(out).is_dir() or Path(out).suffix.lower() != ".svg":
-        raise ValueError(f"--out {out}: expected a file's name that ends in .svg")
+    check_name(out, ".svg")
 
 
 def shown(explanation: "Explanation", top: int) -> Any:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional
 
-from ulmfit.commands.flags import FILE, MODEL, Flat, Machine, Sources, note
+from ulmfit.commands.flags import FILE, MODEL, Flat, Machine, Sources, check_name, note
 from ulmfit.config import Direction, FitConfig, RuntimeConfig, TokenizerConfig
 
 
@@ -40,8 +40,7 @@ class FindLR:
         self.columns.check(self.data)
         if self.out:
             pictures.matplotlib()  # missing? said before the work
-            if Path(self.out).is_dir() or Path(self.out).suffix.lower() != ".svg":
-                raise ValueError(f"--out {self.out}: expected a file's name that ends in .svg")
+            check_name(self.out, ".svg")
             Path(self.out).parent.mkdir(parents=True, exist_ok=True)
         labelled = self.task == "classifier"
         use = "train" if labelled else "texts"

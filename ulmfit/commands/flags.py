@@ -187,6 +187,12 @@ def open_run(command: Any, *documents: Any) -> Iterator[tuple[Any, Any]]:
     note(f"saved in {run.path}")
 
 
+def check_name(out: str, suffix: str) -> None:
+    """ValueError where `out` names no file of this kind: a slip of the hand must not replace a table by a picture."""
+    if Path(out).is_dir() or Path(out).suffix.lower() != suffix:
+        raise ValueError(f"--out {out}: expected a file's name that ends in {suffix}")
+
+
 def note(line: str) -> None:
     """For people: standard error, so that standard output stays data."""
     if speaks():

@@ -42,7 +42,7 @@ class NextLabels:
         if self.n < 1:
             raise ValueError(f"--n must be at least 1, not {self.n}")
         if self.out is not None:
-            check_path(Path(self.out))
+            check_path(Path(self.out), self.data)
         table = open_table(self.data, note)
         frame = table.frame()
         check_free(frame, ADDED, self.data)
