@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from math import nan
 from pathlib import Path
 
 import pytest
@@ -9,14 +10,17 @@ from tiny import TINY, TINY_FIT
 
 from ulmfit.checks import (
     check,
+    check_bounds,
     check_classifier,
     check_embeddings,
+    check_lm,
     check_model,
     check_start,
     check_tokenizer,
     settled,
 )
-from ulmfit.config import TokenizerConfig
+from ulmfit.config import LM_DROPOUT as LM
+from ulmfit.config import ClassifierConfig, FinetuneConfig, PretrainConfig, TokenizerConfig
 from ulmfit.text.splits import Parts
 
 PIECES = TokenizerConfig(kind="sentencepiece", lang="de")
@@ -90,6 +94,8 @@ def test_a_missing_extra_is_named_before_training(monkeypatch: pytest.MonkeyPatc
         ("classifier", {"epochs": (1, 1, 1, -1)}, "negative"),
         ("classifier", {"epochs": (1,)}, "one of each per phase"),
         ("lm", {"epochs": 0.0, "frozen_epochs": 0.0}, "nothing would be trained"),
+        ("classifier", {"min_batch_size": 0}, "at least 2 documents"),
+        ("lm", {"epochs": nan}, "no number"),
         ("lm", {"batch_size": 0}, "batch_size must be at least 1"),
     ],
 )
@@ -98,6 +104,43 @@ def test_what_trains_nothing_is_refused_first(part: str, wrong: dict, reason: st
     check(start, parts)
     with pytest.raises(ValueError, match=reason):
         check(replace(start, **{part: replace(getattr(start, part), **wrong)}), parts)
+
+
+@pytest.mark.parametrize(
+    ("number", "bound", "names"),
+    [
+        (0, "above 0", ["lr", "frozen_lr", "max_grad_norm", "lr_decay", "lr_divisors"]),
+        (-1, "above 0", ["lr", "frozen_lr", "max_grad_norm", "lr_decay", "lr_divisors"]),
+        (nan, "above 0", ["lr", "max_grad_norm", "lr_decay"]),
+        (-1, "at least 0", ["weight_decay", "dropout_scale", "ar", "tar", "skipgram_epochs"]),
+        (nan, "at least 0", ["weight_decay", "dropout_scale", "ar", "tar"]),
+        (0, "at least 1", ["bptt", "max_tokens", "negatives", "head_sizes", "min_batch_size"]),
+        (4, "below 4", ["dropout_scale"]),
+    ],
+)
+def test_numbers_have_bounds(number: float, bound: str, names: list[str]) -> None:
+    """The same in all three trainings; a bound itself, where it may be reached, passes."""
+    for name in names:
+        for config in (PretrainConfig(), FinetuneConfig(), ClassifierConfig()):
+            if not hasattr(config, name):
+                continue
+            several = isinstance(getattr(config, name), tuple)
+            with pytest.raises(ValueError, match=f"{name} must be {bound}, not {number:g}"):
+                check_bounds(
+                    "it", replace(config, **{name: (1, number) if several else number}), LM
+                )
+    for config in (PretrainConfig(), FinetuneConfig(), ClassifierConfig(), TINY):
+        check_bounds("it", config, LM)
+
+
+def test_a_rate_that_trains_nothing_is_refused_by_each_stage() -> None:
+    for config in (PretrainConfig(lr=0), FinetuneConfig(lr=nan)):
+        with pytest.raises(
+            ValueError, match=r"the language model's lr must be above 0, not (0|nan)"
+        ):
+            check_lm(config)
+    with pytest.raises(ValueError, match=r"the classifier's lr must be above 0, not -1"):
+        check_classifier(ClassifierConfig(lr=-1))
 
 
 def test_shapes_that_no_net_has() -> None:

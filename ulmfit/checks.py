@@ -1,14 +1,20 @@
 """What must be in order before a training: wrong settings are found now, not hours later."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import astuple, fields, replace
+from math import inf
 from pathlib import Path
+from typing import Any
 
 from ulmfit import pretrained
 from ulmfit.config import (
     BEST_NEEDS_DOCUMENTS,
+    CLASSIFIER_DROPOUT,
+    LM_DROPOUT,
+    NO_DROPOUT,
     ClassifierConfig,
     Direction,
+    Dropout,
     FinetuneConfig,
     FitConfig,
     ModelConfig,
@@ -26,6 +32,14 @@ from ulmfit.text.tokenizer import Tokenizer
 from ulmfit.training.calibration import precision_of
 from ulmfit.training.phases import classifier_phases
 from ulmfit.vectors import SKIPGRAM
+
+# settings by what they must be, wherever they occur
+ABOVE_0 = ("lr", "frozen_lr", "lr_decay", "lr_divisors", "max_grad_norm")
+FROM_0 = ("weight_decay", "dropout_scale", "ar", "tar", "skipgram_epochs")
+FROM_1 = (
+    *("batch_size", "min_batch_size", "bptt", "max_tokens", "negatives", "head_sizes"),
+    *("embedding_size", "hidden_size", "layers"),
+)
 
 
 def check(config: FitConfig, parts: Parts, out: Path | None = None) -> None:
@@ -51,11 +65,11 @@ def check(config: FitConfig, parts: Parts, out: Path | None = None) -> None:
 
 def check_classifier(config: ClassifierConfig) -> None:
     """ValueError for numbers that train nothing."""
-    if config.batch_size < 2:
+    if (smallest := min(config.batch_size, config.min_batch_size)) < 2:
         raise ValueError(
-            f"the classifier needs batches of at least 2 documents (BatchNorm), not {config.batch_size}"
+            f"the classifier needs batches of at least 2 documents (BatchNorm), not {smallest}"
         )
-    _positive("classifier", config, "bptt")
+    check_bounds("classifier", config, CLASSIFIER_DROPOUT)
     if config.max_len < config.bptt:
         raise ValueError(
             f"max_len ({config.max_len}) must hold a chunk of bptt ({config.bptt}) tokens: whole chunks are pooled"
@@ -73,24 +87,38 @@ def check_lm(config: PretrainConfig | FinetuneConfig) -> None:
     epochs = [config.epochs]
     if isinstance(config, FinetuneConfig):
         epochs.append(config.frozen_epochs)
-    if not sum(epochs) or min(epochs) < 0:
+    if not 0 < sum(epochs) < inf or min(epochs) < 0:
         raise ValueError(
-            "the language model's epochs are 0 or negative: nothing would be trained;"
+            "the language model's epochs are 0, negative or no number: nothing would be trained;"
             " to fine-tune no language model, use finetune=False"
         )
-    _positive("language model", config, "batch_size", "bptt", "max_tokens")
+    check_bounds("language model", config, LM_DROPOUT)
 
 
 def check_model(config: ModelConfig) -> None:
     """ValueError for a shape that no net can have."""
-    _positive("model", config, "embedding_size", "hidden_size", "layers")
+    check_bounds("model", config)
 
 
-def _positive(what: str, config: object, *names: str) -> None:
-    for name in names:
-        number = getattr(config, name)
-        if number is not None and number < 1:
-            raise ValueError(f"the {what}'s {name} must be at least 1, not {number}")
+def check_bounds(what: str, config: Any, dropout: Dropout = NO_DROPOUT) -> None:
+    """ValueError for a number out of its bounds, nan included; `dropout`: what dropout_scale is a factor on."""
+    largest = max(astuple(dropout))
+    for name in (field.name for field in fields(config)):
+        value = getattr(config, name)
+        for number in value if isinstance(value, tuple) else (value,):
+            if number is None:
+                continue
+            if name in ABOVE_0 and not number > 0:
+                bound = "above 0"
+            elif name in FROM_0 and not number >= 0:
+                bound = "at least 0"
+            elif name in FROM_1 and not number >= 1:
+                bound = "at least 1"
+            elif name == "dropout_scale" and number * largest >= 1:  # everything would be dropped
+                bound = f"below {1 / largest:g}"
+            else:
+                continue
+            raise ValueError(f"the {what}'s {name} must be {bound}, not {number:g}")
 
 
 def check_start(
