@@ -145,6 +145,12 @@ def test_choosing_leaves_the_callers_generators_alone() -> None:
     assert chosen == started
 
 
+@pytest.mark.parametrize("threads", [0, -1])
+def test_at_least_one_thread(threads: int) -> None:
+    with pytest.raises(ValueError, match=f"^--threads must be at least 1, not {threads}$"):
+        Runtime.start(RuntimeConfig(device="cpu", threads=threads))
+
+
 def test_time_runs_out() -> None:
     assert not Runtime.choose(RuntimeConfig(), PLAIN).out_of_time()
     assert not Runtime.choose(RuntimeConfig(max_minutes=1.0), PLAIN).out_of_time()

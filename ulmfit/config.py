@@ -5,6 +5,7 @@ Sources: `paper` = Howard & Ruder 2018 (arXiv 1801.06146); `AWD` = Merity et al.
 """
 
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Literal
 
 Direction = Literal["forward", "backward"]
@@ -246,6 +247,10 @@ class ServeConfig:
         for name, lowest in {**least, "max_wait_ms": 0.0, "timeout_s": 0.001, "port": 0}.items():
             if not getattr(self, name) >= lowest:
                 raise ValueError(f"{name} must be {lowest} or more, not {getattr(self, name)}")
+        if self.port > 65_535:
+            raise ValueError(f"port must be 65535 or less, not {self.port}")
+        if inf in (self.max_wait_ms, self.timeout_s):
+            raise ValueError("max_wait_ms and timeout_s must be finite; give a large number")
 
 
 class OutOfTime(Exception):

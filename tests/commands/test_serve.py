@@ -43,7 +43,10 @@ def test_what_can_not_be_is_said_in_a_line(calls: list[dict[str, Any]]) -> None:
         (["nosuch"], "nosuch does not exist"),
         (["reviews", "--max-batch", "0"], "max_batch must be 1 or more"),
         (["reviews", "--timeout-s", "nan"], "timeout_s must be"),
-        (["reviews", "--port", "-1"], "port must be"),
+        (["reviews", "--port", "-1"], "port must be 0 or more, not -1"),
+        (["reviews", "--port", "99999"], "port must be 65535 or less, not 99999"),
+        (["reviews", "--timeout-s", "inf"], "must be finite"),
+        (["reviews", "--max-wait-ms", "inf"], "must be finite"),
     ):
         with pytest.raises(SystemExit, match=problem):
             main(["serve", *arguments])

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from ulmfit.classifier import TextClassifier
+from ulmfit.commands.explain import Explain
+from ulmfit.commands.flags import Sources
 from ulmfit.commands.use import Evaluate, Generate, Predict
 from ulmfit.config import ClassifierConfig
 from ulmfit.language_model import LanguageModel
@@ -34,6 +36,18 @@ def test_the_reason_for_an_error_comes_before_any_work() -> None:
             Predict("nosuch", text=text).run()
         with pytest.raises(ValueError, match="blank"):
             Evaluate("nosuch", text=text).run()
+
+
+def test_flags_that_one_text_has_no_use_for_are_refused() -> None:
+    for command, flag in (
+        (Predict("nosuch", text="a", out="a.csv"), "--out: not with --text"),
+        (Predict("nosuch", text="a", on_bad="skip"), "--on-bad"),
+        (Predict("nosuch", text="a", text_column=("b",)), "--text-column"),
+        (Evaluate("nosuch", text="a", columns=Sources(label_column="b")), "--label-column"),
+        (Explain("nosuch", text="a", columns=Sources(on_bad="skip")), "--on-bad"),
+    ):
+        with pytest.raises(ValueError, match=f"^{flag}"):
+            command.run()
 
 
 def test_the_perplexity_of_one_text(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import Positional
 
 from ulmfit.commands.flags import FILE, MODEL, NAME, TEXT, Flat, Machine, Sources, check_name, note
-from ulmfit.commands.use import one_of
+from ulmfit.commands.use import given, one_of
 
 if TYPE_CHECKING:
     from ulmfit.insight.explain import Explanation
@@ -43,7 +43,7 @@ class Explain:
         from ulmfit.insight.explain import explain
         from ulmfit.saved import load_classifier
 
-        one_of(self.data, self.text, "a file")
+        one_of(self.data, self.text, "a file", given(self.columns))
         self.columns.check(self.data)
         if self.top < 0:
             raise ValueError(f"--top must be 0 or more, not {self.top}")

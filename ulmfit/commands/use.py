@@ -1,7 +1,8 @@
 """The verbs that use a trained model: a dataclass each; its fields are the flags, its docstring is the help."""
 
 import json
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,7 +38,7 @@ class Evaluate:
     def run(self) -> None:
         import ulmfit
 
-        one_of(self.data, self.text, "a file")
+        one_of(self.data, self.text, "a file", given(self.columns))
         self.columns.check(self.data)
         runtime, model = self.machine.start(), ulmfit.load(self.model)
         if isinstance(model, ulmfit.LanguageModel):
@@ -77,7 +78,8 @@ class Predict:
     def run(self) -> None:
         from ulmfit.deploy.onnx import is_exported
 
-        one_of(self.data, self.text, "a file (or - for standard input)")
+        for_tables = given(self, "out", "text_column", "on_bad")
+        one_of(self.data, self.text, "a file (or - for standard input)", for_tables)
         if self.data is not None:
             _check_is_no_data_set(self.data)
         exported = is_exported(self.model)
@@ -151,11 +153,24 @@ def _check_is_no_data_set(data: str) -> None:
         )
 
 
-def one_of(data: str | None, text: str | None, file: str) -> None:
-    """ValueError unless either a file or a text that is not blank was given."""
+def given(flags: Any, *names: str) -> list[str]:
+    """The flags that were given, of those named or of all."""
+    return [
+        "--" + field.name.replace("_", "-")
+        for field in fields(flags)
+        if field.name in (names or (field.name,)) and getattr(flags, field.name) != field.default
+    ]
+
+
+def one_of(data: str | None, text: str | None, file: str, for_files: Sequence[str]) -> None:
+    """ValueError unless either a file or a text that is not blank was given, the text without flags `for_files`."""
     if data is None and text is None:
         raise ValueError(f"give {file}, or --text")
     if data is not None and text is not None:
         raise ValueError(f"give either {file} or --text, not both")
     if text is not None and not text.strip():
         raise ValueError("--text is blank: give the text")
+    if text is not None and for_files:
+        raise ValueError(
+            f"{', '.join(for_files)}: not with --text, where no file is read or written; leave out either"
+        )

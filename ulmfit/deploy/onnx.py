@@ -20,10 +20,12 @@ BATCH_SIZE = 64  # texts read together
 class Predictor:
     """What `ulmfit.export` wrote, ready to predict. `threads` None: onnxruntime's choice.
 
-    ValueError: the directory is not such an export, or damaged. ImportError: onnxruntime is missing.
+    ValueError: the directory is not such an export, or damaged; less than one thread. ImportError: onnxruntime is missing.
     """
 
     def __init__(self, path: str | Path, *, threads: int | None = None) -> None:
+        if threads is not None and threads < 1:
+            raise ValueError(f"--threads must be at least 1, not {threads}")
         path = Path(path)
         saved = _config(path)
         self.labels: tuple[str, ...] = tuple(saved["labels"])
