@@ -93,6 +93,14 @@ def test_without_finetuning_the_encoder_starts_as_it_was(
     assert TextClassifier.load(tmp_path / "run/forward/classifier").tokenizer == lm.tokenizer
 
 
+@pytest.mark.parametrize(
+    ("minutes", "told"),
+    [(0.4, "less than a minute"), (1.2, "about a minute"), (1.6, "about 2 minutes")],
+)
+def test_minutes(minutes: float, told: str) -> None:
+    assert stages.told_minutes(minutes) == told
+
+
 def test_the_quick_path_has_two_phases(fit: Fit, said: list[str]) -> None:
     fit(finetune=False, classifier={"unfreezing": "quick"})
     (plan,) = [line for line in said if line.startswith("classifier, forward")]

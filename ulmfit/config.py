@@ -271,6 +271,9 @@ def few_documents(n: int, config: FinetuneConfig | ClassifierConfig) -> int:
     return size
 
 
+NONE = "none"  # in place of a pretrained model: random weights
+
+
 @dataclass(frozen=True)
 class FitConfig:
     """Everything `ulmfit fit` can be told, apart from files."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ulmfit.config import SMALL, Direction
+from ulmfit.config import NONE, SMALL, Direction
 from ulmfit.fastai_files import import_fastai
 from ulmfit.files.archive import unpack
 from ulmfit.files.checkpoint import CheckpointError, load_json
@@ -18,7 +18,6 @@ from ulmfit.text.tokenizer import Tokenizer
 
 SHIPPED = Path(__file__).parent / "weights"
 DIRECTIONS: tuple[Direction, ...] = ("forward", "backward")
-NONE = "none"  # no pretraining: random weights
 
 # Addresses, checksums and sizes as fastai published them; what is inside has not been tested.
 FASTAI = "https://s3.amazonaws.com/fast-ai-modelzoo"

@@ -127,9 +127,15 @@ def dry_run(
         for stage in stages:
             say(stage.plan())
             minutes += stage.estimate(machine) / 60
-    say(
-        f"training would take about {minutes:.0f} minutes here, plus reading, skip-gram and scoring"
-    )
+    skipgram = ", skip-gram" if config.finetune and config.lm.skipgram_epochs else ""
+    say(f"training would take {told_minutes(minutes)} here, plus reading{skipgram} and scoring")
+
+
+def told_minutes(minutes: float) -> str:
+    """An estimate for people."""
+    if minutes < 1:
+        return "less than a minute"
+    return "about a minute" if minutes < 1.5 else f"about {minutes:.0f} minutes"
 
 
 def pretrain_lm(

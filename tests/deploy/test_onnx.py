@@ -70,7 +70,7 @@ def test_what_is_no_export_is_said(exported: Path, tmp_path: Path) -> None:
     assert not is_exported(tmp_path) and not is_exported(tmp_path / "nosuch")
     with pytest.raises(ValueError, match=r"nosuch holds no exported classifier.*ulmfit export"):
         Predictor(tmp_path / "nosuch")
-    with pytest.raises(ValueError, match="^--threads must be at least 1, not 0$"):
+    with pytest.raises(ValueError, match=r"^--threads must be at least 1, not 0$"):
         Predictor(exported, threads=0)
     (exported / "forward" / "model.onnx").write_bytes(b"no graph")
     with pytest.raises(ValueError, match=r"model\.onnx is missing or damaged"):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from ulmfit.config import ClassifierConfig, FitConfig, TokenizerConfig
+from ulmfit.config import ClassifierConfig, FinetuneConfig, FitConfig, TokenizerConfig
 from ulmfit.text.corpus import Corpus
 from ulmfit.text.document import Document
 from ulmfit.text.splits import (
@@ -133,7 +133,7 @@ def parts(
     unlabelled: Sequence[Document] = (),
     valid: list[Document] | None = None,
     test: Sequence[Document] = (),
-    **config: bool,
+    **config: bool | str,
 ) -> tuple[Parts, list[str]]:
     said: list[str] = []
     settings = FitConfig(classifier=ClassifierConfig(valid_fraction=0.2), **config)  # type: ignore[arg-type]
@@ -189,6 +189,20 @@ def test_labelled_without_labels_are_texts() -> None:
     made, said = parts(MANY + nameless)
     assert "nameless" in texts(made.texts) and "nameless" not in texts(made.train)
     assert "no label" in said[0]
+
+
+def test_texts_are_for_a_reader() -> None:
+    """Without fine-tuning nothing reads them, but for a vocabulary of their own; what is given in vain is said."""
+    more = [Document(f"more {i}") for i in range(20)]
+    made, said = parts([*MANY, Document("nameless")], more, finetune=False)
+    assert made.texts == [] and "language model" not in said[-1]
+    assert said[0] == "the language model is not fine-tuned: 20 unlabelled texts are not used"
+    assert said[1].endswith("have no label: left out")
+    made, said = parts(MANY, more, finetune=False, pretrained="none")
+    assert texts(more) <= texts(made.texts) and "a new vocabulary" in said[-1] and len(said) == 1
+    tiny = FitConfig(finetune=False, lm=FinetuneConfig(max_tokens=7))
+    divide(MANY, (), None, (), tiny, 0, said.append)
+    assert said[1] == "the language model is not fine-tuned: the settings lm.* are not used"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from ulmfit.config import FitConfig
+from ulmfit.config import NONE, FitConfig
 from ulmfit.progress import Say
 from ulmfit.text.corpus import Corpus
 from ulmfit.text.document import Document, shown
@@ -109,7 +109,8 @@ class Parts:
     train: list[Document]  # labelled, for the classifier
     valid: list[Document]
     test: list[Document]
-    texts: list[Document]  # for the language model; labels are not looked at
+    # for the language model, or a new vocabulary; none where nothing reads them. Labels are not looked at
+    texts: list[Document]
 
 
 def divide(
@@ -122,8 +123,12 @@ def divide(
     say: Say,
 ) -> Parts:
     """Sort the documents of a run, refuse what can't be trained on, and say what is left out and why."""
+    read = config.finetune or config.pretrained == NONE
+    if unused := _unused(unlabelled if not read else (), config):
+        say(f"the language model is not fine-tuned: {unused} not used")
     if missing := [d for d in labelled if d.label is None]:
-        say(f"{len(missing)} documents of the labelled set have no label: used as unlabelled texts")
+        use = "used as unlabelled texts" if read else "left out"
+        say(f"{len(missing)} documents of the labelled set have no label: {use}")
         labelled, unlabelled = [d for d in labelled if d.label is not None], [*unlabelled, *missing]
     if valid and (shared := len(valid) - len(rest := without(valid, test))):
         say(
@@ -141,18 +146,28 @@ def divide(
     if valid is None:
         train, valid = hold_out(train, config.classifier.valid_fraction, seed)
     held = [*valid, *test]
-    texts = distinct([*train, *unlabelled, *(held if config.transductive else ())])
+    pool = [*train, *unlabelled, *(held if config.transductive else ())]
+    texts = distinct(pool) if read else []
     if not config.transductive:
         before, texts = len(texts), without(texts, held)
         if before > len(texts):
             say(
                 f"{before - len(texts)} texts of the validation and test sets are kept out of the language model"
             )
+    reader = "the language model" if config.finetune else "a new vocabulary"
     say(
-        f"{len(train):,} documents to train the classifier, {len(valid):,} to validate, {len(test):,} to test; "
-        f"{len(texts):,} texts for the language model"
+        f"{len(train):,} documents to train the classifier, {len(valid):,} to validate, {len(test):,} to test"
+        + (f"; {len(texts):,} texts for {reader}" if read else "")
     )
     return Parts(train, list(valid), list(test), texts)
+
+
+def _unused(texts: Sequence[Document], config: FitConfig) -> str:
+    """What was given for a language model that is not fine-tuned; empty where nothing was, or it is."""
+    found = [f"{len(texts):,} unlabelled texts"] if texts else []
+    if config.lm != FitConfig.lm:
+        found.append("the settings lm.*")
+    return "" if config.finetune or not found else " and ".join(found) + " are"
 
 
 def check_labels(documents: Sequence[Document]) -> None:
