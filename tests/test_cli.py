@@ -6,6 +6,7 @@ import re
 import sys
 from dataclasses import fields
 from pathlib import Path
+from unittest.mock import Mock
 
 import polars
 import pytest
@@ -14,7 +15,7 @@ from tiny import TINY
 import ulmfit
 from ulmfit.classifier import TextClassifier
 from ulmfit.cli import BY_HAND, COMMANDS, GO_ON, main
-from ulmfit.config import ClassifierConfig
+from ulmfit.config import ClassifierConfig, OutOfTime
 from ulmfit.files.checkpoint import load_json
 from ulmfit.language_model import LanguageModel
 from ulmfit.text.document import Document
@@ -301,6 +302,10 @@ def test_bad_arguments() -> None:
         (["predict", "pretrained/forward/language_model", "test.csv"], "train-classifier"),
         (["evaluate", "c", "nosuch.csv"], "nosuch.csv"),
         (["generate", "pretrained", "--top-k", "0"], "top_k"),
+        (["generate", "pretrained", "--samples", "0"], "--samples must be at least 1, not 0"),
+        (["report", "nosuch"], "nosuch does not exist; give the directory of a run"),
+        (["report", "train.csv"], "train.csv is a file; give the directory of a run"),
+        (["push", "c", "bare"], "'bare' names no owner; give owner/name, such as your-name/bare"),
         (["pretrain-lm", "nosuch.txt", "--out", "lm"], "nosuch.txt"),
     ):
         assert reason in error(*arguments), arguments
@@ -360,6 +365,20 @@ def test_stopped_by_hand_it_goes_on_later(
     fit()
     assert "language_model is finished" in capsys.readouterr().err
     assert isinstance(ulmfit.load("run"), TextClassifier)
+
+
+@pytest.mark.usefixtures("here")
+def test_what_keeps_nothing_promises_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    for raised, code, told in (
+        (KeyboardInterrupt, BY_HAND, "\nulmfit: stopped\n"),
+        (OutOfTime("SIGTERM came"), GO_ON, "ulmfit: SIGTERM came\n"),
+    ):
+        monkeypatch.setattr(COMMANDS["explain"], "run", Mock(side_effect=raised))
+        with pytest.raises(SystemExit) as ended:
+            main(["explain", "c", "--text", "a"])
+        assert ended.value.code == code and capsys.readouterr().err == told
 
 
 @pytest.mark.usefixtures("here")

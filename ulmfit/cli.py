@@ -60,6 +60,7 @@ COMMANDS: dict[str, Any] = {
 }
 
 SEVERAL = ("fit", "pretrain-lm", "finetune-lm", "train-classifier")  # verbs for torchrun
+RESUMED = (*SEVERAL, "demo", "label-curve")  # verbs that keep what an unfinished command did
 GO_ON = 75  # exit code for "repeat this later", EX_TEMPFAIL of sysexits.h
 BY_HAND = 130  # exit code after Ctrl-C, as shells have it
 REPLAY = (
@@ -83,21 +84,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     rank = os.environ.get("RANK", "0")
     if verb not in SEVERAL and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         sys.exit(f"ulmfit: {verb} runs in one process; torchrun is for {', '.join(SEVERAL)}")
+    kept = "; the same command goes on where the last saved state stands"
+    goes_on = kept if verb in RESUMED else ""
     try:
         with raised_on_terminate():
             parse(verb, arguments).run()
     except KeyboardInterrupt:
-        print(
-            "\nulmfit: stopped; the same command goes on where the last saved state stands",
-            file=sys.stderr,
-        )
+        print(f"\nulmfit: stopped{goes_on}", file=sys.stderr)
         sys.exit(BY_HAND)
     except OutOfTime as why:
-        why = str(why) or "the time is over"
-        print(
-            f"ulmfit: {why}; the same command goes on where the last saved state stands",
-            file=sys.stderr,
-        )
+        print(f"ulmfit: {str(why) or 'the time is over'}{goes_on}", file=sys.stderr)
         sys.exit(GO_ON)
     except BrokenPipeError:  # the reader of our output has gone: nothing is wrong
         sys.stderr.close()

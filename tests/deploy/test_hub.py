@@ -188,6 +188,8 @@ def test_errors_say_what_to_do(
         pull(REPO, revision="nowhere")
     with pytest.raises(ValueError, match="no name of a repository, which is owner/name"):
         pull("a/b/c")
+    with pytest.raises(ValueError, match="'bare' names no owner"):
+        push(saved, "bare")
     with pytest.raises(ValueError, match="is there already and public, so nothing was sent"):
         push(saved, REPO, private=True)
     hub.needs_token = True

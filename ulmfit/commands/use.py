@@ -136,6 +136,8 @@ class Generate:
         from ulmfit.language_model import LanguageModel
         from ulmfit.pretrained import find
 
+        if self.samples < 1:
+            raise ValueError(f"--samples must be at least 1, not {self.samples}")
         lm, runtime = LanguageModel.load(find(self.model)), self.machine.start()
         seeds = range(self.sampling.seed, self.sampling.seed + self.samples)
         settings = [replace(self.sampling, seed=seed) for seed in seeds]

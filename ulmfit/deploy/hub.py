@@ -44,6 +44,8 @@ def push(
     public one is refused; `revision`: the branch, main where left out. A card that is there goes as it is.
     ValueError: nothing that may be sent. HubError: no network, no access. ImportError: the extra is missing.
     """
+    if "/" not in repo:  # the Hub would make it below the token's owner, and then not find it
+        raise ValueError(f"{repo!r} names no owner; give owner/name, such as your-name/{repo}")
     hub, folder = _library(), folder_of(Path(model))
     load(folder)  # what can't be loaded is not shared
     if not (folder / CARD).exists():

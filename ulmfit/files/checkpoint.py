@@ -108,7 +108,12 @@ def load_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file, or a `CheckpointError` that names it."""
     try:
         return read_object(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
+        if not path.parent.is_dir():
+            problem = "is a file" if path.parent.exists() else "does not exist"
+            raise CheckpointError(
+                f"{path.parent} {problem}; give the directory of a run or of a saved model"
+            ) from None
         raise CheckpointError(
             f"{path} is missing: {path.parent} is not a complete saved directory"
         ) from None
