@@ -1,9 +1,20 @@
 """Equal settings and data are one run, wherever it runs; and what differs is named."""
 
 import json
+from pathlib import Path
 
-from ulmfit.identity import differences, fingerprint, identity
+from ulmfit.files.checkpoint import save_json
+from ulmfit.identity import differences, fingerprint, identity, trained_on
 from ulmfit.text.document import Document
+
+
+def test_whether_a_run_was_trained_on_documents(tmp_path: Path) -> None:
+    a, b = Document("a", "x"), Document("b", "y")
+    assert not trained_on(tmp_path, [a, b])  # no run
+    save_json(tmp_path / "config.json", {"kind": "run"})
+    assert not trained_on(tmp_path, [a, b])  # one from before that was recorded
+    save_json(tmp_path / "config.json", {"kind": "run", "labelled": fingerprint([a, b])})
+    assert trained_on(tmp_path, [a, b]) and not trained_on(tmp_path, [b, a])
 
 
 def test_the_fingerprint_sees_texts_labels_order_and_parts() -> None:

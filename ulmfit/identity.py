@@ -3,8 +3,10 @@
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
+from ulmfit.files.checkpoint import load_json
 from ulmfit.text.corpus import Corpus
 from ulmfit.text.document import Document
 
@@ -28,6 +30,13 @@ def fingerprint(*parts: Iterable[Document] | Corpus) -> str:
                 f"{document.label}\x00{document.text}\x01".encode("utf-8", "surrogatepass")
             )
     return digest.hexdigest()
+
+
+def trained_on(run: str | Path, documents: Iterable[Document]) -> bool:
+    """Whether these are the labelled documents that a run was given; False where it has not recorded that."""
+    record = Path(run) / "config.json"
+    known = load_json(record).get("labelled") if record.exists() else None
+    return known is not None and known == fingerprint(documents)
 
 
 def identity(config: dict[str, Any], data: str) -> str:

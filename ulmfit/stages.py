@@ -64,6 +64,7 @@ def fit(
     settings = {"config": asdict(config), "runtime": asdict(runtime)}
     told: dict[str, Any] = {"overwrite": overwrite, "tensorboard": tensorboard, "say": say}
     with Run.open(out, settings, data, **told, world=machine.world) as run:
+        run.keep(labelled=fingerprint(labelled))  # for `trained_on`
         members = []
         for direction in directions(config):
             lm = start_lm(

@@ -1,16 +1,20 @@
 """`ulmfit calibrate`: what it prints and what it changes."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import polars
 import pytest
 import torch
+from tiny import TINY_FIT
 
+import ulmfit
 from ulmfit.classifier import TextClassifier
 from ulmfit.commands.calibrate import Calibrate
 from ulmfit.commands.use import Predict
-from ulmfit.config import ClassifierConfig
+from ulmfit.config import ClassifierConfig, RuntimeConfig
+from ulmfit.deploy.export import export
 from ulmfit.language_model import LanguageModel
 from ulmfit.text.document import Document
 
@@ -68,7 +72,7 @@ def test_thresholds_come_and_go(
     assert set(scored["prediction"]) == {"unsure"} and set(scored["most_likely"]) <= {"bad", "good"}
     capsys.readouterr()
     Calibrate(model, files[0]).run()
-    assert "dropped" in capsys.readouterr().err
+    assert capsys.readouterr().err.endswith(f"old temperature\nsaved in {model}\n")
     Predict(model, files[1]).run()
     assert "unsure" not in capsys.readouterr().out
 
@@ -83,6 +87,35 @@ def test_too_few_documents_leave_what_is_saved(
     with pytest.raises(ValueError, match=r"6 documents, 50 are needed .*; nothing changed"):
         Calibrate(model, str(tmp_path / "six.csv"), test=files[1], threshold_for=rule).run()
     assert (Path(model) / "config.json").read_bytes() == saved
+
+
+def test_the_training_set_is_noticed(
+    lm_directory: Path,
+    reviews: list[Document],
+    files: tuple[str, str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config = replace(TINY_FIT, pretrained=str(lm_directory), finetune=False)
+    runtime = RuntimeConfig(device="cpu")
+    ulmfit.fit(reviews, test=reviews[:9], config=config, runtime=runtime, out=tmp_path / "run")
+    for data, warned in ((files[0], True), (files[1], False)):
+        Calibrate(str(tmp_path / "run"), data).run()
+        err = capsys.readouterr().err
+        assert (f"was trained on {data}" in err) is warned and "dropped" not in err
+
+
+def test_an_export_is_refused_before_anything_is_said(
+    model: str, files: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    Calibrate(model, files[0], threshold_for="precision=0.99").run()
+    export(TextClassifier.load(model), tmp_path / "export")
+    capsys.readouterr()
+    with pytest.raises(ValueError, match="this is an export already"):
+        Calibrate(str(tmp_path / "export"), files[0]).run()
+    assert "dropped" not in capsys.readouterr().err
 
 
 def test_a_wrong_rule_is_said_before_any_work() -> None:

@@ -29,7 +29,9 @@ class Calibrate:
     machine: Annotated[Machine, Flat] = Machine()
 
     def run(self) -> None:
+        from ulmfit.classifier import members_of
         from ulmfit.confidence import calibrate, check_enough
+        from ulmfit.identity import trained_on
         from ulmfit.saved import load_classifier, save_calibration
         from ulmfit.training.calibration import precision_of
         from ulmfit.training.stage import as_table
@@ -42,10 +44,14 @@ class Calibrate:
         if self.test is not None:
             sets[self.test] = self.columns.read(self.test, use="test")
         classifier, runtime = load_classifier(self.model), self.machine.start()
+        members_of(classifier, "calibrating")  # an export can't be; said before the work
+        if trained_on(self.model, sets[self.data]):
+            note(
+                f"warning: the run was trained on {self.data}, where it is surer than on new texts; give others"
+            )
         found = list[dict[str, Any]]()
         before = {name: classifier.score(documents, runtime) for name, documents in sets.items()}
-        if classifier.calibration.thresholds and self.threshold_for is None:
-            note("the thresholds it had are dropped: they belonged to the old temperature")
+        had_thresholds = bool(classifier.calibration.thresholds)
         told = {"threshold_for": self.threshold_for, "runtime": runtime, "say": note}
         calibrate(classifier, sets[self.data], **told)
         for name, documents in sets.items():
@@ -54,6 +60,9 @@ class Calibrate:
             found.append({"set": name, "": "before", **figures(before[name][1], truth)})
             found.append({"set": name, "": "after" + fitted, **figures(rows, truth)})
         save_calibration(classifier, self.model)
+        if had_thresholds and self.threshold_for is None:
+            note("the thresholds it had are dropped: they belonged to the old temperature")
+        note(f"saved in {self.model}")
         if self.json:
             print(json.dumps({"calibration": classifier.calibration.to_json(), "measured": found}))
             return
