@@ -15,6 +15,7 @@ from ulmfit import checks, outputs, prepare, stages
 from ulmfit.classifier import Classifier, Ensemble, TextClassifier
 from ulmfit.config import FitConfig, PretrainConfig, RuntimeConfig, TokenizerConfig
 from ulmfit.files.checkpoint import CheckpointError, load_json
+from ulmfit.identity import fingerprint
 from ulmfit.language_model import LanguageModel
 from ulmfit.run import Run
 from ulmfit.runtime import Runtime
@@ -74,6 +75,7 @@ def test_saved_and_loaded_it_predicts_the_same(
     record = load_json(tmp_path / "run" / "config.json")
     assert record["finished"] and record["results"].keys() == {"validation", "test"}
     assert record["results"]["test"]["documents"] == 12
+    assert record["labelled"] == fingerprint(reviews[:48])
 
 
 def test_without_a_pretrained_model(

@@ -1,20 +1,19 @@
 """`ulmfit calibrate`: what it prints and what it changes."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import polars
 import pytest
 import torch
-from tiny import TINY_FIT
 
-import ulmfit
 from ulmfit.classifier import TextClassifier
 from ulmfit.commands.calibrate import Calibrate
 from ulmfit.commands.use import Predict
-from ulmfit.config import ClassifierConfig, RuntimeConfig
+from ulmfit.config import ClassifierConfig
 from ulmfit.deploy.export import export
+from ulmfit.files.checkpoint import save_json
+from ulmfit.identity import fingerprint
 from ulmfit.language_model import LanguageModel
 from ulmfit.text.document import Document
 
@@ -90,17 +89,20 @@ def test_too_few_documents_leave_what_is_saved(
 
 
 def test_the_training_set_is_noticed(
-    lm_directory: Path,
+    model: str,
     reviews: list[Document],
     files: tuple[str, str],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    config = replace(TINY_FIT, pretrained=str(lm_directory), finetune=False)
-    runtime = RuntimeConfig(device="cpu")
-    ulmfit.fit(reviews, test=reviews[:9], config=config, runtime=runtime, out=tmp_path / "run")
+    """A made-up run around the classifier; that runs record this is in test_stages.py."""
+    run = tmp_path / "run"
+    (run / "forward").mkdir(parents=True)
+    Path(model).rename(run / "forward" / "classifier")
+    record = {"kind": "run", "finished": True, "labelled": fingerprint(reviews)}
+    save_json(run / "config.json", record)
     for data, warned in ((files[0], True), (files[1], False)):
-        Calibrate(str(tmp_path / "run"), data).run()
+        Calibrate(str(run), data).run()
         err = capsys.readouterr().err
         assert (f"was trained on {data}" in err) is warned and "dropped" not in err
 
