@@ -189,6 +189,7 @@ SMALL_FINETUNE = FinetuneConfig(
     valid_fraction=0.02,
 )
 SMALL_CLASSIFIER = ClassifierConfig(
+    batch_size=32,
     lr_decay=1.3,
     lr_divisors=(1.0, 1.0, 1.0, 2.0),
     epochs=(1, 1, 1, 3),
