@@ -4,6 +4,7 @@ import importlib.util
 import json
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -81,7 +82,7 @@ def small(
     monkeypatch.setattr("ulmfit.demo.load_reviews", lambda: cut)
     once = replace(TINY_FIT.classifier, batch_size=64, epochs=(1,), lr_divisors=(1.0,), min_steps=1)
     tiny = replace(TINY_FIT, pretrained=str(lm_directory), classifier=once)
-    monkeypatch.setattr(ulmfit, "FitConfig", lambda: tiny)
+    monkeypatch.setattr(ulmfit, "fit", partial(ulmfit.fit, config=tiny))
     monkeypatch.setenv("PYTHONPATH", str(DOCS.parent))  # for the server, a process of its own
     monkeypatch.chdir(tmp_path)
 

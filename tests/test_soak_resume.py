@@ -13,11 +13,11 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_killed_a_dozen_times_it_ends_with_the_same_bytes() -> None:
-    told = ["--kills", "12", "--fresh", "0", "--cases", "fit", "pretrain-lm"]
+    told = ["--kills", "12", "--fresh", "0", "--cases", "fit"]
     command = [sys.executable, "-m", "benchmarks.soak_resume", *told]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count(", 0 differences") == 2
+    assert done.stdout.count(", 0 differences") == 1
 
 
 def test_what_differs_is_found(tmp_path: Path) -> None:
