@@ -50,6 +50,7 @@ def measure(
     name: str,
     lm: LanguageModel,
     pool: Sequence[Document],
+    unlabelled: Sequence[Document],
     test: Sequence[Document],
     out: Path,
     threads: int | None,
@@ -62,9 +63,8 @@ def measure(
             documents = draw(pool, size, seed)
             runtime = Runtime.start(RuntimeConfig(seed=seed, threads=threads))
             run = Run.open(out / f"{name}-{size}-{seed}", {}, "", overwrite=True)
-            classifier = train_classifier(
-                lm, documents, config=SMALL_CLASSIFIER, runtime=runtime, run=run
-            )
+            told = {"config": SMALL_CLASSIFIER, "runtime": runtime, "run": run}
+            classifier = train_classifier(lm, documents, unlabelled=unlabelled, **told)
             pairs.append(
                 (classifier.evaluate(test, runtime)["accuracy"], baseline_accuracy(documents, test))
             )
@@ -103,11 +103,19 @@ def main() -> None:
         runtime = Runtime.start(RuntimeConfig(threads=args.threads))
         start = LanguageModel.load(find(FitConfig.pretrained, "forward"))
         lm = finetune_lm(start, train, config=SMALL_FINETUNE, runtime=runtime, run=run)
-        measure("trec-6", lm, train, test, args.out, args.threads)
+        measure("trec-6", lm, train, train, test, args.out, args.threads)
     if args.imdb_lm:
         reviews = load_reviews()
         lm = LanguageModel.load(args.imdb_lm / "forward" / "language_model")
-        measure("imdb", lm, reviews.labelled, reviews.held_out, args.out, args.threads)
+        measure(
+            "imdb",
+            lm,
+            reviews.labelled,
+            reviews.unlabelled,
+            reviews.held_out,
+            args.out,
+            args.threads,
+        )
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ ABOVE = [
     "pretrained deploy.exported deploy.export",
     "saved run vectors",
     "checks baseline confidence deploy.hub",
-    "prepare scoring evaluation",
+    "prepare prepare_classifier pseudo_labels scoring evaluation",
     "stages bench",
     "insight.pictures insight.duplicates insight.doctor_report insight.characters insight.scores insight.curves insight.page insight.explain",
     "insight.doctor insight.advice insight.charts insight.power_law insight.next_labels",

@@ -11,7 +11,7 @@ import torch
 from tiny import TINY, TINY_FIT
 
 import ulmfit
-from ulmfit import checks, outputs, prepare, stages
+from ulmfit import checks, outputs, prepare, prepare_classifier, pseudo_labels, stages
 from ulmfit.classifier import Classifier, Ensemble, TextClassifier
 from ulmfit.config import FitConfig, PretrainConfig, RuntimeConfig, TokenizerConfig
 from ulmfit.files.checkpoint import CheckpointError, load_json
@@ -34,13 +34,17 @@ def fit(reviews: list[Document], lm_directory: Path, tmp_path: Path, said: list[
     """`stages.fit` on the tiny corpus; settings of the FitConfig are given by name."""
 
     def run(*, out: str = "run", lm: dict = {}, classifier: dict = {}, **more: Any) -> Classifier:  # noqa: B006
-        given = {k: more.pop(k) for k in list(more) if k in ("valid", "test", "overwrite")}
+        given = {
+            k: more.pop(k)
+            for k in list(more)
+            if k in ("valid", "test", "overwrite", "labelled", "unlabelled")
+        }
         config = replace(TINY_FIT, **{"pretrained": str(lm_directory)} | more)
         config = replace(
             config, lm=replace(config.lm, **lm), classifier=replace(config.classifier, **classifier)
         )
         return stages.fit(
-            reviews[:48],
+            given.pop("labelled", reviews[:48]),
             config=config,
             runtime=RuntimeConfig(device="cpu"),
             out=tmp_path / out,
@@ -209,8 +213,8 @@ def test_the_same_command_goes_on(
     whole = probabilities(fit(out="whole", directions="both"), reviews, runtime)
     for module, target, after in (
         (prepare, "lm_loss", 3),
-        (stages, "classifier_stage", 0),
-        (prepare, "classifier_loss", 9),
+        (stages, "classifier_stages", 0),
+        (prepare_classifier, "classifier_loss", 9),
         (prepare, "lm_loss", 15),
         (stages, "Ensemble", 0),
     ):
@@ -227,6 +231,41 @@ def test_the_same_command_goes_on(
     resumed = fit(directions="both")
     assert any("going on" in line for line in said)
     assert np.array_equal(probabilities(resumed, reviews, runtime), whole)
+
+
+def test_pseudo_labels_go_on_where_they_were(
+    fit: Fit,
+    reviews: list[Document],
+    runtime: Runtime,
+    said: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Killed while labels are guessed, while the classifier learns them, and behind that: the same bits as in one go."""
+    monkeypatch.setattr("ulmfit.training.resume.SAVE_EVERY_S", 0.0)
+    few: dict[str, Any] = {
+        "labelled": reviews[:16],
+        "unlabelled": reviews[:48],  # whose labels are not looked at
+        "classifier": {"pseudo_labels": 40},
+        "directions": "both",
+    }
+    whole = probabilities(fit(out="whole", **few), reviews, runtime)
+    guesses = [line for line in said if "guessed" in line]
+    assert len(guesses) == 2
+    for module, target, after in (
+        (pseudo_labels, "guess", 0),
+        (prepare_classifier, "classifier_loss", 5),
+        (stages, "classifier_stages", 1),
+        (prepare_classifier, "classifier_loss", 20),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, target, killer(getattr(module, target), after))
+            with pytest.raises(Killed):
+                fit(**few)
+        torch.rand(7)
+    resumed = fit(**few)
+    assert np.array_equal(probabilities(resumed, reviews, runtime), whole)
+    without = probabilities(fit(out="without", **few | {"classifier": {}}), reviews, runtime)
+    assert not np.array_equal(without, whole)
 
 
 def test_a_finished_run_is_refused_and_overwritten_when_told(fit: Fit, tmp_path: Path) -> None:
@@ -330,6 +369,12 @@ def test_a_dry_run_plans_and_trains_nothing(
     stages.dry_run(reviews, config=config, runtime=runtime, say=said.append)
     assert sorted(tmp_path.rglob("*")) == before
     text = "\n".join(said)
+    assert "pseudo" not in text
+    few = replace(config, classifier=replace(config.classifier, pseudo_labels=40))
+    told: dict[str, Any] = {"config": few, "runtime": runtime, "say": said.append}
+    stages.dry_run(reviews[:16], unlabelled=reviews[16:], **told)
+    assert sum("pseudo-labels, forward" in line for line in said) == 1
+    assert sorted(tmp_path.rglob("*")) == before
     for part in ("device cpu", "language model, forward", "classifier, forward", "M parameters",
                  "frozen", "training would take"):  # fmt: skip
         assert part in text

@@ -37,7 +37,9 @@ from ulmfit.nn.features import FrozenFeatures
 from ulmfit.nn.heads import ClassifierNet, LMNet
 from ulmfit.nn.kernels.sampled_cross_entropy import NegativeSampler
 from ulmfit.nn.losses import classifier_loss, lm_loss, weighted_cross_entropy
-from ulmfit.prepare import classifier_stage, finetune_stage
+from ulmfit.prepare import finetune_stage
+from ulmfit.prepare_classifier import classifier_stage
+from ulmfit.pseudo_labels import pseudo_labelled
 from ulmfit.run import Run
 from ulmfit.runtime import Runtime, rng_state
 from ulmfit.text.batches import DocumentBatches, LMBatches
@@ -247,7 +249,10 @@ def metrics(runtime: Runtime) -> dict[str, Any]:
     told = replace(TINY_FIT.lm, valid_fraction=0.5)
     language = finetune_stage(lm, texts(), told, TokenizerConfig(min_freq=1), runtime)[0]
     assert classifier.evaluate and language.evaluate
-    return {"classifier": classifier.evaluate(), "lm": language.evaluate()}
+    few = replace(config, pseudo_labels=100)
+    right = [str(d.label) for d in pseudo_labelled(lm, labelled, texts(150), few, runtime)]
+    guessed = {f"guess {i}": right[i] == "good" for i in range(60)}
+    return {"classifier": classifier.evaluate() | guessed, "lm": language.evaluate()}
 
 
 def whole_fit(runtime: Runtime, folder: Path) -> dict[str, Any]:

@@ -17,18 +17,20 @@ ALPHA = 1.0  # regularisation strength where numbers are predicted
 def train_baseline(documents: Sequence[Document]) -> Any:
     """A scikit-learn pipeline: word 1–2-grams, sublinear term frequency, then logistic regression; where texts have several
     labels, one for each; of numbers ridge regression."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.pipeline import make_pipeline
-
     outputs = outputs_for(documents, ClassifierConfig())
     truth = outputs.truth(documents)
     if outputs.kind == "single":
         truth = np.array(outputs.labels)[truth]
-    pipeline = make_pipeline(
-        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, max_features=FEATURES),
-        _linear(outputs.kind),
-    )
-    return pipeline.fit([d.text for d in documents], truth)
+    return word_model(outputs.kind).fit([d.text for d in documents], truth)
+
+
+def word_model(kind: LabelKind = "single") -> Any:
+    """The pipeline, not trained yet."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import make_pipeline
+
+    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, max_features=FEATURES)
+    return make_pipeline(words, _linear(kind))
 
 
 def baseline_metrics(train: Sequence[Document], test: Sequence[Document]) -> dict[str, float]:

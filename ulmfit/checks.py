@@ -35,7 +35,7 @@ from ulmfit.vectors import SKIPGRAM
 
 # settings by what they must be, wherever they occur
 ABOVE_0 = ("lr", "frozen_lr", "lr_decay", "lr_divisors", "max_grad_norm")
-FROM_0 = ("weight_decay", "dropout_scale", "ar", "tar", "skipgram_epochs")
+FROM_0 = ("weight_decay", "dropout_scale", "ar", "tar", "skipgram_epochs", "pseudo_labels")
 FROM_1 = (
     *("batch_size", "min_batch_size", "bptt", "max_tokens", "negatives", "head_sizes"),
     *("embedding_size", "hidden_size", "layers"),

@@ -35,6 +35,7 @@ from ulmfit.nn.heads import ClassifierNet
 from ulmfit.outputs import Outputs, SingleLabel, outputs_of
 from ulmfit.progress import bar
 from ulmfit.runtime import Runtime
+from ulmfit.shapes import Float
 from ulmfit.text.batches import DocumentBatches
 from ulmfit.text.corpus import Corpus
 from ulmfit.text.document import Document
@@ -176,11 +177,17 @@ class TextClassifier(Classifier):
         if len(texts) < 2:
             raise ValueError(f"BatchNorm's averages need two texts or more, not {len(texts)}")
         some = random.Random(0).sample(texts, min(len(texts), UPDATE_BN))
-        corpus = Corpus.build((Document(t) for t in some), self.tokenizer, description="")
-        backward, told = self.config.direction == "backward", (len(corpus), "", runtime.world)
+        self.net.head.update_bn(self.features(some, runtime))
+
+    def features(
+        self, texts: Sequence[str], runtime: Runtime, *, progress: str = ""
+    ) -> Float[torch.Tensor, "D P"]:
+        """What the head is given for each text, in their order; the processes share the reading."""
+        corpus = Corpus.build((Document(t) for t in texts), self.tokenizer, description="")
+        backward, told = self.config.direction == "backward", (progress, runtime.world)
         batches = DocumentBatches(corpus, BATCH_SIZE, shuffle=False, backward=backward).epoch(0)
         runtime.ready(self.net)
-        self.net.head.update_bn(pooled_features(self.net, batches, *told))
+        return pooled_features(self.net, batches, len(corpus), *told)
 
     def stream(self, runtime: Runtime | None = None) -> ClassifierStream:
         if self.config.direction == "backward":

@@ -161,6 +161,7 @@ class ClassifierConfig:
     cache_features: bool = False
     # at the end BatchNorm's averages anew, over the training texts without dropout (fastai: as they ran along, with it)
     update_bn: bool = False
+    pseudo_labels: int = 0  # so many documents first: where fewer are labelled, labels are guessed
     head_only_below: int = 0  # labelled documents; with fewer, no more than the head is trained
     # weights by how rare a class is, n / (classes · its texts); of several labels, each against its absence (scikit-learn)
     class_weight: Literal["balanced"] | None = None
@@ -171,8 +172,7 @@ class ClassifierConfig:
     valid_fraction: float = 0.1  # labelled documents held out, where no file is given
 
 
-# What the shipped SMALL models are best trained with in minutes on two CPU cores (docs/log.md); the classes' own
-# defaults are fastai's recipe for BASE.
+# What the shipped SMALL models are best trained with in minutes on two cores (docs/log.md); above is fastai's recipe.
 SMALL_FINETUNE = FinetuneConfig(
     skipgram_epochs=3,
     frozen_epochs=0.0,
@@ -194,6 +194,7 @@ SMALL_CLASSIFIER = ClassifierConfig(
     lr_divisors=(1.0, 1.0, 1.0, 2.0),
     epochs=(1, 1, 1, 3),
     max_grad_norm=0.25,
+    pseudo_labels=2_000,
     head_only_below=50,
     update_bn=True,
     dropout_scale=1.0,
@@ -285,8 +286,7 @@ class FitConfig:
     # "both": two classifiers, averaged
     directions: Literal["forward", "backward", "both"] = "forward"
     finetune: bool = True  # fine-tune the language model first; False: the classifier starts from the pretrained one
-    # let texts of the validation and test sets into the language model's corpus
-    transductive: bool = False
+    transductive: bool = False  # the language model may read validation and test texts, too
     tokenizer: TokenizerConfig = TokenizerConfig()  # how text becomes tokens
     lm: FinetuneConfig = SMALL_FINETUNE  # fine-tuning of the language model
     classifier: ClassifierConfig = SMALL_CLASSIFIER  # training of the classifier

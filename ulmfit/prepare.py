@@ -1,4 +1,4 @@
-"""Before a training: the model to start from, and `Stage`s with net, data and phases."""
+"""Before a language model is trained: what it starts from, and a `Stage` with net, data and phases."""
 
 import math
 from collections.abc import Sequence
@@ -10,17 +10,14 @@ import torch
 
 from ulmfit import pretrained
 from ulmfit.checks import (
-    check_classifier,
     check_corpus,
     check_embeddings,
     check_lm,
     check_model,
     settled,
 )
-from ulmfit.classifier import TextClassifier
 from ulmfit.config import (
     LM_DROPOUT,
-    ClassifierConfig,
     Direction,
     FinetuneConfig,
     ModelConfig,
@@ -29,13 +26,11 @@ from ulmfit.config import (
     few_documents,
 )
 from ulmfit.language_model import LanguageModel
-from ulmfit.nn.features import FrozenFeatures
 from ulmfit.nn.kernels.sampled_cross_entropy import NegativeSampler
-from ulmfit.nn.losses import classifier_loss, lm_loss
-from ulmfit.outputs import outputs_for
+from ulmfit.nn.losses import lm_loss
 from ulmfit.progress import Say, silent
 from ulmfit.runtime import Runtime, seed_everything
-from ulmfit.text.batches import DocumentBatches, LMBatches
+from ulmfit.text.batches import LMBatches
 from ulmfit.text.corpus import Corpus
 from ulmfit.text.document import Document
 from ulmfit.text.splits import hold_out, hold_out_encoded
@@ -43,7 +38,6 @@ from ulmfit.text.tokenizer import Tokenizer
 from ulmfit.training.loop import Optim
 from ulmfit.training.phases import (
     Phase,
-    classifier_phases,
     few_documents_note,
     finetune_phases,
     pretrain_phases,
@@ -148,72 +142,6 @@ def finetune_stage(
             partial(continue_skipgram, corpus=corpus, epochs=passes, seed=runtime.seed),
         )
     return stage, lm
-
-
-def classifier_stage(
-    lm: LanguageModel,
-    documents: Sequence[Document],
-    valid: Sequence[Document],
-    config: ClassifierConfig,
-    runtime: Runtime,
-) -> tuple[Stage, TextClassifier]:
-    """What `train_classifier` will do, and the classifier it will do it to: the encoder of `lm` and a new head."""
-    for name, part in (("", documents), ("validation ", valid)):
-        if missing := sum(d.label is None for d in part):
-            raise ValueError(
-                f"{missing} of {len(part)} {name}documents have no label; a classifier is trained on labelled ones only"
-            )
-    check_classifier(config)
-    seed_everything(runtime.seed)
-    outputs = outputs_for(documents, config)
-    classifier = TextClassifier.create(lm, outputs, config)
-    corpus = Corpus.build(documents, lm.tokenizer, label_names=classifier.labels)
-    batch_size = few_documents(len(corpus), config)
-    batches = DocumentBatches(
-        corpus,
-        batch_size,
-        shuffle=True,
-        seed=runtime.seed,
-        backward=lm.config.direction == "backward",
-        note=f", {outputs}" + few_documents_note(config, batch_size, len(corpus)),
-    )
-    assert corpus.labels is not None
-    frozen = None
-    if config.cache_features:
-        reading = DocumentBatches(corpus, batch_size, shuffle=False, backward=batches.backward)
-        frozen = FrozenFeatures(partial(reading.epoch, 0), len(corpus), runtime.world)
-    held, truth = None, outputs.truth(valid)
-    if valid:  # encoded once, scored after every epoch
-        held = Corpus.build(valid, lm.tokenizer, label_names=classifier.labels, description="")
-
-    def evaluate() -> dict[str, float]:
-        assert held is not None
-        judged = outputs.judge(truth, classifier.probabilities_of(held, runtime))
-        return {f"valid_{name}": value for name, value in judged.items()}
-
-    stage = Stage(
-        name=f"classifier, {lm.config.direction}",
-        net=classifier.net,
-        loss_fn=partial(
-            classifier_loss,
-            criterion=outputs.criterion(corpus.labels, config),
-            ar=config.ar,
-            tar=config.tar,
-            frozen=frozen,
-            world=runtime.world,
-        ),
-        batches=batches,
-        phases=classifier_phases(
-            config,
-            len(classifier.net.layer_groups()),
-            batch_size,
-            batches.steps_per_epoch,
-            len(corpus),
-        ),
-        optim=Optim(config.weight_decay, config.max_grad_norm),
-        evaluate=evaluate if held else None,
-    )
-    return stage, classifier
 
 
 def lm_stage(

@@ -24,8 +24,10 @@ from ulmfit.config import (
 from ulmfit.evaluation import score_sets
 from ulmfit.identity import fingerprint
 from ulmfit.language_model import LanguageModel
-from ulmfit.prepare import Texts, classifier_stage, finetune_stage, pretrain_stage, start_lm
+from ulmfit.prepare import Texts, finetune_stage, pretrain_stage, start_lm
+from ulmfit.prepare_classifier import classifier_stages
 from ulmfit.progress import Say, silent
+from ulmfit.pseudo_labels import pseudo_labelled
 from ulmfit.run import Run
 from ulmfit.runtime import Runtime
 from ulmfit.saved import save_calibration
@@ -84,6 +86,7 @@ def fit(
                     lm,
                     parts.train,
                     valid=parts.valid,
+                    unlabelled=parts.unlabelled,
                     config=config.classifier,
                     runtime=machine,
                     run=run,
@@ -124,7 +127,9 @@ def dry_run(
         if config.finetune:
             stage, lm = finetune_stage(lm, parts.texts, config.lm, config.tokenizer, machine)
             stages.append(stage)
-        stages.append(classifier_stage(lm, parts.train, parts.valid, config.classifier, machine)[0])
+        told = (config.classifier, machine)
+        guessed = pseudo_labelled(lm, parts.train, parts.unlabelled, *told)
+        stages += classifier_stages(lm, parts.train, parts.valid, *told, guessed)[0]
         for stage in stages:
             say(stage.plan())
             minutes += stage.estimate(machine) / 60
@@ -185,15 +190,23 @@ def train_classifier(
     documents: Sequence[Document],
     *,
     valid: Sequence[Document] = (),
+    unlabelled: Sequence[Document] = (),
     config: ClassifierConfig = FitConfig.classifier,
     runtime: Runtime,
     run: Run,
 ) -> TextClassifier:
-    """A classifier on the encoder of `lm`, by gradual unfreezing (paper §3.3)."""
+    """A classifier on the encoder of `lm`, by gradual unfreezing (paper §3.3).
+
+    Where few documents are labelled, it is trained on guessed labels of `unlabelled` texts first (`pseudo_labels`).
+    """
     saved = run.path / lm.config.direction / "classifier"
     if run.has(saved):
         return TextClassifier.load(saved)
-    stage, classifier = classifier_stage(lm, documents, valid, config, runtime)
+    kept = run.path / "resume" / f"pseudo-labels, {lm.config.direction}.json"
+    guessed = pseudo_labelled(lm, documents, unlabelled, config, runtime, say=run.say, kept=kept)
+    (*first, stage), classifier = classifier_stages(lm, documents, valid, config, runtime, guessed)
+    for other in first:
+        run.train(other, runtime, config)
     if config.keep == "best":
         stage.evaluate = best = KeepBest(
             stage,

@@ -46,6 +46,20 @@ def test_points_are_measured_kept_and_added_to(
     )
     assert curve.by_size("baseline").keys() == {8, 24}
 
+    few = replace(config, classifier=replace(config.classifier, pseudo_labels=20))
+    guessed = list[list[str]]()
+    real = module.pseudo_labelled
+
+    def watched(*given: Any, **more: Any) -> list[Document]:
+        found = real(*given, **more)
+        guessed.append([d.text for d in found])
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "pseudo_labelled", watched)
+        label_curve(reviews, sizes=[8, 24], draws=1, config=few, out=tmp_path / "few")
+    assert list(map(len, guessed)) == [12, 0]  # from the labelled texts that were not drawn
+
     trained = list[tuple[int, int]]()
 
     def measure(models: Any, parts: Any, labels: int, draw: int, *given: Any) -> Point:

@@ -198,6 +198,8 @@ class TrainClassifier:
     labelled: Positional[Annotated[str, FILE]]
     lm: Annotated[str, MODEL]  # the language model: a directory, a run, or a shipped model
     out: Annotated[str, DIR]  # run directory to write
+    # more texts of the same kind: where few are labelled, the labels of some are guessed
+    unlabelled: Annotated[str | None, FILE] = None
     # labelled texts to validate on; a fraction of the labelled ones where left out
     valid: Annotated[str | None, FILE] = None
     test: Annotated[str | None, FILE] = None  # labelled texts scored once, at the end
@@ -218,6 +220,7 @@ class TrainClassifier:
         Fit(
             self.labelled,
             self.out,
+            unlabelled=self.unlabelled,
             valid=self.valid,
             test=self.test,
             overwrite=self.overwrite,

@@ -19,8 +19,10 @@ from ulmfit.config import CURVE_FIT, FitConfig, OutOfTime, RuntimeConfig
 from ulmfit.files.checkpoint import load_json, save_json
 from ulmfit.identity import fingerprint
 from ulmfit.language_model import LanguageModel
-from ulmfit.prepare import classifier_stage, start_lm
+from ulmfit.prepare import start_lm
+from ulmfit.prepare_classifier import classifier_stages
 from ulmfit.progress import Say, silent
+from ulmfit.pseudo_labels import pseudo_labelled
 from ulmfit.run import Run
 from ulmfit.runtime import Runtime
 from ulmfit.stages import finetune_lm
@@ -208,9 +210,12 @@ def _measure(
     began, members = time.monotonic(), []
     documents = draw_labels(parts.train, labels, f"{machine.seed}/{labels}/{draw}")
     seeded = replace(machine, seed=machine.seed + draw)
+    texts = [*parts.train, *parts.unlabelled]
     for lm in language_models:
-        stage, member = classifier_stage(lm, documents, [], config.classifier, seeded)
-        stage.train(seeded)
+        guessed = pseudo_labelled(lm, documents, texts, config.classifier, seeded)
+        stages, member = classifier_stages(lm, documents, [], config.classifier, seeded, guessed)
+        for stage in stages:
+            stage.train(seeded)
         members.append(member)
     classifier: Classifier = members[0] if len(members) == 1 else Ensemble(members)
     accuracy = classifier.evaluate(parts.test, seeded, progress=f"scoring {labels:,} labels")

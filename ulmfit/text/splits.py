@@ -7,7 +7,7 @@ import hashlib
 import random
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 
 from ulmfit.config import NONE, FitConfig
@@ -111,6 +111,8 @@ class Parts:
     test: list[Document]
     # for the language model, or a new vocabulary; none where nothing reads them. Labels are not looked at
     texts: list[Document]
+    # none of them held; for pseudo-labels
+    unlabelled: list[Document] = field(default_factory=list[Document])
 
 
 def divide(
@@ -124,7 +126,8 @@ def divide(
 ) -> Parts:
     """Sort the documents of a run, refuse what can't be trained on, and say what is left out and why."""
     read = config.finetune or config.pretrained == NONE
-    if unused := _unused(unlabelled if not read else (), config):
+    guessed = len(labelled) < config.classifier.pseudo_labels
+    if unused := _unused(() if read or guessed else unlabelled, config):
         say(f"the language model is not fine-tuned: {unused} not used")
     if missing := [d for d in labelled if d.label is None]:
         use = "used as unlabelled texts" if read else "left out"
@@ -159,7 +162,7 @@ def divide(
         f"{len(train):,} documents to train the classifier, {len(valid):,} to validate, {len(test):,} to test"
         + (f"; {len(texts):,} texts for {reader}" if read else "")
     )
-    return Parts(train, list(valid), list(test), texts)
+    return Parts(train, list(valid), list(test), texts, without(distinct(unlabelled), held))
 
 
 def _unused(texts: Sequence[Document], config: FitConfig) -> str:

@@ -1,0 +1,120 @@
+"""Before a classifier is trained: encoder and head, and the `Stage`s that train them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+from ulmfit.checks import check_classifier
+from ulmfit.classifier import TextClassifier
+from ulmfit.config import ClassifierConfig, few_documents
+from ulmfit.language_model import LanguageModel
+from ulmfit.nn.features import FrozenFeatures
+from ulmfit.nn.losses import classifier_loss
+from ulmfit.outputs import outputs_for
+from ulmfit.runtime import Runtime, seed_everything
+from ulmfit.text.batches import DocumentBatches
+from ulmfit.text.corpus import Corpus
+from ulmfit.text.document import Document
+from ulmfit.training.loop import Optim
+from ulmfit.training.phases import classifier_phases, few_documents_note
+from ulmfit.training.stage import Stage
+
+
+def classifier_stages(
+    lm: LanguageModel,
+    documents: Sequence[Document],
+    valid: Sequence[Document],
+    config: ClassifierConfig,
+    runtime: Runtime,
+    guessed: Sequence[Document] = (),
+) -> tuple[list[Stage], TextClassifier]:
+    """What `train_classifier` will do, in order, and the classifier it will do it to.
+
+    With `guessed` labels (`pseudo_labels`) it is trained on all texts first, each phase reading them once; of the phases on
+    the labelled ones the last is left, in which everything is trained: the head is not new any more.
+    """
+    stage, classifier = classifier_stage(lm, documents, valid, config, runtime)
+    if not guessed:
+        return [stage], classifier
+    told = replace(config, epochs=tuple(min(1, epochs) for epochs in config.epochs))
+    first = _stage(classifier, [*documents, *guessed], (), told, runtime)
+    first.name = f"pseudo-labels, {lm.config.direction}"
+    stage.phases = stage.phases[-1:]
+    return [first, stage], classifier
+
+
+def classifier_stage(
+    lm: LanguageModel,
+    documents: Sequence[Document],
+    valid: Sequence[Document],
+    config: ClassifierConfig,
+    runtime: Runtime,
+) -> tuple[Stage, TextClassifier]:
+    """A training on labelled documents alone, and what it will train: the encoder of `lm` and a new head."""
+    for name, part in (("", documents), ("validation ", valid)):
+        if missing := sum(d.label is None for d in part):
+            raise ValueError(
+                f"{missing} of {len(part)} {name}documents have no label; a classifier is trained on labelled ones only"
+            )
+    check_classifier(config)
+    seed_everything(runtime.seed)
+    classifier = TextClassifier.create(lm, outputs_for(documents, config), config)
+    return _stage(classifier, documents, valid, config, runtime), classifier
+
+
+def _stage(
+    classifier: TextClassifier,
+    documents: Sequence[Document],
+    valid: Sequence[Document],
+    config: ClassifierConfig,
+    runtime: Runtime,
+) -> Stage:
+    outputs, direction = classifier.outputs, classifier.config.direction
+    corpus = Corpus.build(documents, classifier.tokenizer, label_names=classifier.labels)
+    batch_size = few_documents(len(corpus), config)
+    batches = DocumentBatches(
+        corpus,
+        batch_size,
+        shuffle=True,
+        seed=runtime.seed,
+        backward=direction == "backward",
+        note=f", {outputs}" + few_documents_note(config, batch_size, len(corpus)),
+    )
+    assert corpus.labels is not None
+    frozen = None
+    if config.cache_features:
+        reading = DocumentBatches(corpus, batch_size, shuffle=False, backward=batches.backward)
+        frozen = FrozenFeatures(partial(reading.epoch, 0), len(corpus), runtime.world)
+    held, truth = None, outputs.truth(valid)
+    if valid:  # encoded once, scored after every epoch
+        held = Corpus.build(
+            valid, classifier.tokenizer, label_names=classifier.labels, description=""
+        )
+
+    def evaluate() -> dict[str, float]:
+        assert held is not None
+        judged = outputs.judge(truth, classifier.probabilities_of(held, runtime))
+        return {f"valid_{name}": value for name, value in judged.items()}
+
+    return Stage(
+        name=f"classifier, {direction}",
+        net=classifier.net,
+        loss_fn=partial(
+            classifier_loss,
+            criterion=outputs.criterion(corpus.labels, config),
+            ar=config.ar,
+            tar=config.tar,
+            frozen=frozen,
+            world=runtime.world,
+        ),
+        batches=batches,
+        phases=classifier_phases(
+            config,
+            len(classifier.net.layer_groups()),
+            batch_size,
+            batches.steps_per_epoch,
+            len(corpus),
+        ),
+        optim=Optim(config.weight_decay, config.max_grad_norm),
+        evaluate=evaluate if held else None,
+    )

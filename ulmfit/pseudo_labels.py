@@ -1,0 +1,121 @@
+"""Pseudo-labels (Lee 2013): where few texts are labelled, linear models guess the labels of others.
+
+They know words, the words' embeddings, and what the encoder makes of a text. On reviews the first is best, on questions the last,
+and together they are about as good as the best one (docs/log.md). A classifier that has read the guesses makes more of the labels.
+"""
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ulmfit.baseline import word_model
+from ulmfit.classifier import TextClassifier
+from ulmfit.config import ClassifierConfig
+from ulmfit.files.checkpoint import load_json, save_json
+from ulmfit.identity import fingerprint
+from ulmfit.language_model import LanguageModel
+from ulmfit.outputs import outputs_for
+from ulmfit.progress import Say, silent
+from ulmfit.runtime import Runtime
+from ulmfit.text.corpus import Corpus
+from ulmfit.text.document import Document
+from ulmfit.text.splits import without
+
+FOLDS = 5  # of the labelled texts, at most
+LEAST_GAIN = 0.01  # over chance; 1 is always right
+# inverse regularisation strengths: of features there may be more than labels
+C_EMBEDDINGS, C_FEATURES = 0.1, 0.01
+
+
+def pseudo_labelled(
+    lm: LanguageModel,
+    documents: Sequence[Document],
+    texts: Sequence[Document],
+    config: ClassifierConfig,
+    runtime: Runtime,
+    *,
+    say: Say = silent,
+    kept: Path | None = None,
+) -> list[Document]:
+    """Texts with guessed labels, as many as `documents` lack to be `config.pseudo_labels`; none where there are fewer texts
+    than labelled ones, and where a label is more than one class.
+
+    What was guessed is written to the file `kept`, and taken from there: a run that goes on must not see other guesses.
+    """
+    if (wanted := config.pseudo_labels - len(documents)) <= 0:
+        return []
+    outputs = outputs_for(documents, config)
+    if outputs.kind != "single" or len(pool := without(texts, documents)) < len(documents):
+        return []
+    some = random.Random(runtime.seed).sample(pool, min(wanted, len(pool)))
+    world, of = runtime.world, fingerprint(documents, some)
+    before = load_json(kept) if world.first and kept and kept.exists() else {}
+    found = before["guessed"] if before.get("of") == of else [-1] * len(some)
+    guessed = torch.tensor(found, device=runtime.device)
+    world.from_first([guessed])
+    if guessed.min() < 0:
+        few, others = f"{len(documents):,} labelled texts are few", f"{len(some):,} others"
+        say(f"{few}: the labels of {others} are guessed")
+        reader = TextClassifier.create(lm, outputs, config)
+        told = (reader, [d.text for d in documents], [d.text for d in some], runtime)
+        guessed.copy_(torch.from_numpy(guess(_views(*told), outputs.truth(documents))))
+        world.from_first([guessed])  # another machine may round otherwise
+        if world.first and kept:
+            save_json(kept, {"of": of, "guessed": guessed.tolist()})
+    labels = (outputs.labels[i] for i in guessed.tolist())
+    return [Document(d.text, label) for d, label in zip(some, labels, strict=True)]
+
+
+def _views(
+    reader: TextClassifier, known: Sequence[str], new: Sequence[str], runtime: Runtime
+) -> list[tuple[Any, Any, Any]]:
+    """Models, and what they are given of texts with and without labels."""
+    texts, n = [*known, *new], len(known)
+    read = reader.features(texts, runtime, progress="guessing labels").cpu().numpy()
+    embedding = reader.net.encoder.embedding.weight.detach().float().cpu().numpy()
+    corpus = Corpus.build(map(Document, texts), reader.tokenizer, description="")
+    means = np.stack([embedding[np.asarray(ids)].mean(axis=0) for ids in corpus])
+    return [
+        (word_model(), known, new),
+        (_linear(C_EMBEDDINGS), means[:n], means[n:]),
+        (_linear(C_FEATURES), read[:n], read[n:]),
+    ]
+
+
+def guess(views: Sequence[tuple[Any, Any, Any]], truth: np.ndarray) -> np.ndarray:
+    """(D,) the class that all models together think likeliest. A view: an untrained model, what it is given of the labelled
+    texts, whose classes are `truth`, and of the D others.
+
+    Each is asked about labelled texts it has not seen, too. There its scores are centred, since a model of few texts leans to
+    one class; and with the square of how much better than chance it is there, what it says counts.
+    """
+    from sklearn.metrics import balanced_accuracy_score
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+    folds = StratifiedKFold(min(FOLDS, *np.bincount(truth)), shuffle=True, random_state=0)
+    votes: Any = 0.0
+    for model, known, new in views:
+        unseen = _scores(cross_val_predict(model, known, truth, cv=folds, method="predict_proba"))
+        scores = _scores(model.fit(known, truth).predict_proba(new))
+        centre = np.mean([unseen[truth == c].mean(axis=0) for c in np.unique(truth)], axis=0)
+        right = balanced_accuracy_score(truth, (unseen - centre).argmax(axis=1), adjusted=True)
+        votes = votes + max(LEAST_GAIN, right) ** 2 * (scores - centre) / (scores.std() or 1.0)
+    return votes.argmax(axis=1)
+
+
+def _scores(probabilities: Any) -> np.ndarray:
+    """Logarithms, whose mean over the classes of a text is 0."""
+    logs = np.log(probabilities.clip(np.finfo(np.float32).tiny))
+    return logs - logs.mean(axis=1, keepdims=True)
+
+
+def _linear(c: float) -> Any:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=1000))
