@@ -20,6 +20,18 @@ from ulmfit.training.phases import classifier_phases, few_documents_note
 from ulmfit.training.stage import Stage
 
 
+def classifier_stage(
+    lm: LanguageModel,
+    documents: Sequence[Document],
+    valid: Sequence[Document],
+    config: ClassifierConfig,
+    runtime: Runtime,
+) -> tuple[Stage, TextClassifier]:
+    """A training on labelled documents alone, and what it will train: the encoder of `lm` and a new head."""
+    (stage,), classifier = classifier_stages(lm, documents, valid, config, runtime)
+    return stage, classifier
+
+
 def classifier_stages(
     lm: LanguageModel,
     documents: Sequence[Document],
@@ -33,24 +45,6 @@ def classifier_stages(
     With `guessed` labels (`pseudo_labels`) it is trained on all texts first, each phase reading them once; of the phases on
     the labelled ones the last is left, in which everything is trained: the head is not new any more.
     """
-    stage, classifier = classifier_stage(lm, documents, valid, config, runtime)
-    if not guessed:
-        return [stage], classifier
-    told = replace(config, epochs=tuple(min(1, epochs) for epochs in config.epochs))
-    first = _stage(classifier, [*documents, *guessed], (), told, runtime)
-    first.name = f"pseudo-labels, {lm.config.direction}"
-    stage.phases = stage.phases[-1:]
-    return [first, stage], classifier
-
-
-def classifier_stage(
-    lm: LanguageModel,
-    documents: Sequence[Document],
-    valid: Sequence[Document],
-    config: ClassifierConfig,
-    runtime: Runtime,
-) -> tuple[Stage, TextClassifier]:
-    """A training on labelled documents alone, and what it will train: the encoder of `lm` and a new head."""
     for name, part in (("", documents), ("validation ", valid)):
         if missing := sum(d.label is None for d in part):
             raise ValueError(
@@ -59,7 +53,16 @@ def classifier_stage(
     check_classifier(config)
     seed_everything(runtime.seed)
     classifier = TextClassifier.create(lm, outputs_for(documents, config), config)
-    return _stage(classifier, documents, valid, config, runtime), classifier
+    if not guessed:
+        return [_stage(classifier, documents, valid, config, runtime)], classifier
+    once = replace(config, epochs=tuple(min(1, epochs) for epochs in config.epochs))
+    note = f", {len(guessed):,} of the labels guessed"
+    first = _stage(classifier, [*documents, *guessed], (), once, runtime, note)
+    first.name = f"pseudo-labels, {lm.config.direction}"
+    note = f", behind {len(guessed):,} with guessed labels"
+    last = _stage(classifier, documents, valid, config, runtime, note)
+    last.phases = last.phases[-1:]
+    return [first, last], classifier
 
 
 def _stage(
@@ -68,6 +71,7 @@ def _stage(
     valid: Sequence[Document],
     config: ClassifierConfig,
     runtime: Runtime,
+    note: str = "",
 ) -> Stage:
     outputs, direction = classifier.outputs, classifier.config.direction
     corpus = Corpus.build(documents, classifier.tokenizer, label_names=classifier.labels)
@@ -78,7 +82,7 @@ def _stage(
         shuffle=True,
         seed=runtime.seed,
         backward=direction == "backward",
-        note=f", {outputs}" + few_documents_note(config, batch_size, len(corpus)),
+        note=f", {outputs}{note}" + few_documents_note(config, batch_size, len(corpus)),
     )
     assert corpus.labels is not None
     frozen = None
