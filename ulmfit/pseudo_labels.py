@@ -27,6 +27,7 @@ from ulmfit.text.splits import without
 
 FOLDS = 5  # of the labelled texts, at most
 LEAST_GAIN = 0.01  # over chance; 1 is always right
+SHARPNESS, ROUNDS, LEAST_SHARE = 10.0, 200, 1e-6  # of `_offsets`
 # inverse regularisation strengths: of features there may be more than labels
 C_EMBEDDINGS, C_FEATURES = 0.1, 0.01
 
@@ -90,21 +91,34 @@ def guess(views: Sequence[tuple[Any, Any, Any]], truth: np.ndarray) -> np.ndarra
     """(D,) the class that all models together think likeliest. A view: an untrained model, what it is given of the labelled
     texts, whose classes are `truth`, and of the D others.
 
-    Each is asked about labelled texts it has not seen, too. There its scores are centred, since a model of few texts leans to
-    one class; and with the square of how much better than chance it is there, what it says counts.
+    Each is asked about labelled texts it has not seen, too: what it says counts with the square of how much better than chance
+    it is there. And there each class must be named as often as it is right, since models of few texts lean to one class.
     """
     from sklearn.metrics import balanced_accuracy_score
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
     folds = StratifiedKFold(min(FOLDS, *np.bincount(truth)), shuffle=True, random_state=0)
+    unseen: Any = 0.0
     votes: Any = 0.0
     for model, known, new in views:
-        unseen = _scores(cross_val_predict(model, known, truth, cv=folds, method="predict_proba"))
+        held = _scores(cross_val_predict(model, known, truth, cv=folds, method="predict_proba"))
         scores = _scores(model.fit(known, truth).predict_proba(new))
-        centre = np.mean([unseen[truth == c].mean(axis=0) for c in np.unique(truth)], axis=0)
-        right = balanced_accuracy_score(truth, (unseen - centre).argmax(axis=1), adjusted=True)
-        votes = votes + max(LEAST_GAIN, right) ** 2 * (scores - centre) / (scores.std() or 1.0)
-    return votes.argmax(axis=1)
+        centre = np.mean([held[truth == c].mean(axis=0) for c in np.unique(truth)], axis=0)
+        right = balanced_accuracy_score(truth, (held - centre).argmax(axis=1), adjusted=True)
+        share = max(LEAST_GAIN, right) ** 2 / (scores.std() or 1.0)
+        unseen, votes = unseen + share * (held - centre), votes + share * (scores - centre)
+    return (votes + _offsets(unseen, np.bincount(truth) / len(truth))).argmax(axis=1)
+
+
+def _offsets(scores: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """(C,) what to add to (D, C) scores so that each class is the largest in its share of the rows."""
+    sharp, offsets = SHARPNESS / (scores.std() or 1.0), np.zeros(len(shares))
+    for _ in range(ROUNDS):
+        exponents = sharp * (scores + offsets)
+        weights = np.exp(exponents - exponents.max(axis=1, keepdims=True))
+        named = (weights / weights.sum(axis=1, keepdims=True)).mean(axis=0)
+        offsets += np.log(shares / named.clip(LEAST_SHARE)) / sharp
+    return offsets
 
 
 def _scores(probabilities: Any) -> np.ndarray:
