@@ -356,7 +356,7 @@ def test_stopped_by_hand_it_goes_on_later(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("ulmfit.prepare.classifier_loss", stop)
+        patch.setattr("ulmfit.prepare_classifier.classifier_loss", stop)
         with pytest.raises(SystemExit) as ended:
             fit()
     assert ended.value.code == BY_HAND

@@ -71,7 +71,9 @@ def test_few_labels_measures_and_records(
     monkeypatch.setattr(few_labels, "DRAWS", 2)
     monkeypatch.setattr(few_labels, "RESULTS", tmp_path / "lines.jsonl")
     documents = random.Random(0).sample(reviews, len(reviews))
-    few_labels.measure("tiny", lm, documents[:40], documents[40:], tmp_path / "runs", threads=1)
+    few_labels.measure(
+        "tiny", lm, documents[:40], documents, documents[40:], tmp_path / "runs", threads=1
+    )
     lines = [json.loads(line) for line in (tmp_path / "lines.jsonl").read_text().splitlines()]
     assert [line["seed"] for line in lines] == [0, 1]
     assert all(0 <= line["ulmfit"] <= 1 and line["labels"] == 8 for line in lines)

@@ -126,11 +126,11 @@ def divide(
 ) -> Parts:
     """Sort the documents of a run, refuse what can't be trained on, and say what is left out and why."""
     read = config.finetune or config.pretrained == NONE
-    guessed = len(labelled) < config.classifier.pseudo_labels
+    guessed = sum(d.label is not None for d in labelled) < config.classifier.pseudo_labels
     if unused := _unused(() if read or guessed else unlabelled, config):
         say(f"the language model is not fine-tuned: {unused} not used")
     if missing := [d for d in labelled if d.label is None]:
-        use = "used as unlabelled texts" if read else "left out"
+        use = "used as unlabelled texts" if read or guessed else "left out"
         say(f"{len(missing)} documents of the labelled set have no label: {use}")
         labelled, unlabelled = [d for d in labelled if d.label is not None], [*unlabelled, *missing]
     if valid and (shared := len(valid) - len(rest := without(valid, test))):
