@@ -70,6 +70,7 @@ def measure(
             )
             line = {
                 "set": name,
+                "pseudo_labels": SMALL_CLASSIFIER.pseudo_labels,
                 "labels": len(documents),
                 "seed": seed,
                 "ulmfit": pairs[-1][0],

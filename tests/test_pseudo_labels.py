@@ -61,6 +61,21 @@ def test_guesses_do_not_lean_to_the_class_with_a_few_more_texts() -> None:
     assert (guessed == new).mean() > (plain == new).mean() + 0.15
 
 
+@pytest.mark.parametrize("rare", [0.05, 0.5])
+def test_each_class_is_guessed_as_often_as_it_is_labelled(rare: float) -> None:
+    truth = (np.random.default_rng(2).random(1200) < rare).astype(int)
+    guessed = guess([view(truth, True, 400)], truth[:400])
+    assert guessed.mean() == pytest.approx(rare, abs=0.04)
+    assert (guessed == truth[400:]).mean() > 0.9
+
+
+def test_texts_without_words_are_left_to_the_other_models() -> None:
+    truth = np.arange(60) % 2
+    faces = ["😀" if label else "😡" for label in truth]  # nothing for TF-IDF
+    views = [(word_model(), faces[:30], faces[30:]), view(truth, True, 30)]
+    assert (guess(views, truth[:30]) == truth[30:]).mean() > 0.9
+
+
 def test_texts_nobody_labelled_are_guessed_as_they_are(
     lm: LanguageModel,
     reviews: list[Document],

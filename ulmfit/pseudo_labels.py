@@ -59,8 +59,9 @@ def pseudo_labelled(
     guessed = torch.tensor(found, device=runtime.device)
     world.from_first([guessed])
     if guessed.min() < 0:
-        few, others = f"{len(documents):,} labelled texts are few", f"{len(some):,} others"
-        say(f"{few}: the labels of {others} are guessed")
+        say(
+            f"{len(documents):,} labelled texts are few: the labels of {len(some):,} others are guessed"
+        )
         reader = TextClassifier.create(lm, outputs, config)
         told = (reader, [d.text for d in documents], [d.text for d in some], runtime)
         guessed.copy_(torch.from_numpy(guess(_views(*told), outputs.truth(documents))))
@@ -92,7 +93,7 @@ def guess(views: Sequence[tuple[Any, Any, Any]], truth: np.ndarray) -> np.ndarra
     texts, whose classes are `truth`, and of the D others.
 
     Each is asked about labelled texts it has not seen, too: what it says counts with the square of how much better than chance
-    it is there. And there each class must be named as often as it is right, since models of few texts lean to one class.
+    it is there. And there each class must be named as often as the labels do, since models of few texts lean to one.
     """
     from sklearn.metrics import balanced_accuracy_score
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
@@ -101,8 +102,11 @@ def guess(views: Sequence[tuple[Any, Any, Any]], truth: np.ndarray) -> np.ndarra
     unseen: Any = 0.0
     votes: Any = 0.0
     for model, known, new in views:
-        held = _scores(cross_val_predict(model, known, truth, cv=folds, method="predict_proba"))
-        scores = _scores(model.fit(known, truth).predict_proba(new))
+        try:
+            held = _scores(cross_val_predict(model, known, truth, cv=folds, method="predict_proba"))
+            scores = _scores(model.fit(known, truth).predict_proba(new))
+        except ValueError:  # texts without a word of two letters, which TF-IDF can't be made of
+            continue
         centre = np.mean([held[truth == c].mean(axis=0) for c in np.unique(truth)], axis=0)
         right = balanced_accuracy_score(truth, (held - centre).argmax(axis=1), adjusted=True)
         share = max(LEAST_GAIN, right) ** 2 / (scores.std() or 1.0)
