@@ -99,7 +99,7 @@ def test_enough_labels_few_texts_and_other_labels_need_no_guesses(
     lm: LanguageModel, labelled: list[Document], texts: list[Document], runtime: Runtime
 ) -> None:
     for documents, others, config in (
-        (labelled, texts, replace(FEW, pseudo_labels=20)),
+        (labelled, texts, replace(FEW, pseudo_labels=40)),
         (labelled, texts[:39], FEW),  # 19 others
         (labelled, texts, ClassifierConfig()),
         (

@@ -161,7 +161,7 @@ class ClassifierConfig:
     cache_features: bool = False
     # at the end BatchNorm's averages anew, over the training texts without dropout (fastai: as they ran along, with it)
     update_bn: bool = False
-    pseudo_labels: int = 0  # so many documents first: where fewer are labelled, labels are guessed
+    pseudo_labels: int = 0  # documents to begin with: if under half are labelled, others by guesses
     head_only_below: int = 0  # labelled documents; with fewer, no more than the head is trained
     # weights by how rare a class is, n / (classes · its texts); of several labels, each against its absence (scikit-learn)
     class_weight: Literal["balanced"] | None = None

@@ -42,17 +42,18 @@ def pseudo_labelled(
     say: Say = silent,
     kept: Path | None = None,
 ) -> list[Document]:
-    """Texts with guessed labels, as many as `documents` lack to be `config.pseudo_labels`; none where there are fewer texts
-    than labelled ones, and where a label is more than one class.
+    """Texts with guessed labels, as many as `documents` lack to be `config.pseudo_labels`; none where half of that are
+    labelled, where there are fewer texts than labelled ones, and where a label is more than one class.
 
     What was guessed is written to the file `kept`, and taken from there: a run that goes on must not see other guesses.
     """
-    if (wanted := config.pseudo_labels - len(documents)) <= 0:
+    if 2 * len(documents) >= config.pseudo_labels:
         return []
     outputs = outputs_for(documents, config)
     if outputs.kind != "single" or len(pool := without(texts, documents)) < len(documents):
         return []
-    some = random.Random(runtime.seed).sample(pool, min(wanted, len(pool)))
+    wanted = min(config.pseudo_labels - len(documents), len(pool))
+    some = random.Random(runtime.seed).sample(pool, wanted)
     world, of = runtime.world, fingerprint(documents, some)
     before = load_json(kept) if world.first and kept and kept.exists() else {}
     found = before["guessed"] if before.get("of") == of else [-1] * len(some)

@@ -126,7 +126,8 @@ def divide(
 ) -> Parts:
     """Sort the documents of a run, refuse what can't be trained on, and say what is left out and why."""
     read = config.finetune or config.pretrained == NONE
-    guessed = sum(d.label is not None for d in labelled) < config.classifier.pseudo_labels
+    known = sum(d.label is not None for d in labelled)
+    guessed = 2 * known < config.classifier.pseudo_labels  # see pseudo_labels.py
     if unused := _unused(() if read or guessed else unlabelled, config):
         say(f"the language model is not fine-tuned: {unused} not used")
     if missing := [d for d in labelled if d.label is None]:
