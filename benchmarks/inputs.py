@@ -164,7 +164,8 @@ def _write(inputs: Inputs, name: str, content: Any) -> None:
 
 
 def small_for_fastai() -> dict[str, Any]:
-    """The shipped model, written so that fastai's side can read it; gives back where, and its sizes in fastai's words."""
+    """The shipped model, written so that fastai's side can read it; gives back where (below `ROOT`, in which every peer is run:
+    results are to hold no path of a machine), and its sizes in fastai's words."""
     from ulmfit import pretrained
     from ulmfit.config import FitConfig
 
@@ -176,7 +177,7 @@ def small_for_fastai() -> dict[str, Any]:
     (folder / "vocab.json").write_text(json.dumps(model.tokenizer.vocab), encoding="utf-8")
     shape = model.config
     sizes = {"emb_sz": shape.embedding_size, "n_hid": shape.hidden_size, "n_layers": shape.layers}
-    return {"pretrained": str(folder), "sizes": sizes}
+    return {"pretrained": str(folder.relative_to(ROOT)), "sizes": sizes}
 
 
 def weights_and_vocab(folder: Path) -> tuple[dict[str, np.ndarray], list[str]]:

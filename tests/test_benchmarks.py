@@ -1,6 +1,7 @@
 """The comparisons with others: what they compute from measurements, and, slowly, the whole harness at a tiny size."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -120,6 +121,12 @@ def test_lines_are_appended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert (first["task"], second["task"]) == ("a", "b")
     assert {"commit", "machine", "cores", "load", "time"} <= first.keys()
     assert record.read("nothing") == []
+
+
+@pytest.mark.parametrize("file", sorted(record.RESULTS.glob("*.jsonl")), ids=lambda file: file.stem)
+def test_lines_hold_no_path_of_a_machine(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert not re.findall(r"""["'= ](?:/|~|[A-Z]:\\)[^"' ]*""", text)
 
 
 def test_differences_are_relative_and_counts_must_agree() -> None:
