@@ -95,6 +95,15 @@ def test_texts_nobody_labelled_are_guessed_as_they_are(
     assert len(everything) == 40  # all there are
 
 
+def test_a_label_with_a_single_text_is_guessed_beside_the_others(
+    lm: LanguageModel, labelled: list[Document], texts: list[Document], runtime: Runtime
+) -> None:
+    """Holding out leaves such ones; cross-validation alone would refuse them."""
+    alone = Document("The bus to the museum is late again.", "rare")
+    guessed = pseudo_labelled(lm, [*labelled, alone], texts, FEW, runtime)
+    assert len(guessed) == 29 and {d.label for d in guessed} >= {"good", "bad"}
+
+
 def test_enough_labels_few_texts_and_other_labels_need_no_guesses(
     lm: LanguageModel, labelled: list[Document], texts: list[Document], runtime: Runtime
 ) -> None:

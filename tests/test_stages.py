@@ -1,6 +1,6 @@
 """From documents to a saved classifier: every path, interruptions, and what must not leak."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -200,6 +200,19 @@ def killer(function: Callable, after: int) -> Callable:
     return run
 
 
+def killed(
+    monkeypatch: pytest.MonkeyPatch, train: Callable[[], object], *points: tuple[Any, str, int]
+) -> Iterator[None]:
+    """Trains until each point in turn: a function, and so many calls of it that still go well."""
+    for module, target, after in points:
+        with monkeypatch.context() as patch:
+            patch.setattr(module, target, killer(getattr(module, target), after))
+            with pytest.raises(Killed):
+                train()
+        torch.rand(7)  # another process, another random state
+        yield
+
+
 def test_the_same_command_goes_on(
     fit: Fit,
     reviews: list[Document],
@@ -211,18 +224,15 @@ def test_the_same_command_goes_on(
     """Killed inside both trainings, between them and before the end: the same bits as in one go."""
     monkeypatch.setattr("ulmfit.training.resume.SAVE_EVERY_S", 0.0)
     whole = probabilities(fit(out="whole", directions="both"), reviews, runtime)
-    for module, target, after in (
+    for _ in killed(
+        monkeypatch,
+        lambda: fit(directions="both"),
         (prepare, "lm_loss", 3),
         (stages, "classifier_stages", 0),
         (prepare_classifier, "classifier_loss", 9),
         (prepare, "lm_loss", 15),
         (stages, "Ensemble", 0),
     ):
-        with monkeypatch.context() as patch:
-            patch.setattr(module, target, killer(getattr(module, target), after))
-            with pytest.raises(Killed):
-                fit(directions="both")
-        torch.rand(7)  # another process, another random state
         with pytest.raises(CheckpointError, match="not finished"):
             ulmfit.load(tmp_path / "run")
     with pytest.raises(CheckpointError, match="other settings"):
@@ -251,17 +261,13 @@ def test_pseudo_labels_go_on_where_they_were(
     whole = probabilities(fit(out="whole", **few), reviews, runtime)
     guesses = [line for line in said if "are guessed" in line]
     assert len(guesses) == 2
-    for module, target, after in (
+    points = (
         (pseudo_labels, "guess", 0),
         (prepare_classifier, "classifier_loss", 5),
         (stages, "classifier_stages", 1),
         (prepare_classifier, "classifier_loss", 20),
-    ):
-        with monkeypatch.context() as patch:
-            patch.setattr(module, target, killer(getattr(module, target), after))
-            with pytest.raises(Killed):
-                fit(**few)
-        torch.rand(7)
+    )
+    assert len([*killed(monkeypatch, lambda: fit(**few), *points)]) == 4
     resumed = fit(**few)
     assert np.array_equal(probabilities(resumed, reviews, runtime), whole)
     without = probabilities(fit(out="without", **few | {"classifier": {}}), reviews, runtime)
@@ -374,6 +380,7 @@ def test_a_dry_run_plans_and_trains_nothing(
     told: dict[str, Any] = {"config": few, "runtime": runtime, "say": said.append}
     stages.dry_run(reviews[:16], unlabelled=reviews[16:], **told)
     assert sum("pseudo-labels, forward" in line for line in said) == 1
+    assert "guessing labels and scoring" in said[-1]
     assert sorted(tmp_path.rglob("*")) == before
     for part in ("device cpu", "language model, forward", "classifier, forward", "M parameters",
                  "frozen", "training would take"):  # fmt: skip

@@ -187,7 +187,8 @@ class TextClassifier(Classifier):
         backward, told = self.config.direction == "backward", (progress, runtime.world)
         batches = DocumentBatches(corpus, BATCH_SIZE, shuffle=False, backward=backward).epoch(0)
         runtime.ready(self.net)
-        return pooled_features(self.net, batches, len(corpus), *told)
+        with runtime.autocast():
+            return pooled_features(self.net, batches, len(corpus), *told)
 
     def stream(self, runtime: Runtime | None = None) -> ClassifierStream:
         if self.config.direction == "backward":

@@ -73,6 +73,7 @@ def _stage(
     runtime: Runtime,
     note: str = "",
 ) -> Stage:
+    """One training of `classifier`, all phases, on labelled `documents`; `note` is said behind what they are."""
     outputs, direction = classifier.outputs, classifier.config.direction
     corpus = Corpus.build(documents, classifier.tokenizer, label_names=classifier.labels)
     batch_size = few_documents(len(corpus), config)

@@ -5,6 +5,7 @@ and together they are about as good as the best one (docs/log.md). A classifier 
 """
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,15 +22,30 @@ from ulmfit.language_model import LanguageModel
 from ulmfit.outputs import outputs_for
 from ulmfit.progress import Say, silent
 from ulmfit.runtime import Runtime
-from ulmfit.text.corpus import Corpus
 from ulmfit.text.document import Document
-from ulmfit.text.splits import without
+from ulmfit.text.labels import kind_of
+from ulmfit.text.splits import wants_guesses, without
 
 FOLDS = 5  # of the labelled texts, at most
 LEAST_GAIN = 0.01  # over chance; 1 is always right
 SHARPNESS, ROUNDS, LEAST_SHARE = 10.0, 200, 1e-6  # of `_offsets`
 # inverse regularisation strengths: of features there may be more than labels
 C_EMBEDDINGS, C_FEATURES = 0.1, 0.01
+
+
+def texts_to_guess(
+    documents: Sequence[Document], texts: Sequence[Document], config: ClassifierConfig, seed: int
+) -> list[Document]:
+    """Some of the texts nobody labelled, as many as `documents` lack to be `config.pseudo_labels`; none where half of that
+    are labelled, where there are fewer texts than labelled ones, and where a label is more than one class."""
+    if not wants_guesses(len(documents), config):
+        return []
+    if kind_of(d.label for d in documents) != "single":
+        return []
+    if len(pool := without(texts, documents)) < len(documents):
+        return []
+    wanted = min(config.pseudo_labels - len(documents), len(pool))
+    return random.Random(seed).sample(pool, wanted)
 
 
 def pseudo_labelled(
@@ -42,19 +58,14 @@ def pseudo_labelled(
     say: Say = silent,
     kept: Path | None = None,
 ) -> list[Document]:
-    """Texts with guessed labels, as many as `documents` lack to be `config.pseudo_labels`; none where half of that are
-    labelled, where there are fewer texts than labelled ones, and where a label is more than one class.
+    """`texts_to_guess` with their labels.
 
     What was guessed is written to the file `kept`, and taken from there: a run that goes on must not see other guesses.
     """
-    if 2 * len(documents) >= config.pseudo_labels:
+    some = texts_to_guess(documents, texts, config, runtime.seed)
+    if not some:
         return []
-    outputs = outputs_for(documents, config)
-    if outputs.kind != "single" or len(pool := without(texts, documents)) < len(documents):
-        return []
-    wanted = min(config.pseudo_labels - len(documents), len(pool))
-    some = random.Random(runtime.seed).sample(pool, wanted)
-    world, of = runtime.world, fingerprint(documents, some)
+    outputs, world, of = outputs_for(documents, config), runtime.world, fingerprint(documents, some)
     before = load_json(kept) if world.first and kept and kept.exists() else {}
     found = before["guessed"] if before.get("of") == of else [-1] * len(some)
     guessed = torch.tensor(found, device=runtime.device)
@@ -64,8 +75,11 @@ def pseudo_labelled(
             f"{len(documents):,} labelled texts are few: the labels of {len(some):,} others are guessed"
         )
         reader = TextClassifier.create(lm, outputs, config)
-        told = (reader, [d.text for d in documents], [d.text for d in some], runtime)
-        guessed.copy_(torch.from_numpy(guess(_views(*told), outputs.truth(documents))))
+        count = Counter(d.label for d in documents)
+        # cross-validation needs two texts of a label: one that is alone stands there twice
+        known = [*documents, *(d for d in documents if count[d.label] == 1)]
+        told = (reader, [d.text for d in known], [d.text for d in some], runtime)
+        guessed.copy_(torch.from_numpy(guess(_views(*told), outputs.truth(known))))
         world.from_first([guessed])  # another machine may round otherwise
         if world.first and kept:
             save_json(kept, {"of": of, "guessed": guessed.tolist()})
@@ -80,8 +94,7 @@ def _views(
     texts, n = [*known, *new], len(known)
     read = reader.features(texts, runtime, progress="guessing labels").cpu().numpy()
     embedding = reader.net.encoder.embedding.weight.detach().float().cpu().numpy()
-    corpus = Corpus.build(map(Document, texts), reader.tokenizer, description="")
-    means = np.stack([embedding[np.asarray(ids)].mean(axis=0) for ids in corpus])
+    means = np.stack([embedding[ids].mean(axis=0) for ids in reader.tokenizer.encode_all(texts)])
     return [
         (word_model(), known, new),
         (_linear(C_EMBEDDINGS), means[:n], means[n:]),
@@ -91,7 +104,7 @@ def _views(
 
 def guess(views: Sequence[tuple[Any, Any, Any]], truth: np.ndarray) -> np.ndarray:
     """(D,) the class that all models together think likeliest. A view: an untrained model, what it is given of the labelled
-    texts, whose classes are `truth`, and of the D others.
+    texts, whose classes are `truth` (two texts of each or more), and of the D others.
 
     Each is asked about labelled texts it has not seen, too: what it says counts with the square of how much better than chance
     it is there. And there each class must be named as often as the labels do, since models of few texts lean to one.

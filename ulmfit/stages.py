@@ -5,7 +5,7 @@ the language models they start from. Each prepares a `Stage` – net, data, phas
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from ulmfit.language_model import LanguageModel
 from ulmfit.prepare import Texts, finetune_stage, pretrain_stage, start_lm
 from ulmfit.prepare_classifier import classifier_stages
 from ulmfit.progress import Say, silent
-from ulmfit.pseudo_labels import pseudo_labelled
+from ulmfit.pseudo_labels import pseudo_labelled, texts_to_guess
 from ulmfit.run import Run
 from ulmfit.runtime import Runtime
 from ulmfit.saved import save_calibration
@@ -118,6 +118,8 @@ def dry_run(
     say(machine.describe())
     parts = divide(labelled, unlabelled, valid, test, config, machine.seed, say)
     check(config, parts)
+    some = texts_to_guess(parts.train, parts.unlabelled, config.classifier, machine.seed)
+    guessed = [replace(d, label=parts.train[0].label) for d in some]  # any label takes as long
     minutes = 0.0
     for direction in directions(config):
         lm = start_lm(
@@ -128,13 +130,14 @@ def dry_run(
             stage, lm = finetune_stage(lm, parts.texts, config.lm, config.tokenizer, machine)
             stages.append(stage)
         told = (config.classifier, machine)
-        guessed = pseudo_labelled(lm, parts.train, parts.unlabelled, *told)
         stages += classifier_stages(lm, parts.train, parts.valid, *told, guessed)[0]
         for stage in stages:
             say(stage.plan())
             minutes += stage.estimate(machine) / 60
-    skipgram = ", skip-gram" if config.finetune and config.lm.skipgram_epochs else ""
-    say(f"training would take {told_minutes(minutes)} here, plus reading{skipgram} and scoring")
+    rest = ["reading"]
+    rest += ["skip-gram"] if config.finetune and config.lm.skipgram_epochs else []
+    rest += ["guessing labels"] if some else []
+    say(f"training would take {told_minutes(minutes)} here, plus {', '.join(rest)} and scoring")
 
 
 def told_minutes(minutes: float) -> str:

@@ -11,12 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ulmfit.classifier import BATCH_SIZE, Classifier, Ensemble, members_of
-from ulmfit.nn.features import pooled_features
+from ulmfit.classifier import Classifier, Ensemble, members_of
 from ulmfit.runtime import Runtime
-from ulmfit.text.batches import DocumentBatches
-from ulmfit.text.corpus import Corpus
-from ulmfit.text.document import Document
 from ulmfit.text.splits import same
 from ulmfit.training.calibration import tempered
 
@@ -104,12 +100,9 @@ def read(
     """
     features, probabilities = [], []
     for member in members_of(classifier, "choosing what to label"):
-        net, backward = member.net.to(runtime.device), member.config.direction == "backward"
-        corpus = Corpus.build(map(Document, texts), member.tokenizer, description="")
-        batches = DocumentBatches(corpus, BATCH_SIZE, shuffle=False, backward=backward)
+        pooled = member.features(texts, runtime, progress=progress)
         with runtime.autocast(), torch.no_grad():
-            pooled = pooled_features(net, batches.epoch(0), len(texts), progress)
-            logits = net.head(pooled).float()
+            logits = member.net.head(pooled).float()
         features.append(pooled.cpu().numpy())
         probabilities.append(member.outputs.activate(logits).cpu().numpy())
     mean = np.mean(probabilities, axis=0)

@@ -10,7 +10,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
-from ulmfit.config import NONE, FitConfig
+from ulmfit.config import NONE, ClassifierConfig, FitConfig
 from ulmfit.progress import Say
 from ulmfit.text.corpus import Corpus
 from ulmfit.text.document import Document, shown
@@ -102,6 +102,11 @@ def distinct(documents: Iterable[Document]) -> list[Document]:
     return list(first.values())
 
 
+def wants_guesses(labelled: int, config: ClassifierConfig) -> bool:
+    """Whether so few documents are labelled that `pseudo_labels` are wanted: under half of what they are to make up."""
+    return 2 * labelled < config.pseudo_labels
+
+
 @dataclass(frozen=True)
 class Parts:
     """What a run does with its documents."""
@@ -111,8 +116,9 @@ class Parts:
     test: list[Document]
     # for the language model, or a new vocabulary; none where nothing reads them. Labels are not looked at
     texts: list[Document]
-    # none of them held; for pseudo-labels
-    unlabelled: list[Document] = field(default_factory=list[Document])
+    unlabelled: list[Document] = field(
+        default_factory=list[Document]
+    )  # none of them held; for pseudo-labels
 
 
 def divide(
@@ -127,7 +133,7 @@ def divide(
     """Sort the documents of a run, refuse what can't be trained on, and say what is left out and why."""
     read = config.finetune or config.pretrained == NONE
     known = sum(d.label is not None for d in labelled)
-    guessed = 2 * known < config.classifier.pseudo_labels  # see pseudo_labels.py
+    guessed = wants_guesses(known, config.classifier)
     if unused := _unused(() if read or guessed else unlabelled, config):
         say(f"the language model is not fine-tuned: {unused} not used")
     if missing := [d for d in labelled if d.label is None]:
