@@ -1,6 +1,7 @@
 """What the stages hold when they are ready."""
 
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -101,5 +102,8 @@ def test_skipgram_comes_before_the_language_model(
     before = made.net.encoder.embedding.weight.detach().clone()
     stage.warm_up.run(made.net)
     assert not torch.equal(before, made.net.encoder.embedding.weight)
+    few = FinetuneConfig(skipgram_epochs=2, skipgram_tokens=50, bptt=10)
+    said = prepare.finetune_stage(lm, reviews, few, ENGLISH, runtime)[0].plan()
+    assert re.search(r"1 pass of skip-gram over \d\d of [\d,]+ tokens", said)
     plain, _ = prepare.finetune_stage(lm, reviews, FinetuneConfig(bptt=10), ENGLISH, runtime)
     assert plain.warm_up is None

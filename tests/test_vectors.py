@@ -11,7 +11,7 @@ from ulmfit.language_model import LanguageModel
 from ulmfit.text.corpus import Corpus
 from ulmfit.text.document import Document
 from ulmfit.text.tokenizer import Tokenizer
-from ulmfit.vectors import SPREAD, continue_skipgram, init_embeddings, skipgram
+from ulmfit.vectors import SPREAD, continue_skipgram, init_embeddings, skipgram, within
 
 
 @pytest.fixture
@@ -68,3 +68,17 @@ def test_skipgram_goes_on_from_an_embedding(lm: LanguageModel, corpus: Corpus) -
         weight.copy_(before)
     continue_skipgram(lm.net, part, 20, 0)
     assert torch.equal(weight, first)
+
+
+def test_skipgram_keeps_within_its_bound(corpus: Corpus) -> None:
+    """Fewer passes first; then fewer documents, whole ones and in their order, others with another seed."""
+    n = corpus.n_tokens
+    for bound, passes in ((None, 3), (3 * n, 3), (3 * n - 1, 2), (n, 1)):
+        assert within(corpus, 3, bound, 0) == (corpus, passes)
+    part, passes = within(corpus, 3, n // 2, 0)
+    assert passes == 1 and n // 3 < part.n_tokens <= n // 2
+    texts = [ids.tobytes() for ids in corpus]
+    places = [texts.index(ids.tobytes()) for ids in part]
+    assert places == sorted(set(places))
+    assert within(corpus, 3, n // 2, 1)[0].fingerprint != part.fingerprint
+    assert len(within(corpus, 3, 1, 0)[0]) == 1

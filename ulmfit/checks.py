@@ -37,7 +37,15 @@ from ulmfit.vectors import SKIPGRAM
 ABOVE_0 = ("lr", "frozen_lr", "lr_decay", "lr_divisors", "max_grad_norm")
 FROM_0 = ("weight_decay", "dropout_scale", "ar", "tar", "skipgram_epochs", "pseudo_labels")
 FROM_1 = (
-    *("batch_size", "min_batch_size", "bptt", "max_tokens", "negatives", "head_sizes"),
+    *(
+        "batch_size",
+        "min_batch_size",
+        "bptt",
+        "max_tokens",
+        "skipgram_tokens",
+        "negatives",
+        "head_sizes",
+    ),
     *("embedding_size", "hidden_size", "layers"),
 )
 

@@ -104,10 +104,9 @@ class PretrainConfig:
 class FinetuneConfig:
     """Language model to the user's own texts (paper §3.2): new words first, then everything."""
 
-    # passes of skip-gram over the texts before anything else; they move the embedding only
-    skipgram_epochs: int = 0
-    # passes that train the embedding and the decoder only (fastai ulmfit.ipynb)
-    frozen_epochs: float = 1.0
+    skipgram_epochs: int = 0  # passes of skip-gram before all else; they move the embedding only
+    skipgram_tokens: int | None = None  # bound on the tokens that all these passes read
+    frozen_epochs: float = 1.0  # passes that train embedding and decoder only (fastai ulmfit.ipynb)
     frozen_lr: float = 2e-2  # their peak learning rate
     epochs: float = 10.0  # passes that train all layers
     lr: float = 2e-3  # their peak learning rate, all layer groups alike
@@ -175,6 +174,7 @@ class ClassifierConfig:
 # What the shipped SMALL models are best trained with in minutes on two cores (docs/log.md); above is fastai's recipe.
 SMALL_FINETUNE = FinetuneConfig(
     skipgram_epochs=3,
+    skipgram_tokens=20_000_000,
     frozen_epochs=0.0,
     lr=6e-3,
     max_tokens=1_100_000,

@@ -43,7 +43,7 @@ from ulmfit.training.phases import (
     pretrain_phases,
 )
 from ulmfit.training.stage import Stage, WarmUp
-from ulmfit.vectors import continue_skipgram, init_embeddings
+from ulmfit.vectors import continue_skipgram, init_embeddings, within
 
 VALID_TOKENS = 30_000  # of held-out text are read for a perplexity; more would only cost time
 VALID_STREAMS = 16  # parallel streams they are read in
@@ -136,10 +136,12 @@ def finetune_stage(
         config, len(lm.net.layer_groups()), batches.tokens_per_epoch, batches.steps_per_epoch
     )
     stage = lm_stage("language model", lm, corpus, valid, batches, phases, config, runtime)
-    if passes := config.skipgram_epochs:
+    if config.skipgram_epochs:
+        part, passes = within(corpus, config.skipgram_epochs, config.skipgram_tokens, runtime.seed)
+        of = f" of {corpus.n_tokens:,}" if part is not corpus else ""
         stage.warm_up = WarmUp(
-            f"{passes} passes of skip-gram over {corpus.n_tokens:,} tokens",
-            partial(continue_skipgram, corpus=corpus, epochs=passes, seed=runtime.seed),
+            f"{passes} {'passes' if passes > 1 else 'pass'} of skip-gram over {part.n_tokens:,}{of} tokens",
+            partial(continue_skipgram, corpus=part, epochs=passes, seed=runtime.seed),
         )
     return stage, lm
 

@@ -52,6 +52,18 @@ def init_embeddings(
         lm.net.decoder_bias.copy_((counts / counts.sum()).log())
 
 
+def within(corpus: Corpus, passes: int, bound: int | None, seed: int) -> tuple[Corpus, int]:
+    """What skip-gram reads, and how often, so that it reads no more than `bound` tokens: fewer passes, at last one over
+    documents drawn at random (one at least), in their order."""
+    if bound is None or passes * corpus.n_tokens <= bound:
+        return corpus, passes
+    if corpus.n_tokens <= bound:
+        return corpus, bound // corpus.n_tokens
+    order = np.random.default_rng(seed).permutation(len(corpus))
+    fitting = np.searchsorted(np.cumsum(corpus.lengths[order]), bound, side="right")
+    return corpus.subset(np.sort(order[: max(1, fitting)])), 1
+
+
 def continue_skipgram(net: LMNet, corpus: Corpus, epochs: int, seed: int) -> None:
     """Train the embedding of `net` further by skip-gram on `corpus`, a fine-tuning that costs seconds a million tokens.
 
