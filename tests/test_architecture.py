@@ -16,6 +16,7 @@ BELOW = [
     "config shapes world files.json_file files.pickled progress",
     "runtime files.lock files.torch_file",
     "files.checkpoint files.download interruption",
+    "files.volumes",
     "card files.archive",
 ]
 COLUMNS = {
@@ -56,6 +57,7 @@ ABOVE = [
     "outputs identity",
     "classifier_stream",
     "classifier datasets fastai_files deploy.onnx deploy.graph",
+    "ensemble",
     "pretrained deploy.exported deploy.export",
     "saved run vectors",
     "checks baseline confidence deploy.hub",

@@ -1,6 +1,7 @@
 """The comparisons with others: what they compute from measurements, and, slowly, the whole harness at a tiny size."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -8,9 +9,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file
 
-from benchmarks import accuracy, inputs, record, report, serve_load, speed, tasks, worker
+from benchmarks import (
+    accuracy,
+    gpu_parts,
+    gpu_step,
+    gpu_time,
+    inputs,
+    record,
+    report,
+    serve_load,
+    speed,
+    tasks,
+    worker,
+)
 from benchmarks.peers import tfidf
 from tests.parity import fastai_names
 
@@ -255,3 +269,30 @@ def test_loads_are_summed_up() -> None:
     assert header.count("|") == row.count("|") == 10
     assert row.startswith("| 10 | 25.0 | 505.0 | 950.5 | 990.1 | 3.0 | 1 | 2 | 203 MB, +60.0 a")
     assert "100 requests answered" in said and "exit code 0" in said
+
+
+# The step on a GPU
+
+
+def test_the_gpu_benchmark_at_a_tiny_size() -> None:
+    """On the CPU every group has rows but the graphs', and our step does the same work as fastai's way of doing it."""
+    command = [sys.executable, "-m", "benchmarks.gpu_step", "--size", "tiny"]
+    env = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    _, *rows = done.stdout.splitlines()
+    assert list(dict.fromkeys(row.split()[0] for row in rows)) == list(gpu_step.GROUPS)
+    assert "losses agree" in rows[0] and "× ours" in rows[2]
+    assert sum("lstm" in row for row in rows) == 8 and "skipped" in rows[-1]
+
+
+def test_time_of_kernels_that_overlap_counts_once() -> None:
+    events = [("b", 5.0, 10.0), ("a", 0.0, 6.0), ("a", 7.0, 1.0), ("c", 20.0, 4.0)]
+    found = gpu_time.summed([{"name": n, "ts": ts, "dur": dur} for n, ts, dur in events])
+    assert found["busy_ms"] * gpu_time.PROFILED == pytest.approx(0.019)
+    assert list(found["kernels"]) == ["b", "a", "c"] and gpu_time.summed([]) == {}
+
+
+def test_a_padded_lstm_says_the_same() -> None:
+    net, x = torch.nn.LSTM(6, 5, batch_first=True), torch.randn(2, 7, 6)
+    torch.testing.assert_close(gpu_parts.padded(net, 8)(x), net(x)[0])

@@ -1,4 +1,4 @@
-"""The classifier as a noun: files, order, windows, ensembles, unknown labels."""
+"""The classifier as a noun: files, order, windows, unknown labels."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -11,7 +11,7 @@ import torch
 from tiny import TINY
 
 from ulmfit import classifier as module
-from ulmfit.classifier import Ensemble, TextClassifier
+from ulmfit.classifier import TextClassifier
 from ulmfit.config import ClassifierConfig, Direction, SamplingConfig
 from ulmfit.files.checkpoint import CheckpointError, load_json, save_json
 from ulmfit.language_model import LanguageModel
@@ -167,22 +167,6 @@ def test_evaluate_by_hand(
     assert found["documents"] == 60
     with pytest.raises(ValueError, match=r"\['meh'\].*bad"):
         classifier.evaluate([*reviews, Document("x", "meh")], runtime)
-
-
-def test_an_ensemble_is_the_mean(
-    classifier: TextClassifier, lm: LanguageModel, texts: list[str], runtime: Runtime
-) -> None:
-    backward = TextClassifier(
-        classifier.net, classifier.tokenizer, replace(TINY, direction="backward"), classifier.labels
-    )
-    parts = [m.probabilities(texts, runtime) for m in (classifier, backward)]
-    assert not np.allclose(*parts, atol=0.01)
-    both = Ensemble([classifier, backward])
-    np.testing.assert_allclose(both.probabilities(iter(texts), runtime), sum(parts) / 2, atol=1e-6)
-    assert isinstance(both.predict("so", runtime), Prediction)
-    other = TextClassifier.create(lm, ("a", "b"), ClassifierConfig())
-    with pytest.raises(ValueError, match="different labels"):
-        Ensemble([classifier, other])
 
 
 def test_backward_reads_the_ids_from_their_end(

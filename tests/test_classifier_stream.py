@@ -7,8 +7,9 @@ import pytest
 import torch
 from tiny import TINY
 
-from ulmfit.classifier import Ensemble, TextClassifier
+from ulmfit.classifier import TextClassifier
 from ulmfit.config import ClassifierConfig
+from ulmfit.ensemble import Ensemble
 from ulmfit.language_model import LanguageModel
 from ulmfit.outputs import BoundedNumber, MultiLabel, Outputs, SingleLabel
 from ulmfit.runtime import Runtime

@@ -9,9 +9,10 @@ import torch
 from tiny import TINY
 
 import ulmfit
-from ulmfit.classifier import Ensemble, TextClassifier
+from ulmfit.classifier import TextClassifier
 from ulmfit.confidence import calibrate, calibrate_new
 from ulmfit.config import ClassifierConfig
+from ulmfit.ensemble import Ensemble
 from ulmfit.files.checkpoint import CheckpointError, load_json, save_json
 from ulmfit.language_model import LanguageModel
 from ulmfit.runtime import Runtime

@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 import ulmfit
-from ulmfit.classifier import Ensemble
 from ulmfit.cli import main
+from ulmfit.ensemble import Ensemble
 from ulmfit.text.document import Document
 
 TINY = [

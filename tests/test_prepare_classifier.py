@@ -1,16 +1,21 @@
 """What the trainings of a classifier hold when they are ready."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import torch
 from tiny import TINY_FIT
 
 from ulmfit.config import ClassifierConfig
 from ulmfit.language_model import LanguageModel
 from ulmfit.prepare_classifier import classifier_stage, classifier_stages
+from ulmfit.run import Run
 from ulmfit.runtime import Runtime
+from ulmfit.stages import train_classifier
 from ulmfit.text.corpus import Corpus
 from ulmfit.text.document import Document
+from ulmfit.text.tokenizer import Tokenizer
 from ulmfit.training.metrics import log_loss
 
 
@@ -80,3 +85,50 @@ def test_the_labelled_texts_come_last_and_alone(
     assert "30 of the labels guessed" in first.plan() and "behind 30 with guessed" in last.size()
     (only,), _ = classifier_stages(lm, labelled, [], TINY_FIT.classifier, runtime)
     assert only.phases == alone.phases
+
+
+@pytest.mark.parametrize("kind", ["single", "multi", "number"])
+def test_a_corpus_trains_as_its_documents_do(
+    kind: str,
+    lm: LanguageModel,
+    reviews: list[Document],
+    runtime: Runtime,
+    tmp_path: Path,
+) -> None:
+    """The same weights and figures, whatever the labels are; the corpora name their labels in other orders."""
+
+    def relabelled(d: Document) -> Document:
+        good = d.label == "good"
+        label = {"single": d.label, "multi": ("long",) * good, "number": 1.0 + good}[kind]
+        return replace(d, label=label)
+
+    documents = [relabelled(d) for d in reviews]
+    names = None if kind == "number" else ("good", "bad", "long")
+    config = replace(TINY_FIT.classifier, update_bn=True)
+    found = []
+    for encoded in (False, True):
+        parts = [documents[:40], documents[40:]]
+        if encoded:
+            parts = [Corpus.build(part, lm.tokenizer, label_names=names) for part in parts]
+        with Run.open(tmp_path / str(encoded)) as run:
+            made = train_classifier(
+                lm, parts[0], valid=parts[1], config=config, runtime=runtime, run=run
+            )
+        found.append((made.net.state_dict(), made.evaluate(parts[1], runtime), made.outputs))
+    assert all(
+        torch.equal(a, b) for a, b in zip(found[0][0].values(), found[1][0].values(), strict=True)
+    )
+    assert found[0][1:] == found[1][1:]
+
+
+def test_a_corpus_of_other_words_is_refused(
+    lm: LanguageModel, reviews: list[Document], runtime: Runtime
+) -> None:
+    other = Tokenizer(lm.tokenizer.config, lm.tokenizer.vocab[:-1])
+    with pytest.raises(ValueError, match="another vocabulary"):
+        classifier_stage(lm, Corpus.build(reviews, other), (), TINY_FIT.classifier, runtime)
+    bare = Corpus.build([Document(d.text) for d in reviews], lm.tokenizer)
+    with pytest.raises(
+        ValueError, match=f"{len(reviews)} of {len(reviews)} documents have no label"
+    ):
+        classifier_stage(lm, bare, (), TINY_FIT.classifier, runtime)

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import random
+import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ def recipe(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, RECIPES / f"{name}.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
+    sys.path[:] = [str(RECIPES), *(p for p in sys.path if p != str(RECIPES))]  # as when it is run
     spec.loader.exec_module(module)
     return module
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from tiny import TINY
 
-from ulmfit.classifier import Ensemble, TextClassifier
+from ulmfit.classifier import TextClassifier
 from ulmfit.config import ClassifierConfig
+from ulmfit.ensemble import Ensemble
 from ulmfit.files.checkpoint import CheckpointError, save_json
 from ulmfit.language_model import LanguageModel
 from ulmfit.saved import load, load_classifier

@@ -12,8 +12,9 @@ from tiny import TINY, TINY_FIT
 
 import ulmfit
 from ulmfit import checks, outputs, prepare, prepare_classifier, pseudo_labels, stages
-from ulmfit.classifier import Classifier, Ensemble, TextClassifier
+from ulmfit.classifier import Classifier, TextClassifier
 from ulmfit.config import FitConfig, PretrainConfig, RuntimeConfig, TokenizerConfig
+from ulmfit.ensemble import Ensemble
 from ulmfit.files.checkpoint import CheckpointError, load_json
 from ulmfit.identity import fingerprint
 from ulmfit.language_model import LanguageModel

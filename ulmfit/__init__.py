@@ -26,7 +26,7 @@ _HOME = {
     "load": "ulmfit.saved",
     "LanguageModel": "ulmfit.language_model",
     "TextClassifier": "ulmfit.classifier",
-    "Ensemble": "ulmfit.classifier",
+    "Ensemble": "ulmfit.ensemble",
     "Prediction": "ulmfit.prediction",
     "calibrate": "ulmfit.confidence",
     "save_calibration": "ulmfit.saved",

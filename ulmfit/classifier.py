@@ -1,4 +1,4 @@
-"""`TextClassifier` (one direction) and `Ensemble` (both): load, predict, evaluate."""
+"""`TextClassifier`: load, predict, evaluate. Several directions are an `ensemble.Ensemble`."""
 
 import random
 from abc import ABC, abstractmethod
@@ -37,10 +37,10 @@ from ulmfit.progress import bar
 from ulmfit.runtime import Runtime
 from ulmfit.shapes import Float
 from ulmfit.text.batches import DocumentBatches
-from ulmfit.text.corpus import Corpus
+from ulmfit.text.corpus import Corpus, Texts
 from ulmfit.text.document import Document
 from ulmfit.text.tokenizer import Tokenizer
-from ulmfit.training.calibration import Calibration, tempered
+from ulmfit.training.calibration import Calibration
 
 KIND = "classifier"
 BATCH_SIZE = 64  # documents read together in prediction
@@ -91,7 +91,7 @@ class Classifier(ABC):
         return self.outputs.predictions(self.probabilities(texts, runtime, progress=progress))
 
     def evaluate(
-        self, documents: Sequence[Document], runtime: Runtime | None = None, *, progress: str = ""
+        self, documents: Texts, runtime: Runtime | None = None, *, progress: str = ""
     ) -> dict[str, float]:
         """The metrics of its kind of label (`accuracy` and `macro_f1`; `micro_f1`, `macro_f1` and `average_precision`; `mae`,
         `rmse` and `r2`) and `documents`. ValueError: no documents, no label, one never seen in training, or one of another kind."""
@@ -99,9 +99,11 @@ class Classifier(ABC):
         return self.outputs.metrics(truth, rows) | {"documents": len(documents)}
 
     def score(
-        self, documents: Sequence[Document], runtime: Runtime | None = None, *, progress: str = ""
+        self, documents: Texts, runtime: Runtime | None = None, *, progress: str = ""
     ) -> tuple[np.ndarray, np.ndarray]:
         """The truth (as `Outputs.truth` has it) and the (D, C) rows of labelled documents."""
+        if isinstance(documents, Corpus):
+            raise ValueError("encoded texts are for the trained classifier of one direction only")
         truth = self.outputs.truth(documents)  # before the work
         return truth, self.probabilities([d.text for d in documents], runtime, progress=progress)
 
@@ -171,19 +173,34 @@ class TextClassifier(Classifier):
                 advance(len(batch.index) * world.size, "")
         return rows if world.size == 1 else world.total(torch.from_numpy(rows)).numpy()
 
-    def update_bn(self, texts: Sequence[str], runtime: Runtime) -> None:
+    def score(
+        self, documents: Texts, runtime: Runtime | None = None, *, progress: str = ""
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As of any classifier; also of a corpus with labels, encoded with this tokenizer."""
+        if not isinstance(documents, Corpus):
+            return super().score(documents, runtime, progress=progress)
+        truth = self.outputs.truth(documents.without_texts())
+        with bar(progress, total=len(documents), unit="texts") as advance:
+            rows = self.probabilities_of(documents, runtime or Runtime.choose(), advance)
+        return truth, rows
+
+    def update_bn(self, texts: Sequence[str] | Corpus, runtime: Runtime) -> None:
         """BatchNorm's averages are those of these texts, read without dropout (PreciseBN, Wu & Johnson 2021); of more than
         `UPDATE_BN` so many are drawn. ValueError: fewer than two."""
         if len(texts) < 2:
             raise ValueError(f"BatchNorm's averages need two texts or more, not {len(texts)}")
-        some = random.Random(0).sample(texts, min(len(texts), UPDATE_BN))
-        self.net.head.update_bn(self.features(some, runtime))
+        some = random.Random(0).sample(range(len(texts)), min(len(texts), UPDATE_BN))
+        drawn = texts.subset(some) if isinstance(texts, Corpus) else [texts[i] for i in some]
+        self.net.head.update_bn(self.features(drawn, runtime))
 
     def features(
-        self, texts: Sequence[str], runtime: Runtime, *, progress: str = ""
+        self, texts: Sequence[str] | Corpus, runtime: Runtime, *, progress: str = ""
     ) -> Float[torch.Tensor, "D P"]:
         """What the head is given for each text, in their order; the processes share the reading."""
-        corpus = Corpus.build((Document(t) for t in texts), self.tokenizer, description="")
+        if isinstance(texts, Corpus):
+            corpus = texts
+        else:
+            corpus = Corpus.build(map(Document, texts), self.tokenizer, description="")
         backward, told = self.config.direction == "backward", (progress, runtime.world)
         batches = DocumentBatches(corpus, BATCH_SIZE, shuffle=False, backward=backward).epoch(0)
         runtime.ready(self.net)
@@ -237,36 +254,6 @@ class TextClassifier(Classifier):
         return cls(net.eval(), tokenizer, config, outputs)
 
 
-class Ensemble(Classifier):
-    """Forward and backward classifiers; probabilities, or numbers, are averaged (paper §3.3)."""
-
-    def __init__(self, members: Sequence[TextClassifier]) -> None:
-        if len({m.outputs for m in members}) != 1:
-            raise ValueError(
-                f"the members know different labels: {[m.outputs for m in members]}; train them on the same file"
-            )
-        self.members = tuple(members)
-        self.outputs = members[0].outputs.calibrated(Calibration())
-
-    def probabilities(
-        self, texts: Iterable[str], runtime: Runtime | None = None, *, progress: str = ""
-    ) -> np.ndarray:
-        texts = list(texts)
-        parts = [
-            m.probabilities(
-                texts, runtime, progress=progress and f"{progress}, {m.config.direction}"
-            )
-            for m in self.members
-        ]
-        return tempered(np.mean(parts, axis=0), self.calibration.temperature)
-
-    def stream(self, runtime: Runtime | None = None) -> ClassifierStream:
-        raise ValueError(
-            "one of these classifiers begins at the end of a text, which a stream has not seen yet; load the forward one"
-            " alone (RUN/forward/classifier)"
-        )
-
-
 def _reading(saved: dict[str, Any]) -> dict[str, Any]:
     """The saved numbers of a `ClassifierNet`. KeyError, TypeError, ValueError: not such a record."""
     numbers = {"bptt": saved["bptt"], "max_len": saved["max_len"]}
@@ -279,19 +266,3 @@ def _reading(saved: dict[str, Any]) -> dict[str, Any]:
     if saved.keys() - {*numbers, "head_sizes"} or len(sizes) > MOST_LAYERS:
         raise ValueError(f"reading: {sorted(saved)}, {len(sizes):,} layers in the head")
     return numbers | {"head_sizes": sizes}
-
-
-def members_of(classifier: Classifier, doing: str) -> tuple[TextClassifier, ...]:
-    """The trained classifiers, one a direction, for `doing` something that looks inside. ValueError: texts with several
-    labels or numbers, or an export, which holds no weights to look at."""
-    if classifier.outputs.kind != "single":
-        raise ValueError(
-            f"{doing} is for classifiers of one class a text; this one predicts {classifier.outputs}"
-        )
-    if isinstance(classifier, Ensemble):
-        return classifier.members
-    if not isinstance(classifier, TextClassifier):
-        raise ValueError(
-            f"{doing} needs the trained classifier, and this is an export already: name the run it was made of"
-        )
-    return (classifier,)

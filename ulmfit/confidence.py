@@ -1,14 +1,13 @@
 """`calibrate`: a classifier's temperature and thresholds, from documents that it was not trained on."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from ulmfit.classifier import Classifier, Ensemble, members_of
+from ulmfit.classifier import Classifier
+from ulmfit.ensemble import Ensemble, members_of
 from ulmfit.prediction import UNSURE
 from ulmfit.progress import Say, silent
 from ulmfit.runtime import Runtime
-from ulmfit.text.document import Document
+from ulmfit.text.corpus import Texts
 from ulmfit.training.calibration import (
     MIN_DOCUMENTS,
     Calibration,
@@ -22,7 +21,7 @@ from ulmfit.training.calibration import (
 
 def calibrate(
     classifier: Classifier,
-    documents: Sequence[Document],
+    documents: Texts,
     *,
     threshold_for: str | None = None,
     runtime: Runtime | None = None,
@@ -37,7 +36,7 @@ def calibrate(
     calibrate_new(classifier, documents, threshold_for=threshold_for, runtime=runtime, say=say)
 
 
-def check_enough(documents: Sequence[Document]) -> None:
+def check_enough(documents: Texts) -> None:
     """ValueError: fewer than `MIN_DOCUMENTS`."""
     if len(documents) < MIN_DOCUMENTS:
         raise ValueError(
@@ -47,7 +46,7 @@ def check_enough(documents: Sequence[Document]) -> None:
 
 def calibrate_new(
     classifier: Classifier,
-    documents: Sequence[Document],
+    documents: Texts,
     *,
     threshold_for: str | None = None,
     runtime: Runtime | None = None,
@@ -84,7 +83,7 @@ def calibrate_new(
 
 def _fit(
     classifier: Classifier,
-    documents: Sequence[Document],
+    documents: Texts,
     runtime: Runtime | None,
     say: Say,
     name: str,

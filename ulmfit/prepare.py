@@ -1,7 +1,6 @@
 """Before a language model is trained: what it starts from, and a `Stage` with net, data and phases."""
 
 import math
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -31,8 +30,7 @@ from ulmfit.nn.losses import lm_loss
 from ulmfit.progress import Say, silent
 from ulmfit.runtime import Runtime, seed_everything
 from ulmfit.text.batches import LMBatches
-from ulmfit.text.corpus import Corpus
-from ulmfit.text.document import Document
+from ulmfit.text.corpus import Corpus, Texts
 from ulmfit.text.splits import hold_out, hold_out_encoded
 from ulmfit.text.tokenizer import Tokenizer
 from ulmfit.training.loop import Optim
@@ -47,9 +45,6 @@ from ulmfit.vectors import continue_skipgram, init_embeddings, within
 
 VALID_TOKENS = 30_000  # of held-out text are read for a perplexity; more would only cost time
 VALID_STREAMS = 16  # parallel streams they are read in
-
-
-Texts = Sequence[Document] | Corpus  # a corpus brings its own tokenizer
 
 
 def start_lm(

@@ -13,7 +13,7 @@ from ulmfit.nn.losses import classifier_loss
 from ulmfit.outputs import outputs_for
 from ulmfit.runtime import Runtime, seed_everything
 from ulmfit.text.batches import DocumentBatches
-from ulmfit.text.corpus import Corpus
+from ulmfit.text.corpus import Corpus, Texts
 from ulmfit.text.document import Document
 from ulmfit.training.loop import Optim
 from ulmfit.training.phases import classifier_phases, few_documents_note
@@ -22,8 +22,8 @@ from ulmfit.training.stage import Stage
 
 def classifier_stage(
     lm: LanguageModel,
-    documents: Sequence[Document],
-    valid: Sequence[Document],
+    documents: Texts,
+    valid: Texts,
     config: ClassifierConfig,
     runtime: Runtime,
 ) -> tuple[Stage, TextClassifier]:
@@ -34,8 +34,8 @@ def classifier_stage(
 
 def classifier_stages(
     lm: LanguageModel,
-    documents: Sequence[Document],
-    valid: Sequence[Document],
+    documents: Texts,
+    valid: Texts,
     config: ClassifierConfig,
     runtime: Runtime,
     guessed: Sequence[Document] = (),
@@ -46,14 +46,14 @@ def classifier_stages(
     the labelled ones the last is left, in which everything is trained: the head is not new any more.
     """
     for name, part in (("", documents), ("validation ", valid)):
-        if missing := sum(d.label is None for d in part):
+        if missing := sum(d.label is None for d in _labels(part)):
             raise ValueError(
                 f"{missing} of {len(part)} {name}documents have no label; a classifier is trained on labelled ones only"
             )
     check_classifier(config)
     seed_everything(runtime.seed)
-    classifier = TextClassifier.create(lm, outputs_for(documents, config), config)
-    if not guessed:
+    classifier = TextClassifier.create(lm, outputs_for(_labels(documents), config), config)
+    if not guessed or isinstance(documents, Corpus):
         return [_stage(classifier, documents, valid, config, runtime)], classifier
     once = replace(config, epochs=tuple(min(1, epochs) for epochs in config.epochs))
     note = f", {len(guessed):,} of the labels guessed"
@@ -65,17 +65,35 @@ def classifier_stages(
     return [first, last], classifier
 
 
+def _labels(part: Texts) -> Sequence[Document]:
+    return part.without_texts() if isinstance(part, Corpus) else part
+
+
+def _encoded(part: Texts, classifier: TextClassifier, description: str = "") -> Corpus:
+    """With the classifier's tokenizer, and its labels by their places there. ValueError: a corpus of another tokenizer."""
+    tokenizer, names = classifier.tokenizer, classifier.labels
+    if not isinstance(part, Corpus):
+        return Corpus.build(part, tokenizer, label_names=names, description=description)
+    if part.tokenizer != tokenizer:
+        raise ValueError(
+            "the labelled corpus was encoded with another vocabulary than the language model has; encode its texts with"
+            " the tokenizer.json of that model"
+        )
+    truth = classifier.outputs.truth(part.without_texts())
+    return replace(part, labels=truth, label_names=names)
+
+
 def _stage(
     classifier: TextClassifier,
-    documents: Sequence[Document],
-    valid: Sequence[Document],
+    documents: Texts,
+    valid: Texts,
     config: ClassifierConfig,
     runtime: Runtime,
     note: str = "",
 ) -> Stage:
     """One training of `classifier`, all phases, on labelled `documents`; `note` is said behind what they are."""
     outputs, direction = classifier.outputs, classifier.config.direction
-    corpus = Corpus.build(documents, classifier.tokenizer, label_names=classifier.labels)
+    corpus = _encoded(documents, classifier, "encoding")
     batch_size = few_documents(len(corpus), config)
     batches = DocumentBatches(
         corpus,
@@ -90,11 +108,9 @@ def _stage(
     if config.cache_features:
         reading = DocumentBatches(corpus, batch_size, shuffle=False, backward=batches.backward)
         frozen = FrozenFeatures(partial(reading.epoch, 0), len(corpus), runtime.world)
-    held, truth = None, outputs.truth(valid)
-    if valid:  # encoded once, scored after every epoch
-        held = Corpus.build(
-            valid, classifier.tokenizer, label_names=classifier.labels, description=""
-        )
+    held, truth = None, outputs.truth(_labels(valid))
+    if len(valid):  # encoded once, scored after every epoch
+        held = _encoded(valid, classifier)
 
     def evaluate() -> dict[str, float]:
         assert held is not None

@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +43,8 @@ class FinishedError(CheckpointError):
 
 
 class Run:
-    """Paths and bookkeeping of one run; everything is below `path`.
-
-    One process at a time: `finish`, or the end of a `with` block, lets others in. Of several that train together
-    (`world`) the first writes and speaks.
-    """
+    """Paths and bookkeeping of one run; everything is below `path`. One process at a time: `finish`, or the end of a `with`
+    block, lets others in. Of several that train together (`world`) the first writes and speaks."""
 
     def __init__(
         self, path: Path, identity: str, say: Say, tensorboard: bool = False, world: World = ALONE
@@ -282,9 +279,11 @@ def _program() -> str:
 
 
 def _versions() -> dict[str, str]:
-    return {name: version(name) for name in ("ulmfit", "torch", "numpy", "spacy")} | {
-        "python": platform.python_version()
-    }
+    found = {"python": platform.python_version()}
+    for name in ("ulmfit", "torch", "numpy", "spacy"):
+        with suppress(PackageNotFoundError):  # on a bare machine, from a checkout
+            found[name] = version(name)
+    return found
 
 
 def _record(config: dict[str, Any], data: str, identity: str) -> dict[str, Any]:

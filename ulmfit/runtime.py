@@ -226,8 +226,14 @@ class Runtime:
 
     def move(self, batch: Batch) -> Batch:
         """This process's rows of the batch (a named tuple of tensors or None) on this device."""
-        moved = (None if t is None else t.to(self.device) for t in self.world.mine(batch))
+        moved = (None if t is None else self._moved(t) for t in self.world.mine(batch))
         return type(batch)(*moved)  # pyright: ignore[reportArgumentType]
+
+    def _moved(self, tensor: torch.Tensor) -> torch.Tensor:
+        """A GPU fetches pinned memory while it computes; from other memory a copy waits for all it was given to do."""
+        if self.device.type == "cuda" and tensor.device.type == "cpu":
+            return tensor.pin_memory().to(self.device, non_blocking=True)
+        return tensor.to(self.device)
 
     def step(
         self,

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from ulmfit.classifier import KIND as CLASSIFIER
-from ulmfit.classifier import Classifier, Ensemble, TextClassifier
+from ulmfit.classifier import Classifier, TextClassifier
 from ulmfit.deploy.exported import ExportedClassifier
 from ulmfit.deploy.onnx import KIND as EXPORTED
+from ulmfit.ensemble import Ensemble
 from ulmfit.files.checkpoint import CheckpointError, load_json, save_json
 from ulmfit.language_model import KIND as LANGUAGE_MODEL
 from ulmfit.language_model import LanguageModel

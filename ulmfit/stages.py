@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ulmfit.checks import check, directions
-from ulmfit.classifier import Classifier, Ensemble, TextClassifier
+from ulmfit.classifier import Classifier, TextClassifier
 from ulmfit.confidence import calibrate_new
 from ulmfit.config import (
     ClassifierConfig,
@@ -21,16 +21,18 @@ from ulmfit.config import (
     RuntimeConfig,
     TokenizerConfig,
 )
+from ulmfit.ensemble import Ensemble
 from ulmfit.evaluation import score_sets
 from ulmfit.identity import fingerprint
 from ulmfit.language_model import LanguageModel
-from ulmfit.prepare import Texts, finetune_stage, pretrain_stage, start_lm
+from ulmfit.prepare import finetune_stage, pretrain_stage, start_lm
 from ulmfit.prepare_classifier import classifier_stages
 from ulmfit.progress import Say, silent
 from ulmfit.pseudo_labels import pseudo_labelled, texts_to_guess
 from ulmfit.run import Run
 from ulmfit.runtime import Runtime
 from ulmfit.saved import save_calibration
+from ulmfit.text.corpus import Corpus, Texts
 from ulmfit.text.document import Document
 from ulmfit.text.splits import divide
 from ulmfit.text.tokenizer import Tokenizer
@@ -190,9 +192,9 @@ def finetune_lm(
 
 def train_classifier(
     lm: LanguageModel,
-    documents: Sequence[Document],
+    documents: Texts,
     *,
-    valid: Sequence[Document] = (),
+    valid: Texts = (),
     unlabelled: Sequence[Document] = (),
     config: ClassifierConfig = FitConfig.classifier,
     runtime: Runtime,
@@ -200,13 +202,17 @@ def train_classifier(
 ) -> TextClassifier:
     """A classifier on the encoder of `lm`, by gradual unfreezing (paper §3.3).
 
-    Where few documents are labelled, it is trained on guessed labels of `unlabelled` texts first (`pseudo_labels`).
+    Where few documents are labelled, it is trained on guessed labels of `unlabelled` texts first (`pseudo_labels`); beside
+    a corpus, which holds no words to guess by, there are no guesses.
     """
     saved = run.path / lm.config.direction / "classifier"
     if run.has(saved):
         return TextClassifier.load(saved)
     kept = run.path / "resume" / f"pseudo-labels, {lm.config.direction}.json"
-    guessed = pseudo_labelled(lm, documents, unlabelled, config, runtime, say=run.say, kept=kept)
+    guessed = list[Document]()
+    if not isinstance(documents, Corpus):
+        told = (lm, documents, unlabelled, config, runtime)
+        guessed = pseudo_labelled(*told, say=run.say, kept=kept)
     (*first, stage), classifier = classifier_stages(lm, documents, valid, config, runtime, guessed)
     for other in first:
         run.train(other, runtime, config)
@@ -224,7 +230,8 @@ def train_classifier(
         run.train(stage, runtime, config)
         kept = None
     if config.update_bn:
-        classifier.update_bn([d.text for d in documents], runtime)
+        read = documents if isinstance(documents, Corpus) else [d.text for d in documents]
+        classifier.update_bn(read, runtime)
     if classifier.outputs.kind == "single":
         calibrate_new(classifier, valid, runtime=runtime, say=run.say)
     run.save(classifier, saved, "train_classifier", stage, config, kept)

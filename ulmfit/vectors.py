@@ -52,10 +52,10 @@ def init_embeddings(
         lm.net.decoder_bias.copy_((counts / counts.sum()).log())
 
 
-def within(corpus: Corpus, passes: int, bound: int | None, seed: int) -> tuple[Corpus, int]:
+def within(corpus: Corpus, passes: int, bound: int, seed: int) -> tuple[Corpus, int]:
     """What skip-gram reads, and how often, so that it reads no more than `bound` tokens: fewer passes, at last one over
     documents drawn at random (one at least), in their order."""
-    if bound is None or passes * corpus.n_tokens <= bound:
+    if passes * corpus.n_tokens <= bound:
         return corpus, passes
     if corpus.n_tokens <= bound:
         return corpus, bound // corpus.n_tokens

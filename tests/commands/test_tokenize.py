@@ -104,6 +104,12 @@ def test_shards_with_a_given_vocabulary_need_no_counts() -> None:
     assert corpus.tokenizer == lm.tokenizer == Tokenizer.load("c/tokenizer.json")
 
 
+def test_the_vocabulary_may_be_that_of_a_corpus() -> None:
+    run(f"tokenize a.txt --out c {FLAGS}")
+    run("tokenize few.txt --split-on line --out d --vocab-of c")
+    assert same("c/tokenizer.json", "d/tokenizer.json")
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from served import Held, Served, classifier_of, cpu, request, served
 
-from ulmfit.classifier import Ensemble, TextClassifier
+from ulmfit.classifier import TextClassifier
 from ulmfit.deploy.application import authorised
+from ulmfit.ensemble import Ensemble
 from ulmfit.insight.explain import explain
 from ulmfit.outputs import BoundedNumber, MultiLabel
 from ulmfit.text.document import Document

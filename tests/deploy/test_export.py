@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from tiny import TINY
 
-from ulmfit.classifier import Ensemble, TextClassifier
+from ulmfit.classifier import TextClassifier
 from ulmfit.config import ClassifierConfig
 from ulmfit.deploy import export as module
 from ulmfit.deploy.export import Check, export
 from ulmfit.deploy.exported import ExportedClassifier
 from ulmfit.deploy.onnx import Predictor
+from ulmfit.ensemble import Ensemble
 from ulmfit.files.checkpoint import load_json
 from ulmfit.language_model import LanguageModel
 from ulmfit.runtime import Runtime

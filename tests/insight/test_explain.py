@@ -8,8 +8,9 @@ import torch
 from tiny import TINY
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from ulmfit.classifier import Ensemble, TextClassifier
+from ulmfit.classifier import TextClassifier
 from ulmfit.config import UNKNOWN_ID, ClassifierConfig
+from ulmfit.ensemble import Ensemble
 from ulmfit.insight.explain import STEPS, Method, explain, gradient, log_odds, occlusion
 from ulmfit.language_model import LanguageModel
 from ulmfit.nn.heads import ClassifierHead

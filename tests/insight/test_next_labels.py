@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from tiny import TINY, TINY_FIT
 
-from ulmfit.classifier import Ensemble, TextClassifier
+from ulmfit.classifier import TextClassifier
+from ulmfit.ensemble import Ensemble
 from ulmfit.insight.next_labels import UNSURE, margins, next_labels, pick, read
 from ulmfit.language_model import LanguageModel
 from ulmfit.runtime import Runtime

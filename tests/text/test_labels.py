@@ -59,6 +59,8 @@ def test_a_corpus_keeps_them_on_disk_and_in_parts(labels, tokenizer: Tokenizer, 
     made = Corpus.load(tmp_path / "c")
     assert made.labels is not None and wanted is not None and made.labels.dtype == wanted.dtype
     np.testing.assert_array_equal(made.labels, wanted)
+    back = [d.label for d in made.without_texts()]
+    assert back == [tuple(sorted(x)) if isinstance(x, tuple) else x for x in labels]
     part = made.subset([2, 0]).labels
     np.testing.assert_array_equal([] if part is None else part, wanted[[2, 0]])
     others = [Document(d.text, d.label) for d in reversed(documents)]

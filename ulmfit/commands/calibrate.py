@@ -29,8 +29,8 @@ class Calibrate:
     machine: Annotated[Machine, Flat] = Machine()
 
     def run(self) -> None:
-        from ulmfit.classifier import members_of
         from ulmfit.confidence import calibrate, check_enough
+        from ulmfit.ensemble import members_of
         from ulmfit.identity import trained_on
         from ulmfit.saved import load_classifier, save_calibration
         from ulmfit.training.calibration import precision_of

@@ -27,7 +27,7 @@ class Tokenize:
     # files or folders of plain text (also .gz .bz2 .xz), tables, or data sets' names
     texts: Positional[Annotated[tuple[str, ...], FILES]] = ()
     out: Annotated[str | None, DIR] = None  # directory to write
-    # take tokenizer and vocabulary from this language model
+    # take tokenizer and vocabulary from this language model, or from a corpus
     vocab_of: Annotated[str | None, MODEL] = None
     # the part of the texts that this machine is to do
     shard: Annotated[str | None, arg(metavar="NUMBER/OF")] = None
@@ -128,13 +128,15 @@ class Tokenize:
         )
 
     def _given(self) -> "Tokenizer | None":
-        """That of the model named."""
+        """That of the model or corpus named."""
         from ulmfit.pretrained import find
         from ulmfit.text.tokenizer import Tokenizer
 
         if self.vocab_of is None:
             return None
-        return Tokenizer.load(find(self.vocab_of) / "tokenizer.json")
+        corpus = Path(self.vocab_of)
+        folder = corpus if (corpus / "corpus.json").exists() else find(self.vocab_of)
+        return Tokenizer.load(folder / "tokenizer.json")
 
     def _check(self, tokenizer: "Tokenizer", file: Path) -> None:
         if tokenizer.config != self.tokenizer:

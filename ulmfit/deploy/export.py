@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ulmfit.classifier import Classifier, Ensemble, TextClassifier, members_of
+from ulmfit.classifier import Classifier, TextClassifier
 from ulmfit.config import RuntimeConfig
 from ulmfit.deploy.graph import classifier_graph
 from ulmfit.deploy.onnx import FORMAT, KIND, Predictor
+from ulmfit.ensemble import Ensemble, members_of
 from ulmfit.files.checkpoint import save_json
 from ulmfit.progress import Say, silent
 from ulmfit.runtime import Runtime

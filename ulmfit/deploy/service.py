@@ -4,11 +4,12 @@ import asyncio
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from ulmfit.classifier import Classifier, members_of
+from ulmfit.classifier import Classifier
 from ulmfit.config import ServeConfig
 from ulmfit.deploy.batching import Batcher, Full
 from ulmfit.deploy.messages import Question, Refused
 from ulmfit.deploy.metrics import Metrics
+from ulmfit.ensemble import members_of
 from ulmfit.insight.explain import Explanation, explain
 from ulmfit.runtime import Runtime
 

@@ -13,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch.func import functional_call
 
-from ulmfit.classifier import Classifier, TextClassifier, members_of
+from ulmfit.classifier import Classifier, TextClassifier
 from ulmfit.config import PAD_ID, UNKNOWN_ID
+from ulmfit.ensemble import members_of
 from ulmfit.runtime import Runtime
 from ulmfit.shapes import Float, Tensor
 from ulmfit.text.alignment import Alignment, align, spans

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from ulmfit.baseline import baseline_accuracy
 from ulmfit.checks import check, directions
-from ulmfit.classifier import Classifier, Ensemble
+from ulmfit.classifier import Classifier
 from ulmfit.config import CURVE_FIT, FitConfig, OutOfTime, RuntimeConfig
+from ulmfit.ensemble import Ensemble
 from ulmfit.files.checkpoint import load_json, save_json
 from ulmfit.identity import fingerprint
 from ulmfit.language_model import LanguageModel

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ulmfit.classifier import Classifier, Ensemble, members_of
+from ulmfit.classifier import Classifier
+from ulmfit.ensemble import Ensemble, members_of
 from ulmfit.runtime import Runtime
 from ulmfit.text.splits import same
 from ulmfit.training.calibration import tempered

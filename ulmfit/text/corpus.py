@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from ulmfit.progress import track
 from ulmfit.text.document import Document, Label
 from ulmfit.text.joined import Joined
-from ulmfit.text.labels import Labels, label_array
+from ulmfit.text.labels import Labels, label_array, labels_of
 from ulmfit.text.labels import label_names as names_among
 from ulmfit.text.stored import digest_of, read, short, whole_directory, write_index
 from ulmfit.text.tokenizer import Ids, Tokenizer
@@ -92,6 +92,11 @@ class Corpus:
         i %= len(self)
         return self.ids[self.offsets[i] : self.offsets[i + 1]]
 
+    def without_texts(self) -> list[Document]:
+        """The documents with their labels, for those who look at nothing else."""
+        labels = labels_of(self.labels, self.label_names, len(self))
+        return [Document("", label) for label in labels]
+
     @property
     def n_tokens(self) -> int:
         """N, special tokens included."""
@@ -124,6 +129,23 @@ class Corpus:
             short(self.fingerprint.encode(), order),
             self.tokenizer,
         )
+
+
+Texts = Sequence[Document] | Corpus  # a corpus brings its own tokenizer
+
+
+def chained(corpora: Sequence[Corpus]) -> Corpus:
+    """The documents of several corpora of one tokenizer, one corpus after the other; without labels. No ids are copied."""
+    first = corpora[0]
+    if any(corpus.tokenizer != first.tokenizer for corpus in corpora):
+        raise ValueError("corpora of several vocabularies can't be one; encode them with the same")
+    whole = [
+        c.ids.between(0, c.n_tokens) if isinstance(c.ids, Joined) else [c.ids] for c in corpora
+    ]
+    ids = Joined([part for parts in whole for part in parts], first.ids.dtype)
+    offsets = np.concatenate([[0], *(corpus.lengths for corpus in corpora)]).cumsum()
+    names = "".join(corpus.fingerprint for corpus in corpora)
+    return Corpus(ids, offsets, None, (), short(names.encode()), first.tokenizer)
 
 
 def join(documents: Sequence[Ids], dtype: np.dtype) -> Ids:

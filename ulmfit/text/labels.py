@@ -82,6 +82,21 @@ def label_array(labels: Sequence[Label | None], names: Sequence[str]) -> Labels 
     return several
 
 
+def labels_of(array: NDArray[Any] | None, names: Sequence[str], count: int) -> list[Label | None]:
+    """The inverse of `label_array`, of `count` documents."""
+    if array is None:
+        return [None] * count
+    if array.ndim == 2:
+        return [
+            None if np.isnan(row).any() else tuple(names[i] for i in np.flatnonzero(row).tolist())
+            for row in array
+        ]
+    if np.issubdtype(array.dtype, np.floating):
+        return [None if np.isnan(number) else float(number) for number in array]
+    places: list[int] = array.tolist()
+    return [None if place == UNLABELLED else names[place] for place in places]
+
+
 def _places(number: int, label: Label, place: dict[str, int]) -> list[int]:
     found = names_of(label)
     if unknown := [name for name in found if name not in place]:

@@ -1,0 +1,198 @@
+"""A language model of general text from a corpus that was tokenized elsewhere: what a bare machine with a GPU is lent for.
+
+    python recipes/wikipedia.py --corpus carry/wikipedia --max-minutes 25 --dry-run    # how many epochs fit into that
+    python recipes/wikipedia.py --corpus carry/wikipedia --epochs 7 --max-minutes 25 --out runs/wikipedia \\
+        --score carry/wikitext-valid carry/wikitext-test --weights weights/wikipedia
+    python recipes/wikipedia.py --smoke --out runs/smoke                               # seconds: toy text, tiny model
+
+fastai's recipe for WikiText-103 (256 streams of 80 tokens, learning rate 0.01, weight decay 0.1, a tenth of the dropout) and
+BASE. `--corpus` and `--score` are saved corpora or their volumes (recipes/pack_corpus.py). A run that is stopped, also by
+--max-minutes, goes on with the same command. `--weights` are volumes of the model in fp16 that fit into small files; there,
+`python recipes/pack_corpus.py --join weights/wikipedia --out wikipedia-base-forward` makes a model of them again.
+Needs nothing but torch, NumPy and safetensors.
+"""
+
+import argparse
+import math
+import random
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from ulmfit.classifier import TextClassifier
+from ulmfit.config import (
+    BASE,
+    SMALL,
+    ModelConfig,
+    OutOfTime,
+    PretrainConfig,
+    RuntimeConfig,
+    TokenizerConfig,
+)
+from ulmfit.files.volumes import cut, joined
+from ulmfit.language_model import LanguageModel
+from ulmfit.prepare import pretrain_stage
+from ulmfit.run import Run
+from ulmfit.runtime import Runtime
+from ulmfit.stages import pretrain_lm
+from ulmfit.text.corpus import Corpus
+from ulmfit.text.document import Document
+from ulmfit.text.tokenizer import Tokenizer
+
+RECIPE = PretrainConfig(
+    lr=1e-2,
+    batch_size=256,
+    bptt=80,
+    weight_decay=0.1,
+    max_grad_norm=0.1,
+    dropout_scale=0.1,
+    ar=2.0,
+    tar=1.0,
+    softmax="full",
+)
+MOST_EPOCHS = 12.0  # fastai's
+SHARE = 0.9  # of the minutes that a plan fills: measuring, scoring and saving take some
+WEIGHTS_MB = 15.0
+SMOKE_MODEL = ModelConfig(embedding_size=16, hidden_size=24, layers=2)
+GO_ON = 75  # exit code for "repeat this later", as the command's
+
+
+def main() -> None:
+    """Errors of the user's making end with one line; a training that ran out of its time ends with 75."""
+    try:
+        run(flags())
+    except OutOfTime:
+        print("the time is over; the same command goes on here", file=sys.stderr)
+        sys.exit(GO_ON)
+    except (ValueError, OSError) as error:
+        sys.exit("recipes/wikipedia.py: " + str(error).strip().replace("\n", " "))
+
+
+def flags() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--corpus", type=Path, help="a saved corpus, or its volumes")
+    parser.add_argument("--score", type=Path, nargs="*", default=[], help="corpora to be scored on")
+    parser.add_argument("--size", choices=("base", "small"), default="base")
+    parser.add_argument("--direction", choices=("forward", "backward"), default="forward")
+    parser.add_argument("--epochs", type=float, default=MOST_EPOCHS)
+    parser.add_argument("--max-minutes", type=float, help="stop cleanly; the same command goes on")
+    parser.add_argument("--dry-run", action="store_true", help="say how long it would take")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("runs/wikipedia"))
+    parser.add_argument("--overwrite", action="store_true", help="replace a run that is there")
+    parser.add_argument("--weights", type=Path, help="a new directory for the model's volumes")
+    parser.add_argument(
+        "--smoke", action="store_true", help="a tiny model, and toy text where there is no --corpus"
+    )
+    told = parser.parse_args()
+    if not told.corpus and not told.smoke:
+        parser.error("--corpus is missing: what `ulmfit tokenize` wrote, or its volumes")
+    return told
+
+
+def run(told: argparse.Namespace) -> None:
+    """Read, then plan or train, score, and hand out the weights."""
+    model = SMOKE_MODEL if told.smoke else {"base": BASE, "small": SMALL}[told.size]
+    model, config = replace(model, direction=told.direction), replace(RECIPE, epochs=told.epochs)
+    corpus = open_corpus(told.corpus) if told.corpus else toy_corpus()
+    if told.smoke:
+        config = replace(config, batch_size=4, bptt=20, valid_fraction=0.1)
+    runtime = Runtime.start(RuntimeConfig(seed=told.seed, max_minutes=told.max_minutes))
+    say(runtime.describe())
+    say(
+        f"{len(corpus):,} documents, {corpus.n_tokens:,} tokens, vocabulary {len(tokenizer_of(corpus)):,}"
+    )
+    if told.dry_run:
+        plan(corpus, model, config, runtime, told.max_minutes)
+        return
+    scored = {path.name: open_corpus(path) for path in told.score}
+    asked = {
+        "recipe": "wikipedia",
+        "model": asdict(model),
+        "config": asdict(config),
+        "seed": told.seed,
+    }
+    opened = {"overwrite": told.overwrite, "say": say, "world": runtime.world}
+    with Run.open(told.out, asked, corpus.fingerprint, **opened) as ours:
+        lm = pretrain_lm(
+            corpus,
+            model=model,
+            tokenizer=tokenizer_of(corpus),
+            config=config,
+            runtime=runtime,
+            run=ours,
+        )
+        ours.finish({name: score(lm, held, runtime, name) for name, held in scored.items()})
+    if told.weights and runtime.world.first:
+        hand_out(lm, told.weights)
+
+
+def open_corpus(path: Path) -> Corpus:
+    """A saved corpus; of volumes what they are of, joined beside them."""
+    return Corpus.load(joined(path, path.with_name(f"{path.name}-joined")))
+
+
+def tokenizer_of(corpus: Corpus) -> Tokenizer:
+    """A saved corpus always has one."""
+    assert corpus.tokenizer is not None
+    return corpus.tokenizer
+
+
+def plan(
+    corpus: Corpus,
+    model: ModelConfig,
+    config: PretrainConfig,
+    runtime: Runtime,
+    minutes: float | None,
+) -> None:
+    """Say what a training would be, how long it would take here, and how many epochs fit into the minutes."""
+    with TemporaryDirectory() as folder:
+        told = (corpus, (), model, tokenizer_of(corpus), config, runtime, Path(folder))
+        stage, _ = pretrain_stage(*told)
+        say(stage.plan())
+        each = stage.estimate(runtime) / 60 / config.epochs
+    say(f"{each:.2f} minutes an epoch here, {each * config.epochs:.1f} in all")
+    if minutes:
+        say(
+            f"into {minutes:g} minutes fit: --epochs {min(MOST_EPOCHS, SHARE * minutes / each):.2f}"
+        )
+
+
+def score(lm: LanguageModel, held: Corpus, runtime: Runtime, name: str) -> dict[str, float]:
+    """Perplexity a token, and the bits of the whole text, which do not depend on how it was cut into tokens: divided by
+    its characters they compare with any model."""
+    perplexity = lm.perplexity_of(held, runtime)
+    bits = held.n_tokens * math.log2(perplexity)
+    say(f"{name}: perplexity {perplexity:.2f}, {bits:,.0f} bits, {held.n_tokens:,} tokens")
+    return {"perplexity": perplexity, "bits": bits, "tokens": held.n_tokens}
+
+
+def hand_out(model: LanguageModel | TextClassifier, out: Path) -> None:
+    """The model in fp16 as volumes; what only an optimizer needs stays behind."""
+    with TemporaryDirectory() as folder:
+        saved = Path(folder) / out.name
+        model.save(saved, storage="fp16")
+        files = cut(saved, out, WEIGHTS_MB, preset=0)
+    say(f"{len(files)} volumes of weights in {out}")
+
+
+def toy_corpus() -> Corpus:
+    """Sentences whose second half follows from the first."""
+    draw, animals = random.Random(0), ("dog", "cat", "cow", "duck")
+    sounds = dict(zip(animals, ("barks", "mews", "moos", "quacks"), strict=True))
+    texts = [
+        " ".join(f"the {a} {sounds[a]} ." for a in draw.choices(animals, k=20)) for _ in range(60)
+    ]
+    tokenizer = Tokenizer.build(texts, TokenizerConfig(min_freq=1))
+    return Corpus.build(map(Document, texts), tokenizer, description="")
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
