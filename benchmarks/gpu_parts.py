@@ -87,7 +87,7 @@ def cross_entropy(size: Size, runtime: Runtime, at_once: int | None) -> Work:
     targets = torch.from_numpy(zipfian(size.vocab, n)).to(device)
 
     def loss() -> Tensor:
-        with runtime.autocast(), patch.object(kernel, "ROWS", at_once):
+        with runtime.autocast(), patch.multiple(kernel, ROWS=at_once, GPU_ROWS=at_once):
             return (kernel.linear_cross_entropy if at_once else kernel.reference)(*leaves, targets)
 
     return repeated(loss, [leaf.requires_grad_() for leaf in leaves])

@@ -13,7 +13,6 @@ autocast has cuDNN's compute in fp16, bf16 or not.
 import argparse
 import copy
 import gc
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -165,14 +164,6 @@ def reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
 
 
-def keep(line: Line) -> None:
-    """Appended to the results; printed where there is no git, which `record` asks for the commit."""
-    try:
-        record.append("gpu_step", line)
-    except FileNotFoundError:
-        print(json.dumps(line))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -203,7 +194,7 @@ def main() -> None:
                 line = {"group": group} | line
                 print(shown(line), flush=True)
                 if told.size == "base":
-                    keep(about | line)
+                    record.append("gpu_step", about | line)
                 if "failed" in line or line.get("agrees") is False:
                     failed.append(f"{group}: {name}")
     if left:

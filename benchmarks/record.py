@@ -41,7 +41,10 @@ def circumstances() -> dict[str, Any]:
 
 def _git(*arguments: str) -> str:
     told = ["git", "-C", str(ROOT), *arguments]
-    return subprocess.run(told, capture_output=True, text=True, check=False).stdout.strip()
+    try:
+        return subprocess.run(told, capture_output=True, text=True, check=False).stdout.strip()
+    except FileNotFoundError:  # a bare machine has no git
+        return ""
 
 
 def _processor() -> str:

@@ -25,13 +25,17 @@ from wikipedia import hand_out, open_corpus, say, tokenizer_of
 
 from ulmfit.config import BASE, ClassifierConfig, OutOfTime, RuntimeConfig, TokenizerConfig
 from ulmfit.language_model import LanguageModel
+from ulmfit.prepare import finetune_stage
+from ulmfit.prepare_classifier import classifier_stage
 from ulmfit.pretrained import find
 from ulmfit.run import Run
 from ulmfit.runtime import Runtime, seed_everything
 from ulmfit.stages import finetune_lm, train_classifier
 from ulmfit.text.corpus import Corpus, chained
+from ulmfit.training.stage import Stage
 
 PARTS = ("train", "unlabelled", "test")
+LABELS = {"neg": "negative", "pos": "positive"}  # what people understand
 SCORED = "test.npz"  # in a run: truth and probabilities of the test set
 
 
@@ -64,6 +68,8 @@ def flags() -> argparse.Namespace:
     parser.add_argument("--protocol", choices=("honest", "fastai"), default="honest")
     parser.add_argument("--direction", choices=("forward", "backward"), default="forward")
     parser.add_argument("--pretrained", help="a language model of that direction")
+    parser.add_argument("--epochs", type=float, default=LM.epochs, help="of the language model")
+    parser.add_argument("--dry-run", action="store_true", help="say how long it would take")
     parser.add_argument("--max-minutes", type=float, help="stop cleanly; the same command goes on")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("runs/imdb"))
@@ -83,6 +89,9 @@ def encode(out: Path, data_dir: Path | None) -> None:
     from ulmfit.text.tokenizer import Tokenizer
 
     documents = {p: list(datasets.load("imdb", p, data_dir=data_dir, say=print)) for p in PARTS}
+    documents = {
+        p: [replace(d, label=LABELS.get(d.label)) for d in of] for p, of in documents.items()
+    }
     texts = [d.text for part in PARTS[:2] for d in documents[part]]
     tokenizer = Tokenizer.build(texts, TokenizerConfig())
     for part in PARTS:
@@ -97,19 +106,26 @@ def train(told: argparse.Namespace) -> None:
     runtime = Runtime.start(RuntimeConfig(seed=told.seed, max_minutes=told.max_minutes))
     say(runtime.describe())
     start = start_from(told.pretrained, told.direction, texts, told.seed)
+    finetuned = told.variant in ("full", "no-pretraining")
+    lm_config = replace(LM, epochs=told.epochs)
     config = QUICK if told.variant == "quick" else ClassifierConfig()
+    valid = parts["test"] if told.protocol == "fastai" else ()
+    if told.dry_run:
+        lm_stage, lm = finetune_stage(start, texts, lm_config, TokenizerConfig(), runtime)
+        stage, _ = classifier_stage(lm, parts["train"], valid, config, runtime)
+        plan([lm_stage, stage] if finetuned else [stage], runtime)
+        return
     asked = {
         k: str(v)
         for k, v in vars(told).items()
-        if k not in ("out", "overwrite", "max_minutes", "weights")
+        if k not in ("out", "overwrite", "max_minutes", "weights", "dry_run")
     }
     opened = {"overwrite": told.overwrite, "say": say, "world": runtime.world}
     with Run.open(told.out, asked, texts.fingerprint, **opened) as run:
-        if told.variant in ("full", "no-pretraining"):
-            lm = finetune_lm(start, texts, config=LM, runtime=runtime, run=run)
+        if finetuned:
+            lm = finetune_lm(start, texts, config=lm_config, runtime=runtime, run=run)
         else:
             lm = start.with_vocab(tokenizer_of(texts))
-        valid = parts["test"] if told.protocol == "fastai" else ()
         classifier = train_classifier(
             lm, parts["train"], valid=valid, config=config, runtime=runtime, run=run
         )
@@ -121,6 +137,13 @@ def train(told: argparse.Namespace) -> None:
     say(f"published  {json.dumps(PUBLISHED[told.variant])} (%, on the test set, protocol fastai)")
     if told.weights and runtime.world.first:
         hand_out(classifier, told.weights)
+
+
+def plan(stages: Sequence[Stage], runtime: Runtime) -> None:
+    """Say what the trainings would be, and how long they would take here."""
+    for stage in stages:
+        say(stage.plan())
+        say(f"{stage.name}: {stage.estimate(runtime) / 60:.1f} minutes here, without scoring")
 
 
 def average(runs: Sequence[Path]) -> float:

@@ -107,6 +107,7 @@ def test_both_recipes_run_on_a_bare_machine(
         trained,
         forward,
         quick,
+        [*forward, "--dry-run"],
         ["imdb_corpora.py", "--average", tmp_path / "imdb", tmp_path / "quick"],
         [*forward, "--direction", "backward"],
     ]
@@ -121,9 +122,14 @@ def test_both_recipes_run_on_a_bare_machine(
         for line in done.stdout.splitlines()
         if line.startswith("ended")
     ]
-    assert codes[:6] == ["0", "75", "0", "0", "0", "0"], done.stdout + done.stderr
-    assert "give --direction forward" in codes[6]
-    for said in ("fit: --epochs", "test: perplexity", "averaged: "):
+    assert codes[:7] == ["0", "75", "0", "0", "0", "0", "0"], done.stdout + done.stderr
+    assert "give --direction forward" in codes[7]
+    for said in (
+        "fit: --epochs",
+        "test: perplexity",
+        "averaged: ",
+        "minutes here, without scoring",
+    ):
         assert said in done.stdout
     assert done.stdout.count("measured ") == 2
     lm = LanguageModel.load(join(weights / "lm", tmp_path / "wikipedia-base-forward"))

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import random
 import sys
+import tomllib
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +14,17 @@ import polars
 import pytest
 from tiny import TINY, TINY_FIT
 
-from ulmfit.config import ModelConfig, TokenizerConfig
+import ulmfit
+from ulmfit import pretrained
+from ulmfit.classifier import TextClassifier
+from ulmfit.cli import main
+from ulmfit.config import ClassifierConfig, ModelConfig, TokenizerConfig
 from ulmfit.files.checkpoint import save_json
 from ulmfit.language_model import LanguageModel
 from ulmfit.text.document import Document
 from ulmfit.text.tokenizer import Tokenizer
 
+Captured = pytest.CaptureFixture[str]
 RECIPES = Path(__file__).parents[1] / "recipes"
 
 
@@ -274,3 +280,40 @@ def test_the_imdb_recipe_is_fastais() -> None:
     assert (classifier.max_grad_norm, classifier.weight_decay) == (0.1, 0.1)
     assert config.transductive and config.finetune
     assert not imdb.settings("no-lm", "honest", "both", "wt103").finetune
+
+
+def test_a_packaged_model_has_a_name(
+    lm: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    """As pip would install it: found by its entry point, loaded and listed by its name; nothing of it is imported."""
+    saved, out = tmp_path / "saved", tmp_path / "models" / "film-reviews"
+    TextClassifier.create(lm, ("bad", "good"), ClassifierConfig()).save(saved, card={"data": "toy"})
+    recipe("package_model").package(saved, "film-reviews", "0.1.0", out)
+    project = tomllib.loads((out / "pyproject.toml").read_text())
+    assert project["tool"]["setuptools"]["packages"] == ["ulmfit_film_reviews"]
+    ((group, points),) = project["project"]["entry-points"].items()
+    information = out / "ulmfit_film_reviews-0.1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Name: ulmfit-film-reviews\nVersion: 0.1.0\n")
+    lines = [f"{name} = {value}" for name, value in points.items()]
+    (information / "entry_points.txt").write_text("\n".join([f"[{group}]", *lines]))
+    assert "film-reviews" not in pretrained.installed()
+    monkeypatch.syspath_prepend(out)
+    assert ulmfit.load("film-reviews").labels == ("bad", "good")
+    assert "ulmfit_film_reviews" not in sys.modules
+    main(["models"])
+    assert "film-reviews\n  data: toy" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="not a 'language_model'"):
+        pretrained.load("film-reviews", "forward")
+
+
+def test_what_can_not_be_packaged_is_refused(lm_directory: Path, tmp_path: Path) -> None:
+    package = recipe("package_model").package
+    for name, model, out, said in (
+        ("Film reviews", lm_directory, "new", "small letters"),
+        ("film", lm_directory, "", "exists"),
+        ("film", tmp_path / "none", "new", "does not exist"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            package(model, name, "0.1.0", tmp_path / out)
+    assert not (tmp_path / "new").exists()

@@ -13,6 +13,7 @@ from ulmfit.runtime import (
     rng_state,
     set_rng_state,
 )
+from ulmfit.text.batches import DocumentBatch
 from ulmfit.world import World
 
 ONE_GPU, TWO_GPUS = Hardware(cuda=1), Hardware(cuda=2)
@@ -195,3 +196,12 @@ def test_a_net_in_use_is_not_touched(monkeypatch: pytest.MonkeyPatch) -> None:
     assert runtime.ready(net) is net
     with pytest.raises(TypeError):
         runtime.ready(net.to("meta"))
+
+
+def test_lengths_stay_where_they_are_read() -> None:
+    """Of a batch everything else goes to the device."""
+    tokens, lengths = torch.ones(2, 3, dtype=torch.int64), torch.tensor([3, 2])
+    batch = DocumentBatch(tokens, lengths, None, torch.arange(2))
+    moved = Runtime(torch.device("meta"), "fp32", {}).move(batch)
+    assert moved.tokens.device.type == moved.index.device.type == "meta"
+    assert moved.lengths is lengths and moved.labels is None

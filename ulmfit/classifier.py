@@ -165,9 +165,7 @@ class TextClassifier(Classifier):
         world = runtime.world
         for batch in islice(batches, world.rank, None, world.size):
             with runtime.autocast():
-                logits = self.net(
-                    batch.tokens.to(runtime.device), batch.lengths.to(runtime.device)
-                ).logits
+                logits = self.net(batch.tokens.to(runtime.device), batch.lengths).logits
             rows[batch.index.numpy()] = self.outputs.activate(logits.float()).cpu().numpy()
             if advance:
                 advance(len(batch.index) * world.size, "")

@@ -105,7 +105,7 @@ class FinetuneConfig:
     """Language model to the user's own texts (paper §3.2): new words first, then everything."""
 
     skipgram_epochs: int = 0  # passes of skip-gram before all else; they move the embedding only
-    skipgram_tokens: int = 20_000_000  # bound on the tokens that all these passes read
+    skipgram_tokens: int = 70_000_000  # bound on the tokens that all these passes read
     frozen_epochs: float = 1.0  # passes that train embedding and decoder only (fastai ulmfit.ipynb)
     frozen_lr: float = 2e-2  # their peak learning rate
     epochs: float = 10.0  # passes that train all layers

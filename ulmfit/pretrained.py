@@ -1,9 +1,11 @@
-"""Named language models: shipped with the package, published by fastai and downloaded once, or a directory on disk."""
+"""Named models: installed by pip, published by fastai and downloaded once, or a directory on disk."""
 
 import os
 import sys
 import tempfile
 from dataclasses import replace
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ PUBLISHED = {
         f"{FASTAI}/wt103-bwd.tgz", "20b06f5830fd5a891d21044c28d3097f", 105_205_312
     ),
 }
+PACKAGES = "ulmfit.models"  # group of the entry points
 MOST_BYTES = 1_000_000_000  # of an unpacked archive; the weights alone take 180 MB
 
 
@@ -37,9 +40,22 @@ def tell(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def installed() -> dict[str, Path]:
+    """The saved models that pip has brought, by name: with this package, and in others, which say so by an entry point
+    (recipes/package_model.py). Nothing of theirs is run."""
+    found = dict[str, Path]()
+    for point in entry_points(group=PACKAGES):
+        spec = find_spec(point.value.partition(".")[0])
+        for folder in (spec and spec.submodule_search_locations) or ():
+            if (Path(folder) / "config.json").exists():
+                found[point.name] = Path(folder)
+    own = {p.parent.name: p.parent for p in SHIPPED.glob("*/config.json")}
+    return dict(sorted((found | own).items()))
+
+
 def models() -> dict[str, dict[str, Any]]:
-    """The shipped models by name, with their cards."""
-    return {p.parent.name: load_json(p)["card"] for p in sorted(SHIPPED.glob("*/config.json"))}
+    """The installed models by name, with their cards."""
+    return {name: load_json(at / "config.json")["card"] for name, at in installed().items()}
 
 
 def downloads() -> dict[str, dict[str, str]]:
@@ -56,9 +72,10 @@ def downloads() -> dict[str, dict[str, str]]:
 
 
 def shipped(name: str | Path, direction: Direction | None = None) -> Path | None:
-    """Directory of the shipped model of that name, with or without its direction; None where there is none."""
-    found = _among({p.parent.name for p in SHIPPED.glob("*/config.json")}, name, direction)
-    return SHIPPED / found if found else None
+    """Directory of the installed model of that name, with or without its direction; None where there is none."""
+    there = installed()
+    found = _among(set(there), name, direction)
+    return there[found] if found else None
 
 
 def published(

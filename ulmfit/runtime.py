@@ -225,8 +225,10 @@ class Runtime:
         return net.eval() if net.training else net
 
     def move(self, batch: Batch) -> Batch:
-        """This process's rows of the batch (a named tuple of tensors or None) on this device."""
-        moved = (None if t is None else self._moved(t) for t in self.world.mine(batch))
+        """This process's rows of the batch (a named tuple of tensors or None) on this device. Lengths stay: they
+        decide what is computed, and reading them off a GPU would wait for it."""
+        rows = zip(batch._fields, self.world.mine(batch), strict=True)  # pyright: ignore
+        moved = (t if t is None or name == "lengths" else self._moved(t) for name, t in rows)
         return type(batch)(*moved)  # pyright: ignore[reportArgumentType]
 
     def _moved(self, tensor: torch.Tensor) -> torch.Tensor:
@@ -273,8 +275,7 @@ class Runtime:
 
     def reset_scaling(self) -> None:
         """As at first: each training starts with the same scale, whatever was trained before."""
-        if self._scaler:
-            self._scaler = torch.amp.GradScaler(self.device.type)
+        self._scaler = self._scaler and torch.amp.GradScaler(self.device.type)
 
 
 def seed_everything(seed: int) -> None:

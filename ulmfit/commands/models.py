@@ -13,7 +13,7 @@ from ulmfit.config import Direction, TokenizerConfig
 
 @dataclass(frozen=True)
 class Models:
-    """The language models known by a name: in the package, or published by fastai and downloaded when first used."""
+    """The models known by a name: installed by pip, or published by fastai and downloaded when first used."""
 
     json: bool = False  # print JSON
 

@@ -6,6 +6,7 @@ written last. Nothing but the standard library.
 
 import hashlib
 import lzma
+import shutil
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,8 @@ def join(volumes: Path, out: Path) -> Path:
         told = "; ".join(f"{what}: {', '.join(names)}" for what, names in problems.items())
         raise ValueError(f"of {len(digests)} volumes in {volumes} {told}; carry these again")
     part = out.with_name(f".{out.name}.part")
-    part.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(part, ignore_errors=True)  # of a call that was killed
+    part.mkdir(parents=True)
     with open(whole := part / ".whole", "wb") as file:
         for name in digests:
             file.write((volumes / name).read_bytes())

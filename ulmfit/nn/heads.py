@@ -166,29 +166,33 @@ class ClassifierNet(nn.Module):
         lengths, order = lengths.cpu().sort(descending=True, stable=True)
         longest_first, original = _reordering(order, tokens.device)
         tokens = tokens[longest_first] if longest_first is not None else tokens
+        longest, step = int(lengths[0]), self._step(len(tokens))
+        starts = range(0, longest, step)
+        masks = [self._pooled(lengths, start, min(start + step, longest)) for start in starts]
+        # now, since a GPU that has begun to read would let this copy wait
+        kept = torch.cat([mask for mask in masks if mask is not None], 1).to(tokens.device)
         outputs: list[Tensor] = []
-        masks: list[Tensor] = []
         state: State | None = None
-        first = (lengths - self.max_len).clamp_min(0).add(self.bptt - 1) // self.bptt * self.bptt
-        step = self._step(len(tokens))
-        for start in range(0, int(lengths[0]), step):
+        for start, mask in zip(starts, masks, strict=True):
             rows = int((lengths > start).sum())
-            chunk = tokens[:rows, start : min(start + step, int(lengths[0]))]
+            chunk = tokens[:rows, start : min(start + step, longest)]
             state = state and [(h[:, :rows], c[:, :rows]) for h, c in state]
-            position = start + torch.arange(chunk.shape[1])
-            mask = (position >= first[:, None]) & (position < lengths[:, None])
-            pooled = bool(mask.any())
-            with torch.set_grad_enabled(pooled and torch.is_grad_enabled()):
+            with torch.set_grad_enabled(mask is not None and torch.is_grad_enabled()):
                 output, after = self.encoder(chunk, state)
             state = detach(after)
-            if pooled:
+            if mask is not None:
                 outputs.append(F.pad(output, (0, 0, 0, 0, 0, len(tokens) - rows)))
-                masks.append(mask)
-        kept = torch.cat(masks, 1).to(tokens.device)
         output = torch.cat(outputs, 1).masked_fill(~kept[..., None], 0.0)
         if original is None:
             return output, kept
         return output[original], kept[original]
+
+    def _pooled(self, lengths: Int[Tensor, " B"], start: int, end: int) -> Tensor | None:
+        """Which tokens of a chunk are pooled (B, end − start); None: of no row any."""
+        first = (lengths - self.max_len).clamp_min(0).add(self.bptt - 1) // self.bptt * self.bptt
+        position = torch.arange(start, end)
+        mask = (position >= first[:, None]) & (position < lengths[:, None])
+        return mask if bool(mask.any()) else None
 
     def _step(self, rows: int) -> int:
         """Tokens of each document to read at a time. Without gradients several chunks go together where documents are

@@ -13,7 +13,9 @@ from torch.autograd.function import once_differentiable
 
 from ulmfit.shapes import Float, Int, Tensor
 
-ROWS = 256  # rows of logits held at a time: 31 MB at 30,000 words; speed is flat from 128 to 1024
+# rows of logits held at a time; on a CPU 31 MB at 30,000 words, and speed is flat from 128 to 1024. On a GPU each piece adds
+# to a gradient of V×E in its memory, so they are few; not measured yet (benchmarks/gpu_step.py)
+ROWS, GPU_ROWS = 256, 4096
 
 
 def linear_cross_entropy(
@@ -56,12 +58,13 @@ class _LinearCrossEntropy(torch.autograd.Function):
         # multiply in the features' precision, take the softmax and sum up in full precision.
         decoder, shift = weight.to(features.dtype), bias.to(features.dtype)
         # The same memory for every piece: fresh pages cost a CPU more than the softmax they hold.
-        logits = features.new_empty(min(ROWS, len(features)), len(weight))
+        at_once = ROWS if features.device.type == "cpu" else GPU_ROWS
+        logits = features.new_empty(min(at_once, len(features)), len(weight))
         log_p = torch.empty_like(logits, dtype=torch.float32)
         full = logits.dtype == log_p.dtype
         with torch.autocast(features.device.type, enabled=False):
-            for start in range(0, len(features), ROWS):
-                x, y = features[start : start + ROWS], targets[start : start + ROWS, None]
+            for start in range(0, len(features), at_once):
+                x, y = features[start : start + at_once], targets[start : start + at_once, None]
                 logits, log_p = logits[: len(x)], log_p[: len(x)]
                 torch.addmm(shift, x, decoder.t(), out=logits)
                 torch.log_softmax(logits if full else log_p.copy_(logits), 1, out=log_p)
@@ -74,7 +77,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
                     d_bias += error.sum(0)
                 error = error if full else logits.copy_(error)
                 if d_features is not None:
-                    d_features[start : start + ROWS] = error @ decoder
+                    d_features[start : start + at_once] = error @ decoder
                 if d_weight is not None and d_weight.dtype == x.dtype:
                     d_weight.addmm_(error.t(), x)
                 elif d_weight is not None:

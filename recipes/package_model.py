@@ -1,0 +1,87 @@
+"""A saved model as a pip package, so that it has a name wherever it is installed, as spaCy's models have.
+
+    python recipes/package_model.py runs/imdb/forward/classifier --name imdb --out models/imdb
+    pip install ./models/imdb                    # where there is no network: --no-build-isolation, or a wheel of it
+    ulmfit predict imdb --text "One of the best films of the year."
+
+The package holds the model's files and no code. `ulmfit models` lists it by an entry point. Low precision first:
+`storage="fp16"` of `save`, or recipes/ship_model.py.
+"""
+
+import argparse
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from ulmfit.saved import load, models_in
+
+FILES = ("config.json", "tokenizer.json", "model.safetensors", "README.md")
+PYPROJECT = """[build-system]
+requires = ["setuptools>=77"]
+build-backend = "setuptools.build_meta"
+
+[project]
+name = "ulmfit-{name}"
+version = "{version}"
+description = "{said}"
+readme = "{package}/README.md"
+requires-python = ">=3.11"
+dependencies = ["ulmfit"]
+
+[project.entry-points."ulmfit.models"]
+{name} = "{package}"
+
+[tool.setuptools]
+packages = ["{package}"]
+
+[tool.setuptools.package-data]
+{package} = ["*"]
+"""
+
+
+def main() -> None:
+    """Errors of the user's making end with one line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", type=Path, help="a saved model, or a run that holds one")
+    parser.add_argument("--name", required=True, help="what people will call it")
+    parser.add_argument("--version", default="0.1.0")
+    parser.add_argument("--out", type=Path, required=True, help="a new directory")
+    told = parser.parse_args()
+    try:
+        package(told.model, told.name, told.version, told.out)
+    except (ValueError, OSError) as error:
+        sys.exit("recipes/package_model.py: " + str(error).strip().replace("\n", " "))
+
+
+def package(model: Path, name: str, version: str, out: Path) -> None:
+    """Write the package. ValueError: a name that no package can have, no single model, or a directory that is there."""
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
+        raise ValueError(
+            f"{name!r} is no name for a package: use small letters, digits and hyphens"
+        )
+    if out.exists():
+        raise ValueError(f"{out} exists; name a new directory for the package")
+    kind, found = models_in(model)
+    if len(found) != 1:
+        raise ValueError(
+            f"{model} holds {len(found)} models of kind {kind}; name the one to package"
+        )
+    load(found[0])  # what can't be loaded is not shipped
+    called = "ulmfit_" + name.replace("-", "_")
+    folder = out / called
+    folder.mkdir(parents=True)
+    for file in FILES:
+        shutil.copyfile(found[0] / file, folder / file)
+    said = f"A {kind.replace('_', ' ')} for ulmfit"
+    told = {"name": name, "version": version, "said": said, "package": called}
+    (out / "pyproject.toml").write_text(PYPROJECT.format(**told), encoding="utf-8")
+    doc = f'"""{said}; its files lie beside this one."""\n'
+    (folder / "__init__.py").write_text(doc, encoding="utf-8")
+    print(f"written: {out}; pip install ./{out}")
+
+
+if __name__ == "__main__":
+    main()
