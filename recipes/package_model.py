@@ -14,9 +14,10 @@ import shutil
 import sys
 from pathlib import Path
 
+from ulmfit.card import write_card
 from ulmfit.saved import load, models_in
 
-FILES = ("config.json", "tokenizer.json", "model.safetensors", "README.md")
+FILES, CARD = ("config.json", "tokenizer.json", "model.safetensors"), "README.md"
 PYPROJECT = """[build-system]
 requires = ["setuptools>=77"]
 build-backend = "setuptools.build_meta"
@@ -75,12 +76,16 @@ def package(model: Path, name: str, version: str, out: Path) -> None:
     folder.mkdir(parents=True)
     for file in FILES:
         shutil.copyfile(found[0] / file, folder / file)
+    if (found[0] / CARD).exists():  # perhaps changed by hand
+        shutil.copyfile(found[0] / CARD, folder / CARD)
+    else:
+        write_card(folder)
     said = f"A {kind.replace('_', ' ')} for ulmfit"
     told = {"name": name, "version": version, "said": said, "package": called}
     (out / "pyproject.toml").write_text(PYPROJECT.format(**told), encoding="utf-8")
     doc = f'"""{said}; its files lie beside this one."""\n'
     (folder / "__init__.py").write_text(doc, encoding="utf-8")
-    print(f"written: {out}; pip install ./{out}")
+    print(f"written; pip install {out.resolve()}")
 
 
 if __name__ == "__main__":

@@ -225,17 +225,17 @@ class Runtime:
         return net.eval() if net.training else net
 
     def move(self, batch: Batch) -> Batch:
-        """This process's rows of the batch (a named tuple of tensors or None) on this device. Lengths stay: they
-        decide what is computed, and reading them off a GPU would wait for it."""
-        rows = zip(batch._fields, self.world.mine(batch), strict=True)  # pyright: ignore
+        """This process's rows of the batch (a tuple of tensors or None) on this device. What is called lengths stays: it
+        decides what is computed, and reading it off a GPU would wait for that."""
+        names = getattr(batch, "_fields", range(len(batch)))
+        rows = zip(names, self.world.mine(batch), strict=True)
         moved = (t if t is None or name == "lengths" else self._moved(t) for name, t in rows)
         return type(batch)(*moved)  # pyright: ignore[reportArgumentType]
 
     def _moved(self, tensor: torch.Tensor) -> torch.Tensor:
         """A GPU fetches pinned memory while it computes; from other memory a copy waits for all it was given to do."""
-        if self.device.type == "cuda" and tensor.device.type == "cpu":
-            return tensor.pin_memory().to(self.device, non_blocking=True)
-        return tensor.to(self.device)
+        pinned = tensor.pin_memory() if self.device.type == "cuda" and tensor.is_cpu else tensor
+        return pinned.to(self.device, non_blocking=pinned is not tensor)
 
     def step(
         self,
