@@ -55,8 +55,7 @@ def test_nothing_happens_in_evaluation_or_with_p_zero() -> None:
         assert variational_dropout(x, p, training) is x
         assert weight_dropout(matrix, p, training) is matrix
         assert elementwise_dropout(matrix, p, training) is matrix
-        tokens = torch.tensor([[0, 2]])
-        assert torch.equal(embedding_dropout(tokens, matrix, p, training), matrix[tokens])
+        assert embedding_dropout(x, torch.tensor([[0, 2, 1]] * 2), 5, p, training) is x
 
 
 def test_embedding_dropout_equals_masking_the_whole_table(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,7 +65,8 @@ def test_embedding_dropout_equals_masking_the_whole_table(monkeypatch: pytest.Mo
     tokens[0, 0] = PAD_ID
     weights = [torch.randn(20, 5, requires_grad=True)]
     weights.append(weights[0].detach().clone().requires_grad_())
-    gathered = embedding_dropout(tokens, weights[0], 0.4, True)
+    embedded = F.embedding(tokens, weights[0], padding_idx=PAD_ID)
+    gathered = embedding_dropout(embedded, tokens, 20, 0.4, True)
     masked = F.embedding(tokens, weights[1] * mask, padding_idx=PAD_ID)
     assert torch.equal(gathered, masked)
 
@@ -80,7 +80,7 @@ def test_embedding_dropout_equals_masking_the_whole_table(monkeypatch: pytest.Mo
 
 def test_a_dropped_word_is_dropped_everywhere() -> None:
     tokens = torch.randint(2, 20, (8, 40))
-    dropped = embedding_dropout(tokens, torch.ones(20, 3), 0.5, True)[..., 0]
+    dropped = embedding_dropout(torch.ones(8, 40, 3), tokens, 20, 0.5, True)[..., 0]
     for word in tokens.unique():
         assert len(dropped[tokens == word].unique()) == 1
 

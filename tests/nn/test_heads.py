@@ -161,6 +161,21 @@ def test_chunks_that_nobody_pools_get_no_gradient() -> None:
     assert touched.tolist() == list(range(2 + 12, 2 + 20))
 
 
+def test_one_lookup_for_all_chunks_changes_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shortest document is pooled in its first chunk, the longest in its last ones; those between nobody pools."""
+    found = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        net = classifier().train()
+        out = net(*documents(3, 20, 21))
+        (out.logits.square().sum() + out.output.square().sum()).backward()
+        found.append((out, [p.grad for p in net.parameters()]))
+        monkeypatch.setattr(ClassifierNet, "_embedded", lambda *_: None)
+    (once, gradients), (each, wanted) = found
+    assert torch.equal(once.output, each.output)
+    torch.testing.assert_close(gradients, wanted, atol=1e-7, rtol=1e-5)
+
+
 def test_masks_are_new_in_each_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     shapes = []
 

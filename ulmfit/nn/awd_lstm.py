@@ -8,6 +8,7 @@ on a copy handed to the LSTM, so parameters keep PyTorch's names (`lstms.0.weigh
 from itertools import pairwise
 from typing import NamedTuple
 
+import torch.nn.functional as F
 from torch import nn
 from torch.func import functional_call
 
@@ -53,14 +54,25 @@ class AWDLSTM(nn.Module):
             assert isinstance(lstm, nn.LSTM)
             lstm.reset_parameters()
 
-    def forward(self, tokens: Int[Tensor, "B T"], state: State | None = None) -> EncoderOutput:
+    def embed(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T E"]:
+        """Their rows of the embedding. No gradient goes to the row of the padding."""
+        return F.embedding(tokens, self.embedding.weight, padding_idx=PAD_ID)
+
+    def forward(
+        self,
+        tokens: Int[Tensor, "B T"],
+        state: State | None = None,
+        embedded: Float[Tensor, "B T E"] | None = None,
+    ) -> EncoderOutput:
         """Features of every token, and the state to carry on with; `None` starts from zeros.
 
-        In training all masks are drawn anew on each call. The state is not detached: see `detach`.
+        In training all masks are drawn anew on each call. The state is not detached: see `detach`. `embedded`: what `embed`
+        says of the tokens, for callers that ask once for many calls, since each answer has a gradient as large as the table.
         """
         _check_batch_size(state, tokens.shape[0])
         p, training = self.dropout, self.training
-        x = embedding_dropout(tokens, self.embedding.weight, p.embedding, training)
+        x = self.embed(tokens) if embedded is None else embedded
+        x = embedding_dropout(x, tokens, len(self.embedding.weight), p.embedding, training)
         x = variational_dropout(x, p.input, training)
         after: State = []
         for layer, lstm in enumerate(self.lstms):

@@ -9,7 +9,6 @@ import math
 import torch
 import torch.nn.functional as F
 
-from ulmfit.config import PAD_ID
 from ulmfit.shapes import Float, Int, Tensor
 
 
@@ -45,17 +44,19 @@ def variational_dropout(
 
 
 def embedding_dropout(
-    tokens: Int[Tensor, "B T"], weight: Float[Tensor, "V E"], p: float, training: bool
+    embedded: Float[Tensor, "B T E"],
+    tokens: Int[Tensor, "B T"],
+    vocab_size: int,
+    p: float,
+    training: bool,
 ) -> Float[Tensor, "B T E"]:
     """The embedded tokens, whole words dropped wherever they stand in the batch (AWD §4.3).
 
     Equal to masking the rows of the whole table first, without the copy of the table.
-    The lookup sends no gradient to the row of the padding token.
     """
-    embedded = F.embedding(tokens, weight, padding_idx=PAD_ID)
     if not training or p == 0.0:
         return embedded
-    return embedded * F.embedding(tokens, dropout_mask((weight.shape[0], 1), p, weight))
+    return embedded * F.embedding(tokens, dropout_mask((vocab_size, 1), p, embedded))
 
 
 def weight_dropout(weight: Float[Tensor, "G H"], p: float, training: bool) -> Float[Tensor, "G H"]:

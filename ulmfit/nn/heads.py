@@ -4,6 +4,7 @@ Notable: the decoder has no matrix of its own, it *is* the embedding; a document
 own first token and pooled by its own length, so a prediction does not depend on its batch.
 """
 
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -167,18 +168,19 @@ class ClassifierNet(nn.Module):
         longest_first, original = _reordering(order, tokens.device)
         tokens = tokens[longest_first] if longest_first is not None else tokens
         longest, step = int(lengths[0]), self._step(len(tokens))
-        starts = range(0, longest, step)
-        masks = [self._pooled(lengths, start, min(start + step, longest)) for start in starts]
+        chunks = [slice(a, min(a + step, longest)) for a in range(0, longest, step)]
+        masks = [self._pooled(lengths, chunk) for chunk in chunks]
         # now, since a GPU that has begun to read would let this copy wait
         kept = torch.cat([mask for mask in masks if mask is not None], 1).to(tokens.device)
         outputs: list[Tensor] = []
+        embedded = self._embedded(tokens, chunks, masks)
         state: State | None = None
-        for start, mask in zip(starts, masks, strict=True):
-            rows = int((lengths > start).sum())
-            chunk = tokens[:rows, start : min(start + step, longest)]
+        for chunk, mask in zip(chunks, masks, strict=True):
+            rows = int((lengths > chunk.start).sum())
             state = state and [(h[:, :rows], c[:, :rows]) for h, c in state]
+            x = next(embedded)[:rows] if embedded and mask is not None else None
             with torch.set_grad_enabled(mask is not None and torch.is_grad_enabled()):
-                output, after = self.encoder(chunk, state)
+                output, after = self.encoder(tokens[:rows, chunk], state, x)
             state = detach(after)
             if mask is not None:
                 outputs.append(F.pad(output, (0, 0, 0, 0, 0, len(tokens) - rows)))
@@ -187,10 +189,21 @@ class ClassifierNet(nn.Module):
             return output, kept
         return output[original], kept[original]
 
-    def _pooled(self, lengths: Int[Tensor, " B"], start: int, end: int) -> Tensor | None:
-        """Which tokens of a chunk are pooled (B, end − start); None: of no row any."""
+    def _embedded(
+        self, tokens: Int[Tensor, "B T"], chunks: list[slice], masks: list[Tensor | None]
+    ) -> Iterator[Tensor] | None:
+        """The rows of the embedding for each chunk that is pooled, where it is trained: by one lookup, so that its gradient,
+        as large as the table, is made once and not for each chunk."""
+        if not (torch.is_grad_enabled() and self.encoder.embedding.weight.requires_grad):
+            return None
+        pooled = [tokens[:, c] for c, mask in zip(chunks, masks, strict=True) if mask is not None]
+        looked_up = self.encoder.embed(torch.cat(pooled, 1))
+        return iter(looked_up.split([part.shape[1] for part in pooled], 1))
+
+    def _pooled(self, lengths: Int[Tensor, " B"], chunk: slice) -> Tensor | None:
+        """Which tokens of a chunk are pooled (B, its width); None: of no row any."""
         first = (lengths - self.max_len).clamp_min(0).add(self.bptt - 1) // self.bptt * self.bptt
-        position = torch.arange(start, end)
+        position = torch.arange(chunk.start, chunk.stop)
         mask = (position >= first[:, None]) & (position < lengths[:, None])
         return mask if bool(mask.any()) else None
 
