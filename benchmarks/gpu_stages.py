@@ -103,7 +103,7 @@ def zipfian(vocab: int, *shape: int) -> NDArray[np.int64]:
 def lm_stage(size: Size, runtime: Runtime) -> Stage:
     """Fine-tuning of all layers with fastai's numbers, as `prepare` puts it together; an epoch has `size.steps` steps."""
     told, ids = FinetuneConfig(), zipfian(size.vocab, size.streams * size.bptt * size.steps + 1)
-    corpus = Corpus(ids, np.array([0, len(ids)]), None, (), "")
+    corpus = Corpus(ids.astype(np.uint16), np.array([0, len(ids)]), None, (), "")
     net = LMNet(size.vocab, size.model, LM_DROPOUT.scaled(told.dropout_scale))
     return Stage(
         name="",  # no bar
@@ -119,7 +119,7 @@ def classifier_stage(size: Size, runtime: Runtime, length: int) -> Stage:
     """The last phase of a classifier's training, which trains all layers; an epoch has `size.repeats` steps."""
     told, ids = ClassifierConfig(), zipfian(size.vocab, size.documents * size.repeats, length)
     offsets, labels = np.arange(len(ids) + 1) * length, np.arange(len(ids)) % 2
-    corpus = Corpus(ids.ravel(), offsets, labels, ("even", "odd"), "")
+    corpus = Corpus(ids.ravel().astype(np.uint16), offsets, labels, ("even", "odd"), "")
     dropout = CLASSIFIER_DROPOUT.scaled(told.dropout_scale)
     net = ClassifierNet(size.vocab, size.model, dropout, 2, bptt=told.bptt, max_len=told.max_len)
     lr, groups = told.lr / told.lr_divisors[-1], len(net.layer_groups())

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ulmfit.classifier import TextClassifier
-from ulmfit.files.volumes import INDEX, cut, join
+from ulmfit.files.volumes import cut, join
 from ulmfit.language_model import LanguageModel
 from ulmfit.text.corpus import Corpus, chained
 from ulmfit.text.document import Document
@@ -136,4 +136,3 @@ def test_both_recipes_run_on_a_bare_machine(
     assert lm.tokenizer == Corpus.load(corpora / "train").tokenizer
     classifier = TextClassifier.load(join(weights / "imdb", tmp_path / "imdb-classifier"))
     assert classifier.labels == ("bad", "good")
-    assert json.loads((weights / "imdb" / INDEX).read_text())["holds"] == "imdb"

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from safetensors.numpy import load_file
 
 from benchmarks import (
     accuracy,
+    gpu_exact,
+    gpu_goldens,
     gpu_parts,
     gpu_step,
     gpu_time,
@@ -296,3 +299,43 @@ def test_time_of_kernels_that_overlap_counts_once() -> None:
 def test_a_padded_lstm_says_the_same() -> None:
     net, x = torch.nn.LSTM(6, 5, batch_first=True), torch.randn(2, 7, 6)
     torch.testing.assert_close(gpu_parts.padded(net, 8)(x), net(x)[0])
+
+
+def test_the_gpu_checks_at_a_tiny_size() -> None:
+    """On the CPU everything agrees; fp16 is fp32 there, and said to be."""
+    command = [sys.executable, "-m", "benchmarks.gpu_exact", "--size", "tiny"]
+    env = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    *rows, _ = done.stdout.splitlines()
+    assert list(dict.fromkeys(row.split()[0] for row in rows)) == list(gpu_exact.CHECKS)
+    assert len(rows) == 26 and all(" agrees: " in row for row in rows)
+    assert "fp16 was asked for" in rows[22] and "to the bit" in rows[-1]
+
+
+def test_the_gpu_checks_fail_where_something_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One gradient of a golden, a curve, and a training that goes on with other random numbers."""
+    load, name = gpu_goldens.load, "grad.0.rnns.1.weight_hh_l0_raw"
+
+    def wrong(golden: str, device: str = "cpu") -> dict[str, torch.Tensor]:
+        found = load(golden, device)
+        if golden == "lm_grads_ce":
+            found[name][0, 0] += 2e-4 * found[name].abs().max()
+        return found
+
+    monkeypatch.setattr(gpu_goldens, "load", wrong)
+    monkeypatch.setattr(sys, "argv", ["gpu_exact", "goldens", "--size", "tiny"])
+    with pytest.raises(SystemExit, match=r"^failed: goldens: lm_grads_ce$"):
+        gpu_exact.main()
+    (row,) = (row for row in capsys.readouterr().out.splitlines() if "DISAGREES" in row)
+    assert "worst grad encoder.lstms.1.weight_hh_l0" in row
+    short = replace(gpu_exact.TRIALS["tiny"], steps=30, judged=10)
+    for precision, wanted in (("fp32", {}), ("fp16", {"fp32": [4.0] * 29 + [4.5]})):
+        (found,) = gpu_exact.curve(short, precision, wanted)  # so soon it has not fallen
+        assert not found["agrees"] and found["said"].startswith("DISAGREES")
+    monkeypatch.setattr("ulmfit.training.resume.set_rng_state", lambda *_: None)
+    twice, resumed = gpu_exact.resumed(short)
+    assert twice["agrees"] and not resumed["agrees"]
+    assert "net.decoder_bias" in resumed["differs"] and "position" in resumed["differs"]

@@ -1,10 +1,11 @@
 """A directory in volumes: whole again, or refused with what is wrong."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from ulmfit.files.volumes import cut, join, joined
+from ulmfit.files.volumes import INDEX, cut, join, joined
 from ulmfit.text.corpus import Corpus
 from ulmfit.text.document import Document
 from ulmfit.text.tokenizer import Tokenizer
@@ -47,3 +48,7 @@ def test_volumes_that_are_missing_or_damaged_are_named(corpora: Path, tmp_path: 
             cut(given, tmp_path / out, size)
     with pytest.raises(ValueError, match="exists"):
         join(tmp_path / "a", tmp_path / "a")
+    for index in ({}, {"volumes": ["000.xz"]}, {"volumes": {"../corpora/train/ids.bin": "0"}}):
+        (tmp_path / "a" / INDEX).write_text(json.dumps(index))
+        with pytest.raises(ValueError, match="does not name the volumes"):
+            join(tmp_path / "a", tmp_path / "b")

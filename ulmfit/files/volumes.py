@@ -6,6 +6,7 @@ written last. Nothing but the standard library.
 
 import hashlib
 import lzma
+import re
 import shutil
 import tarfile
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 from ulmfit.files.checkpoint import load_json, save_json
 
 INDEX = "volumes.json"
+NAME = re.compile(r"\d{3,}\.xz")
 MEGABYTE = 1_000_000
 
 
@@ -42,7 +44,7 @@ def cut(folder: Path, out: Path, megabytes: float, *, preset: int = 6) -> list[P
             (out / name).write_bytes(data)
             digests[name] = hashlib.sha256(data).hexdigest()
     whole.unlink()
-    save_json(out / INDEX, {"holds": folder.name, "volumes": digests})
+    save_json(out / INDEX, {"volumes": digests})
     return [out / name for name in digests]
 
 
@@ -50,7 +52,7 @@ def join(volumes: Path, out: Path) -> Path:
     """The directory that was cut, as `out`. ValueError: `out` is there, or volumes are missing or damaged; all are named."""
     if out.exists():
         raise ValueError(f"{out} exists; name a new directory for what is joined")
-    digests: dict[str, str] = load_json(volumes / INDEX)["volumes"]
+    digests = _index(volumes / INDEX)
     problems = dict[str, list[str]]()
     for name, digest in digests.items():
         file = volumes / name
@@ -78,6 +80,14 @@ def joined(path: Path, out: Path) -> Path:
     if not (path / INDEX).is_file():
         return path
     return out if out.exists() else join(path, out)
+
+
+def _index(path: Path) -> dict[str, str]:
+    """Volume → SHA-256. ValueError: no such record, or one that names files elsewhere."""
+    found = load_json(path).get("volumes")
+    if not isinstance(found, dict) or not all(map(NAME.fullmatch, found)):
+        raise ValueError(f"{path} does not name the volumes of a directory; cut it again")
+    return found
 
 
 def _anonymous(member: tarfile.TarInfo) -> Any:
