@@ -107,8 +107,10 @@ class ResumePoint:
             state.setdefault(int(index), {})[key] = tensor
         optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
         flat, mine = _part(tensors, "carry"), slice(world.rank, None, world.size)
+        # full precision holds what half did, and autocast makes the same bits of it again
+        flat = {name: t[:, mine].contiguous().float() for name, t in flat.items()}
         carry = [
-            tuple(flat[f"{layer}.{i}"][:, mine].contiguous().to(runtime.device) for i in range(2))
+            tuple(flat[f"{layer}.{i}"].to(runtime.device) for i in range(2))
             for layer in range(len(flat) // 2)
         ]
         if random := _part(tensors, _rng(world.rank)):  # none where more processes go on than began
