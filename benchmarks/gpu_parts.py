@@ -13,7 +13,7 @@ from torch.func import functional_call
 
 from benchmarks.gpu_stages import Size, lm_stage, zipfian
 from benchmarks.gpu_time import Line, Row, Work, in_turn, repeated
-from ulmfit.config import LM_DROPOUT
+from ulmfit.config import LM_DROPOUT, PAD_ID
 from ulmfit.nn.dropout import embedding_dropout
 from ulmfit.nn.kernels import linear_cross_entropy as kernel
 from ulmfit.runtime import Runtime
@@ -99,7 +99,12 @@ def embedding(size: Size, runtime: Runtime) -> Work:
     weight.uniform_(-0.1, 0.1).requires_grad_()
     tokens = torch.from_numpy(zipfian(size.vocab, size.streams, size.bptt)).to(runtime.device)
     p = LM_DROPOUT.embedding
-    return repeated(lambda: embedding_dropout(tokens, weight, p, training=True), [weight])
+
+    def dropped() -> Tensor:
+        embedded = F.embedding(tokens, weight, padding_idx=PAD_ID)
+        return embedding_dropout(embedded, tokens, size.vocab, p, training=True)
+
+    return repeated(dropped, [weight])
 
 
 def update(size: Size, runtime: Runtime) -> Work:
