@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import lzma
 import random
 import sys
 import tomllib
@@ -46,6 +47,16 @@ def test_help(
         recipe(name).main()
     assert ended.value.code == 0
     assert f"recipes/{name}.py" in capsys.readouterr().out
+
+
+def test_wikitext_becomes_plain_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens, out = tmp_path / "wiki.valid.tokens.xz", tmp_path / "plain.txt"
+    tokens.write_bytes(
+        lzma.compress(b" \n = <unk> = \n \n A three @-@ masted ship of 3 @.@ 5 or 1 @,@ 000 m . \n")
+    )
+    monkeypatch.setattr("sys.argv", ["wikitext_plain", str(tokens), str(out)])
+    recipe("wikitext_plain").main()
+    assert out.read_text() == "= xxunk =\nA three-masted ship of 3.5 or 1,000 m .\n"
 
 
 def test_ray_makes_the_corpus_of_one_machine(reviews: list[Document], tmp_path: Path) -> None:
