@@ -126,7 +126,7 @@ def prepared(task: str, steps: int, share: int, tiny: bool) -> Window:
     else:
         net = LMNet(words, model, LM_DROPOUT)
         batches = LMBatches(corpus, batch // share, 10 if tiny else 70, shuffle=True)
-        sampler = NegativeSampler(corpus.counts(words), 16 if tiny else 4096)
+        sampler = NegativeSampler(corpus.counts(words), 16 if tiny else 4096, **here)
         loss_fn = partial(lm_loss, **here, sampler=sampler if task == "lm-sampled" else None)
     lrs = (1e-3,) * len(net.layer_groups())
     sent = counted()

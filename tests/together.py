@@ -145,7 +145,7 @@ class LM(Training):
     def parts(self, dropout: Dropout, loss: dict[str, Any]) -> Any:
         if loss.pop("sampled", False):
             counts = self.corpus.counts(len(self.tokenizer))
-            loss["sampler"] = NegativeSampler(counts, 40)
+            loss["sampler"] = NegativeSampler(counts, 40, world=self.runtime.world)
         batches = LMBatches(self.corpus, 5, 10, shuffle=True)
         net = LMNet(len(self.tokenizer), TINY, dropout)
         return net, batches, partial(lm_loss, **loss, world=self.runtime.world)
@@ -266,7 +266,7 @@ def whole_fit(runtime: Runtime, folder: Path) -> dict[str, Any]:
     config = replace(config, classifier=replace(config.classifier, keep="best"))
     held, labelled = texts(240)[:200], texts(240)[200:]
     told = {"valid": held, "config": config, "out": folder / "run", "say": said.append}
-    classifier = stages.fit(labelled, runtime=RuntimeConfig(device="cpu"), **told)
+    classifier = stages.fit(labelled, runtime=RuntimeConfig(device="cpu", precision="fp32"), **told)
     return {"said": len(said), "weights": dict(classifier.net.state_dict())}  # pyright: ignore
 
 
@@ -398,7 +398,7 @@ def results(folder: Path) -> list[Results]:
 
 def main(folder: Path) -> None:
     torch.set_num_threads(1)
-    runtime = Runtime.start(RuntimeConfig(device="cpu"))
+    runtime = Runtime.start(RuntimeConfig(device="cpu", precision="fp32"))
     here = runtime.world
     found = scenarios(runtime, folder)
     found |= {"traffic": traffic(runtime), "collectives": collectives(runtime)}

@@ -156,7 +156,8 @@ def lm_stage(
     sampler = None
     if config.softmax == "sampled":
         counts = torch.from_numpy(corpus.counts(len(lm.tokenizer)))
-        sampler = NegativeSampler(counts, config.negatives).to(runtime.device)
+        sampler = NegativeSampler(counts, config.negatives, world=runtime.world)
+        sampler = sampler.to(runtime.device)
     held = None
     if isinstance(valid, Corpus):
         enough = int(np.searchsorted(valid.offsets, VALID_TOKENS))  # as `build` below stops

@@ -21,7 +21,7 @@ from ulmfit.nn.kernels.sampled_cross_entropy import sampled_cross_entropy
 from ulmfit.shapes import Bool, Float, Int, Tensor
 from ulmfit.world import ALONE, World
 
-Sampler = Callable[[], tuple[Tensor, Tensor]]  # → negatives (K,), log_expected (V,)
+Sampler = Callable[[], tuple[Tensor, Tensor]]  # → negatives (K,), corrections (K,)
 Criterion = Callable[..., Tensor]  # logits (B, C), labels (B,) or (B, C), world= → mean
 
 
@@ -62,16 +62,13 @@ def lm_loss(
 ) -> tuple[Loss, State]:
     """Mean cross-entropy of the next tokens, and the detached state for the next batch.
 
-    A `sampler` replaces the full softmax in training only; evaluation is always exact. All processes of a `world` have
-    the negatives of the first.
+    A `sampler` replaces the full softmax in training only; evaluation is always exact.
     """
     out = net(batch.tokens, carry)
     features, targets = out.dropped.flatten(0, 1), batch.targets.flatten()
     weight, bias = net.encoder.embedding.weight, net.decoder_bias
     if sampler is not None and net.training:
-        negatives, log_expected = sampler()
-        world.from_first([negatives])
-        main = sampled_cross_entropy(features, weight, bias, targets, negatives, log_expected)
+        main = sampled_cross_entropy(features, weight, bias, targets, *sampler())
     else:
         main = linear_cross_entropy(features, weight, bias, targets)
     total = main

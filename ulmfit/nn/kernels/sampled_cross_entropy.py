@@ -1,9 +1,9 @@
 """Cross-entropy against a few sampled words instead of the whole vocabulary, for training only.
 
-Not exact: the sum of the softmax over all words is estimated from K of them, drawn with known
+Not exact: the sum of the softmax over all words is estimated from some, drawn with known
 probabilities and weighted by importance (Bengio & Senécal 2008). The estimate of the sum is
-unbiased; its logarithm, and so the loss, is a little low when K is small. Exact only when each word
-is a negative once and every log-expected count is 0. Evaluate with `linear_cross_entropy`.
+unbiased; its logarithm, and so the loss, is a little low when they are few. Exact only when each word
+is a negative and every correction is 0. Evaluate with `linear_cross_entropy`.
 
 Only the negatives are corrected, not the target: the loss then estimates the full one, and can be
 read as such. Correcting both (the other custom) has the same optimum but a loss that means nothing.
@@ -17,8 +17,10 @@ import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
 from ulmfit.shapes import Float, Int, Tensor
+from ulmfit.world import ALONE, World
 
 ROWS = 256  # rows of logits held at a time: 4 MB at 4,096 negatives
+LEAST = -1e30  # a largest logit that can be subtracted where the only negative is the target
 
 
 def sampled_cross_entropy(
@@ -27,21 +29,22 @@ def sampled_cross_entropy(
     bias: Float[Tensor, " V"],
     targets: Int[Tensor, " N"],
     negatives: Int[Tensor, " K"],
-    log_expected: Float[Tensor, " V"],
+    corrections: Float[Tensor, " K"],
 ) -> Float[Tensor, ""]:
-    """Mean estimated cross-entropy in nats. All rows share the negatives, with repetitions.
+    """Mean estimated cross-entropy in nats. All rows share the negatives, which are distinct and in order.
 
-    `log_expected`: log of how often each word is expected among the K, as `NegativeSampler` gives.
+    `corrections`: what is added to their logits, as `NegativeSampler` gives both.
     """
     # One lookup for targets and negatives: its gradient is V×E whatever the number of words.
     words = torch.cat([targets, negatives])
     rows = F.embedding(words, weight)
     shifts = F.embedding(words, bias[:, None]).squeeze(1)
     n, grads = len(targets), torch.is_grad_enabled()  # inside an autograd function always False
-    corrected = shifts[n:] - log_expected[negatives]
     target = (features * rows[:n]).sum(1).float() + shifts[:n]
+    place = torch.searchsorted(negatives, targets).clamp_(max=len(negatives) - 1)
+    counted = negatives[place] == targets
     return _SampledCrossEntropy.apply(
-        features, target, rows[n:], corrected, targets, negatives, grads
+        features, target, rows[n:], shifts[n:] + corrections, place, counted, grads
     )
 
 
@@ -70,10 +73,11 @@ class _SampledCrossEntropy(torch.autograd.Function):
         target: Tensor,
         rows: Tensor,
         shifts: Tensor,
-        targets: Tensor,
-        negatives: Tensor,
+        place: Tensor,
+        counted: Tensor,
         grads: bool,
     ) -> Tensor:
+        """The negative at a row's `place` is its own target where that is `counted`, exactly, by `target`."""
         loss = torch.zeros((), device=features.device)
         rows, shifts = rows.to(features.dtype), shifts.to(features.dtype)
         d_features, d_target = torch.empty_like(features), torch.empty_like(target)
@@ -84,16 +88,17 @@ class _SampledCrossEntropy(torch.autograd.Function):
         with torch.autocast(features.device.type, enabled=False):
             for start in range(0, len(features), ROWS):
                 part = slice(start, start + ROWS)
-                x, own = features[part], target[part]
+                x, own, at = features[part], target[part], place[part, None]
                 logits = torch.addmm(shifts, x, rows.t()).float()
-                logits.masked_fill_(negatives == targets[part, None], -torch.inf)
-                total = torch.logaddexp(own, logits.logsumexp(1))
+                its = logits.gather(1, at).masked_fill_(counted[part, None], -torch.inf)
+                logits.scatter_(1, at, its)
+                most = logits.amax(1, keepdim=True).clamp_(min=LEAST)
+                share = logits.sub_(most).exp_()
+                total = torch.logaddexp(own, share.sum(1).log_() + most[:, 0])
                 loss += (total - own).sum()
                 if not grads:
                     continue
-                share = logits.sub_(
-                    total[:, None]
-                ).exp_()  # softmax over the target and the negatives
+                share *= (most - total[:, None]).exp_()  # softmax over the target and the negatives
                 d_target[part] = (own - total).exp_() - 1
                 d_shifts += share.sum(0)
                 share = share.to(x.dtype)
@@ -115,26 +120,36 @@ class _SampledCrossEntropy(torch.autograd.Function):
 class NegativeSampler:
     """Draws K words with replacement, frequent ones more often: probability ∝ count^power.
 
-    Calling it uses PyTorch's global CPU generator, so a saved random state repeats the draws.
+    Calling it uses PyTorch's global CPU generator, so a saved random state repeats the draws. All processes of a `world` are
+    given those of the first.
     """
 
     def __init__(
-        self, counts: np.ndarray | Int[Tensor, " V"], k: int, *, power: float = 0.75
+        self,
+        counts: np.ndarray | Int[Tensor, " V"],
+        k: int,
+        *,
+        power: float = 0.75,
+        world: World = ALONE,
     ) -> None:
         """`counts`: occurrences of each word in the corpus; words that never occur count once."""
         weights = torch.as_tensor(counts).cpu().double().clamp(min=1).pow(power)
         expected = k * weights / weights.sum()
-        self.k = k
+        self.k, self.world, self.device = k, world, torch.device("cpu")
         self.cumulative = (expected / k).cumsum(0)  # float64 on the CPU: 60,000 small steps
-        self.log_expected = expected.log().float()
+        self.log_expected = expected.log()
 
     def to(self, device: torch.device | str) -> "NegativeSampler":
         """Moves what `__call__` gives to `device`; the drawing stays on the CPU."""
-        self.log_expected = self.log_expected.to(device)
+        self.device = torch.device(device)
         return self
 
-    def __call__(self) -> tuple[Int[Tensor, " K"], Float[Tensor, " V"]]:
-        """K negatives, and the log-expected count of every word."""
+    def __call__(self) -> tuple[Int[Tensor, " D"], Float[Tensor, " D"]]:
+        """The D distinct of K words drawn, in order, and what corrects their logits: the log of how often each was drawn, by how
+        often it was expected. Equal to K words with repetitions, at two thirds of the work."""
         drawn = torch.searchsorted(self.cumulative, torch.rand(self.k, dtype=torch.float64))
-        negatives = drawn.clamp(max=len(self.cumulative) - 1)  # the last sum may end below 1
-        return negatives.to(self.log_expected.device), self.log_expected
+        drawn = drawn.clamp(max=len(self.cumulative) - 1)  # the last sum may end below 1
+        self.world.from_first([drawn])
+        words, times = drawn.unique(return_counts=True)
+        corrections = (times.log() - self.log_expected[words]).float()
+        return words.to(self.device), corrections.to(self.device)
