@@ -8,7 +8,6 @@ recorded. About ten minutes a run on two cores; finished runs are not repeated.
 
 import argparse
 import json
-import platform
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from ulmfit.baseline import baseline_accuracy
 from ulmfit.config import RuntimeConfig
 from ulmfit.demo import CONFIG, RECORDED, Reviews, load_reviews
 from ulmfit.files.checkpoint import load_json, save_json
+from ulmfit.runtime import Runtime
 from ulmfit.stages import fit
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results" / "demo_seeds.jsonl"
@@ -68,7 +68,9 @@ def main() -> None:
             line |= {
                 "seconds": round(time.monotonic() - began),
                 "torch": torch.__version__,
-                "machine": platform.processor(),
+                "machine": Runtime.choose(
+                    RuntimeConfig(threads=args.threads), training=True
+                ).describe(),
             }
             RESULTS.parent.mkdir(parents=True, exist_ok=True)
             with open(RESULTS, "a", encoding="utf-8") as file:

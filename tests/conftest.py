@@ -130,4 +130,4 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[chromium.Brows
 
 @pytest.fixture
 def runtime() -> Runtime:
-    return Runtime.start(RuntimeConfig(device="cpu"))
+    return Runtime.start(RuntimeConfig(device="cpu", precision="fp32"))

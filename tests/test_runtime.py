@@ -1,94 +1,44 @@
-"""Choices of device and precision, with their reasons, for hardware that is not here."""
+"""What a runtime gives to those it is passed to."""
 
 import pytest
 import torch
 
 from ulmfit.config import RuntimeConfig
-from ulmfit.runtime import (
-    Hardware,
-    Runtime,
-    choose_device,
-    choose_for_rank,
-    choose_precision,
-    rng_state,
-    set_rng_state,
-)
+from ulmfit.hardware import Hardware
+from ulmfit.runtime import Runtime, rng_state, set_rng_state
 from ulmfit.text.batches import DocumentBatch
 from ulmfit.world import World
 
-ONE_GPU, TWO_GPUS = Hardware(cuda=1), Hardware(cuda=2)
-APPLE, PLAIN = Hardware(mps=True), Hardware()
-
-
-@pytest.mark.parametrize(
-    ("wanted", "hardware", "device"),
-    [
-        ("auto", ONE_GPU, "cuda"),
-        ("auto", APPLE, "mps"),
-        ("auto", PLAIN, "cpu"),
-        ("cuda:1", TWO_GPUS, "cuda:1"),
-        ("cpu", ONE_GPU, "cpu"),
-    ],
-)
-def test_device(wanted: str, hardware: Hardware, device: str) -> None:
-    assert choose_device(wanted, hardware)[0] == device
-
-
-@pytest.mark.parametrize(
-    ("wanted", "device", "precision", "reason"),
-    [
-        ("auto", "cuda", "fp16", "losses are scaled"),
-        ("auto", "cuda:1", "fp16", "losses are scaled"),
-        ("fp32", "cuda", "fp32", "as asked"),
-        ("bf16", "cuda", "bf16", "as asked"),
-        ("auto", "cpu", "fp32", "cpu"),
-        ("fp16", "mps", "fp32", "fp16 was asked for"),
-        ("fp16", "cpu", "fp32", "fp16 was asked for"),
-        ("bf16", "cpu", "bf16", "as asked"),
-    ],
-)
-def test_precision(wanted: str, device: str, precision: str, reason: str) -> None:
-    chosen, why = choose_precision(wanted, device, Hardware(cuda=2, mps=True, bf16=True))
-    assert chosen == precision and reason in why
-
-
-def test_a_cpu_that_does_not_multiply_in_bf16_uses_fp32() -> None:
-    chosen, why = choose_precision("bf16", "cpu", Hardware(bf16=False))
-    assert chosen == "fp32" and "bf16 was asked for" in why
+PLAIN = Hardware()
 
 
 def test_bf16_on_a_cpu_needs_no_loss_scale() -> None:
     runtime = Runtime.choose(RuntimeConfig(device="cpu", precision="bf16"), Hardware(bf16=True))
     assert runtime.precision == "bf16" and not runtime.scaling()
     with runtime.autocast():
-        assert (torch.ones(1, 1) @ torch.ones(1, 1)).dtype == torch.bfloat16
+        assert product() == torch.bfloat16
 
 
-@pytest.mark.parametrize("wanted", ["cuda", "mps"])
-def test_a_named_device_that_is_not_there_is_an_error(wanted: str) -> None:
-    with pytest.raises(ValueError, match="finds none"):
-        choose_device(wanted, PLAIN)
-    with pytest.raises(ValueError, match="unknown"):
-        choose_device("tpu", PLAIN)
+def product() -> torch.dtype:
+    """That of a matrix product."""
+    return (torch.ones(1, 1) @ torch.ones(1, 1)).dtype
 
 
-@pytest.mark.parametrize("wanted", ["cpu:x", "cpu:", "cuda:x", "cuda:2", "cuda:-1", "cuda:1:1"])
-def test_a_device_number_that_is_not_there_is_an_error(wanted: str) -> None:
-    with pytest.raises(ValueError, match=f"device '{wanted}' was asked for, but there is only"):
-        choose_device(wanted, TWO_GPUS)
-
-
-def test_one_of_several_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LOCAL_RANK", "1")
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
-    assert choose_for_rank("auto", PLAIN) == ("auto", "gloo")
-    assert choose_for_rank("auto", APPLE) == choose_for_rank("cpu", TWO_GPUS) == ("cpu", "gloo")
-    assert choose_for_rank("auto", TWO_GPUS) == ("cuda:1", "cpu:gloo,cuda:nccl")
-    with pytest.raises(ValueError, match="2 processes here want a GPU each, and there are 1"):
-        choose_for_rank("cuda", ONE_GPU)
-    for device in ("cuda:0", "mps"):
-        with pytest.raises(ValueError, match=f"not all on '{device}'"):
-            choose_for_rank(device, TWO_GPUS)
+def test_where_bf16_was_not_asked_for_it_is_for_training_only() -> None:
+    """So a text's score is the same when the run is scored and when the saved model predicts."""
+    told = RuntimeConfig(device="cpu"), Hardware(bf16=True)
+    training, predicting = Runtime.start(*told), Runtime.start(*told, training=False)
+    with training.autocast():
+        assert product() == torch.bfloat16
+    with torch.no_grad(), training.autocast():
+        assert product() == torch.float32
+    for runtime in (predicting, Runtime.choose(*told)):
+        assert runtime.precision == "fp32" and runtime.one_by_one
+        with runtime.autocast():
+            assert product() == torch.float32
+    asked = Runtime.start(RuntimeConfig(device="cpu", precision="bf16"), Hardware(bf16=True))
+    with torch.no_grad(), asked.autocast():
+        assert product() == torch.bfloat16
 
 
 def test_processes_diverge_by_rank_and_seed() -> None:

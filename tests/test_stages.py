@@ -47,7 +47,7 @@ def fit(reviews: list[Document], lm_directory: Path, tmp_path: Path, said: list[
         return stages.fit(
             given.pop("labelled", reviews[:48]),
             config=config,
-            runtime=RuntimeConfig(device="cpu"),
+            runtime=RuntimeConfig(device="cpu", precision="fp32"),
             out=tmp_path / out,
             say=said.append,
             **{"test": reviews[48:]} | given,

@@ -30,7 +30,7 @@ def together(folder: Path) -> list[Results]:
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    runtime = Runtime.start(RuntimeConfig(device="cpu"))
+    runtime = Runtime.start(RuntimeConfig(device="cpu", precision="fp32"))
     return flat(scenarios(runtime, tmp_path_factory.mktemp("alone")))
 
 

@@ -191,6 +191,7 @@ class TextClassifier(Classifier):
         drawn = texts.subset(some) if isinstance(texts, Corpus) else [texts[i] for i in some]
         self.net.head.update_bn(self.features(drawn, runtime))
 
+    @torch.no_grad()
     def features(
         self, texts: Sequence[str] | Corpus, runtime: Runtime, *, progress: str = ""
     ) -> Float[torch.Tensor, "D P"]:

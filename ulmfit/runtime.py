@@ -1,10 +1,9 @@
-"""Device, precision, seed: the only file (with nn/kernels) that knows hardware.
+"""Device, precision, seed, as a value: what training and prediction ask of the machine.
 
 A `Runtime` is an object that is passed down, not a global: two with different precisions live side by side in tests.
 """
 
 import math
-import os
 import random
 import sys
 import time
@@ -18,6 +17,13 @@ from torch import nn
 
 from ulmfit import world
 from ulmfit.config import RuntimeConfig
+from ulmfit.hardware import (
+    Hardware,
+    choose_device,
+    choose_for_rank,
+    choose_precision,
+    memory_kept,
+)
 from ulmfit.world import ALONE, World
 
 try:
@@ -27,78 +33,6 @@ except ImportError:  # Windows
 
 Batch = TypeVar("Batch", bound=tuple[Any, ...])
 Net = TypeVar("Net", bound=nn.Module)
-
-
-@dataclass(frozen=True)
-class Hardware:
-    """What this machine offers; made by hand in tests."""
-
-    cuda: int = 0  # number of GPUs
-    mps: bool = False
-    bf16: bool = False  # whether the CPU multiplies in bfloat16
-
-    @classmethod
-    def found(cls) -> "Hardware":
-        cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        cpu = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-        bf16 = any(cpu.get(name) for name in ("avx512_bf16", "amx_bf16"))
-        return cls(cuda, torch.backends.mps.is_available(), bf16)
-
-
-def choose_device(wanted: str, hardware: Hardware) -> tuple[str, str]:
-    """Device and the reason for it. A named device that is not there is an error, not a fallback."""
-    if wanted == "auto":
-        if hardware.cuda:
-            return "cuda", "auto: a CUDA GPU is present"
-        if hardware.mps:
-            return "mps", "auto: an Apple GPU is present"
-        return "cpu", "auto: no GPU found"
-    kind, colon, index = wanted.partition(":")
-    if kind not in ("cpu", "cuda", "mps"):
-        raise ValueError(f"device {wanted!r} is unknown; use auto, cpu, cuda, cuda:N or mps")
-    if (kind == "cuda" and not hardware.cuda) or (kind == "mps" and not hardware.mps):
-        raise ValueError(
-            f"device {wanted!r} was asked for, but PyTorch finds none; use --device auto or cpu"
-        )
-    count = hardware.cuda if kind == "cuda" else 1
-    if colon and not (index.isdecimal() and int(index) < count):
-        there = ", ".join(f"{kind}:{i}" for i in range(count))
-        raise ValueError(f"device {wanted!r} was asked for, but there is only {there}")
-    return wanted, "as asked"
-
-
-def choose_for_rank(wanted: str, hardware: Hardware) -> tuple[str, str]:
-    """Device and backend of one of several processes: a GPU each, or the CPU for all."""
-    local = int(os.environ.get("LOCAL_RANK", "0"))
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    if wanted == "cpu" or (wanted == "auto" and not hardware.cuda):
-        return "cpu" if hardware.mps else wanted, "gloo"
-    if wanted not in ("auto", "cuda"):
-        raise ValueError(
-            f"several processes train on the CPU or on a GPU each, not all on {wanted!r}; use --device cpu or cuda"
-        )
-    if here > hardware.cuda:
-        raise ValueError(
-            f"{here} processes here want a GPU each, and there are {hardware.cuda}; start no more than that, or use --device cpu"
-        )
-    return f"cuda:{local}", "cpu:gloo,cuda:nccl"
-
-
-def choose_precision(wanted: str, device: str, hardware: Hardware) -> tuple[str, str]:
-    """Precision of activations and the reason. Half precision falls back to fp32 where it would not help, and says so."""
-    if device == "cpu" and wanted == "bf16" and hardware.bf16:
-        return wanted, "as asked"
-    if not device.startswith("cuda"):
-        if wanted in ("fp16", "bf16"):
-            return (
-                "fp32",
-                f"{wanted} was asked for, but this {device} has no fast arithmetic for it",
-            )
-        return "fp32", "as asked" if wanted == "fp32" else f"auto: LSTMs train in fp32 on {device}"
-    if wanted != "auto":
-        return wanted, "as asked"
-    why = "cuDNN's LSTM computes in fp16 under autocast, bf16 or not, so losses are scaled"
-    return "fp16", f"auto: {why}"
 
 
 @dataclass
@@ -114,15 +48,21 @@ class Runtime:
     world: World = ALONE  # the processes that train together
     on_bad_loss: str = RuntimeConfig.on_bad_loss
     asked_to_stop: str = ""  # name of the signal that did
+    scores_in: str | None = None  # precision without gradients, where it is another one
 
     @classmethod
     def choose(
-        cls, config: RuntimeConfig = RuntimeConfig(), hardware: Hardware | None = None
+        cls,
+        config: RuntimeConfig = RuntimeConfig(),
+        hardware: Hardware | None = None,
+        *,
+        training: bool = False,
     ) -> "Runtime":
         """Device and precision. Touches nothing global: enough for prediction."""
         hardware = hardware or Hardware.found()
         device, why_device = choose_device(config.device, hardware)
-        precision, why_precision = choose_precision(config.precision, device, hardware)
+        told = (config.precision, device, hardware)
+        precision, why_precision = choose_precision(*told, training=training)
         # On CUDA with bf16 too: the LSTMs compute in fp16 all the same.
         scaled = precision != "fp32" and device.startswith("cuda")
         scaler = torch.amp.GradScaler("cuda") if scaled else None
@@ -141,19 +81,24 @@ class Runtime:
             ends_at,
             scaler,
             on_bad_loss=config.on_bad_loss,
+            scores_in=choose_precision(*told)[0],
         )
 
     @classmethod
     def start(
-        cls, config: RuntimeConfig = RuntimeConfig(), hardware: Hardware | None = None
+        cls,
+        config: RuntimeConfig = RuntimeConfig(),
+        hardware: Hardware | None = None,
+        *,
+        training: bool = True,
     ) -> "Runtime":
-        """`choose`, then set PyTorch's threads and seed all random generators: for training. Under torchrun it waits until
-        all processes have come so far; each has the same seed until `diverge`."""
+        """`choose`, then set PyTorch's threads and seed all random generators. Under torchrun it waits until all processes
+        have come so far; each has the same seed until `diverge`."""
         hardware, backend = hardware or Hardware.found(), "gloo"
         if world.started_several():
             device, backend = choose_for_rank(config.device, hardware)
             config = replace(config, device=device)
-        runtime = cls.choose(config, hardware)
+        runtime = cls.choose(config, hardware, training=training)
         if runtime.device.index is not None and backend != "gloo":
             torch.cuda.set_device(runtime.device)  # where NCCL looks for this process
         runtime.world = world.join(backend)
@@ -206,14 +151,20 @@ class Runtime:
     def one_by_one(self) -> bool:
         """Whether single tokens are better read by `nn.one_by_one` than by `nn.LSTM`. In half precision autocast would
         convert its weights at each token."""
-        return self.device.type == "cpu" and self.precision == "fp32"
+        return self.device.type == "cpu" and "fp32" in (self.scores_in, self.precision)
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """Half precision where it was chosen, otherwise nothing."""
-        if self.precision == "fp32":
+        """Half precision where it was chosen, otherwise nothing. Where `auto` chose it for training on a CPU, what is computed
+        without gradients is not in it: a text's score is the same then and when the saved model predicts."""
+        precision = self.precision if torch.is_grad_enabled() else self.scores_in or self.precision
+        if precision == "fp32":
             return nullcontext()
-        dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
+        dtype = torch.float16 if precision == "fp16" else torch.bfloat16
         return torch.autocast(self.device.type, dtype=dtype)
+
+    def keeping_memory(self) -> AbstractContextManager[None]:
+        """Around steps that all need the same memory: on a CPU it is not given back in between."""
+        return memory_kept() if self.device.type == "cpu" else nullcontext()
 
     def ready(self, net: Net) -> Net:
         """The net on this device, in evaluation. One that is here is left alone: `to` makes PyTorch's LSTMs list their

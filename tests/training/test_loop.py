@@ -400,7 +400,7 @@ class Line(nn.Module):
 class Numbers:
     """Batch k of epoch e is the pair (e, k)."""
 
-    steps_per_epoch = 4
+    steps_per_epoch, steady = 4, True
 
     def epoch(self, epoch: int, start: int = 0) -> Any:
         return (Pair(torch.tensor([epoch]), torch.tensor([k])) for k in range(start, 4))

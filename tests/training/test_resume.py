@@ -5,7 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from ulmfit.config import RuntimeConfig
 from ulmfit.files.checkpoint import CheckpointError
+from ulmfit.hardware import Hardware
+from ulmfit.language_model import LanguageModel
+from ulmfit.nn.awd_lstm import detach
 from ulmfit.runtime import Runtime
 from ulmfit.training import resume
 from ulmfit.training.resume import DivergedError, Position, ResumePoint
@@ -57,6 +61,26 @@ def test_a_state_without_carry(tmp_path: Path, runtime: Runtime) -> None:
     point = ResumePoint(tmp_path / "p", "me")
     point.save(*trained(0), runtime, Position(0, 0), None)  # nor optimizer state yet
     assert point.load(*trained(0), runtime) == (Position(0, 0), None)
+
+
+@pytest.mark.skipif(not Hardware.found().bf16, reason="this CPU does not multiply in bfloat16")
+def test_half_precision_may_be_followed_by_full(tmp_path: Path, lm: LanguageModel) -> None:
+    """The state of streams read in bf16: in bf16 the next step has the same bits, and in fp32 it can be made."""
+    half, full = (
+        Runtime.choose(RuntimeConfig(device="cpu", precision=p)) for p in ("bf16", "fp32")
+    )
+    tokens = torch.randint(len(lm.tokenizer), (4, 6))
+    with half.autocast():
+        carry = detach(lm.net(tokens, None).state)
+        wanted = lm.net(tokens, carry).raw
+    assert carry[0][0].dtype == torch.bfloat16
+    ResumePoint(tmp_path / "p", "me").save(*trained(), half, Position(), carry)
+    for runtime in (half, full):
+        back = ResumePoint(tmp_path / "p", "me").load(*trained(0), runtime)[1]
+        with runtime.autocast():
+            found = lm.net(tokens, back).raw
+        assert torch.equal(found, wanted) or runtime is full
+        torch.testing.assert_close(found, wanted.float(), rtol=0.1, atol=0.01, check_dtype=False)
 
 
 def test_another_run_and_damage_are_refused(tmp_path: Path, runtime: Runtime) -> None:

@@ -119,7 +119,7 @@ class Fixed:
 
 
 class NoBatches:
-    steps_per_epoch = 1
+    steps_per_epoch, steady = 1, False
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[None]:
         return iter(())

@@ -161,7 +161,8 @@ class Machine:
         """The `Runtime` with these settings."""
         from ulmfit.runtime import Runtime
 
-        return Runtime.start(RuntimeConfig(self.device, self.precision, self.threads, seed))
+        told = RuntimeConfig(self.device, self.precision, self.threads, seed)
+        return Runtime.start(told, training=False)
 
 
 @contextmanager

@@ -102,7 +102,7 @@ def read(
     features, probabilities = [], []
     for member in members_of(classifier, "choosing what to label"):
         pooled = member.features(texts, runtime, progress=progress)
-        with runtime.autocast(), torch.no_grad():
+        with torch.no_grad(), runtime.autocast():
             logits = member.net.head(pooled).float()
         features.append(pooled.cpu().numpy())
         probabilities.append(member.outputs.activate(logits).cpu().numpy())

@@ -46,6 +46,8 @@ class LMBatches:
     `shuffle` documents change places every epoch, so not the same ones. ValueError: too few tokens.
     """
 
+    steady = True  # all batches have one shape, but for the last of an epoch
+
     def __init__(
         self,
         corpus: Corpus,
@@ -109,6 +111,8 @@ class DocumentBatches:
     Unlike in fastai no document is dropped; a last batch of one joins the one before, since
     BatchNorm can't take it.
     """
+
+    steady = False
 
     def __init__(
         self,

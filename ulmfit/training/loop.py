@@ -7,6 +7,7 @@ state of the text streams is a value (`carry`) that passes through the loop, not
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol, runtime_checkable
@@ -31,6 +32,8 @@ class Batches(Protocol):
 
     @property
     def steps_per_epoch(self) -> int: ...
+    @property
+    def steady(self) -> bool: ...  # whether all batches have one shape
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]: ...
 
 
@@ -90,7 +93,8 @@ def fit(
         position = Position(phase, step, log.records(), watch.state())
         resume.save(net, optimizer, runtime, position, carry)
 
-    with bar(description, total=sum(totals), unit="steps", done=done) as advance:
+    kept = runtime.keeping_memory() if batches.steady else nullcontext()
+    with kept, bar(description, total=sum(totals), unit="steps", done=done) as advance:
         for number in range(here.phase, len(phases)):
             phase, total = phases[number], totals[number]
             freeze(net, phase.lrs)
