@@ -20,7 +20,7 @@ class Bench:
 
         if self.seconds < 0:
             raise ValueError(f"--seconds is {self.seconds:g}; give 0 or more")
-        runtime = self.machine.start()
+        runtime = self.machine.start(training=True)
         note(runtime.describe())
         found = []
         for figure in figures(runtime, self.seconds):

@@ -49,7 +49,7 @@ class FindLR:
         if labelled and (left_out := sum(d.label is None for d in documents)):
             note(f"{left_out} documents without a label are left out")
             documents = [d for d in documents if d.label is not None]
-        runtime = self.machine.start(self.seed)
+        runtime = self.machine.start(self.seed, training=True)
         note(runtime.describe())
         lm = start_lm(self.lm, self.direction, documents, TokenizerConfig(), runtime.seed, note)
         asked = {"batch_size": self.batch_size, "dropout_scale": self.dropout_scale}

@@ -150,19 +150,19 @@ class Sources:
 
 @dataclass(frozen=True)
 class Machine:
-    """Where and how precisely to compute, for verbs that train nothing."""
+    """Where and how precisely to compute, for verbs without a run directory."""
 
     device: str = RuntimeConfig.device  # auto, cpu, cuda, cuda:1, mps
     # of activations; weights stay fp32
     precision: Literal["auto", "fp32", "fp16", "bf16"] = RuntimeConfig.precision
     threads: int | None = RuntimeConfig.threads  # CPU threads; PyTorch's choice where left out
 
-    def start(self, seed: int = RuntimeConfig.seed) -> Any:
-        """The `Runtime` with these settings."""
+    def start(self, seed: int = RuntimeConfig.seed, *, training: bool = False) -> Any:
+        """The `Runtime` with these settings; `training`: as a training would choose it."""
         from ulmfit.runtime import Runtime
 
         told = RuntimeConfig(self.device, self.precision, self.threads, seed)
-        return Runtime.start(told, training=False)
+        return Runtime.start(told, training=training)
 
 
 @contextmanager
