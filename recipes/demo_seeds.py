@@ -68,9 +68,7 @@ def main() -> None:
             line |= {
                 "seconds": round(time.monotonic() - began),
                 "torch": torch.__version__,
-                "machine": Runtime.choose(
-                    RuntimeConfig(threads=args.threads), training=True
-                ).describe(),
+                "machine": Runtime.choose(RuntimeConfig(seed=seed), training=True).describe(),
             }
             RESULTS.parent.mkdir(parents=True, exist_ok=True)
             with open(RESULTS, "a", encoding="utf-8") as file:
