@@ -1,4 +1,4 @@
-"""What this machine offers, and which device and precision are chosen of it, with the reason."""
+"""What this machine offers: which device and precision are chosen of it, with the reason, and whether memory is kept."""
 
 import ctypes
 import os
