@@ -2,7 +2,7 @@
 
     python -m benchmarks.report
 
-The last line of each task counts. Ratios are fastai's figure through ours, so more is better.
+The last line of each task on each machine counts. Ratios are fastai's figure through ours, so more is better.
 """
 
 from collections.abc import Sequence
@@ -11,28 +11,20 @@ from typing import Any
 
 from benchmarks import record
 from benchmarks.tasks import TASKS, Task
-from ulmfit.insight.pictures import LINE, MARK, drawing
+from ulmfit.insight.pictures import FAINT, LINE, MARK, drawing
 
 PAGE = record.ROOT / "docs" / "results.md"
 CHART = "speed.svg"  # beside the page
 BEGIN, END = "<!-- bench-report: begin -->", "<!-- bench-report: end -->"
-TICKS = (1, 2, 5, 10, 20, 50)  # of the chart
+TICKS = (1, 2, 5, 10, 20, 100, 500)  # of the chart
+CHART_SIZE = (7.0, 5.4)  # inches
+DOTS = (LINE, "none", FAINT)  # what the machines' dots are filled with
 UNITS = {"seconds": ("s", 1.0), "peak_rss": ("GB", 1e9), "bytes": ("MB", 1e6)}
-SPEED_HEADER = (
-    "what",
-    "× fastai",
-    "× fastai tuned",
-    "range of × fastai",
-    "at least / aim",
-    "verdict",
-    "ours",
-    "fastai",
-)
 
 
 def main() -> None:
     """Write the page and, with a line to draw, its chart."""
-    speed = latest(record.read("speed"), "task")
+    speed = latest(record.read("speed"), "machine", "task")
     accuracy = latest(record.read("accuracy"), "data", "labels", "peer", "seed")
     text = "\n\n".join(filter(None, (speed_part(speed), accuracy_part(accuracy))))
     page = PAGE.read_text(encoding="utf-8")
@@ -70,31 +62,52 @@ def figure(found: Any) -> float:
 
 def speed_part(lines: Sequence[dict[str, Any]]) -> str:
     """The table, a sentence on circumstances, and the chart; empty without lines."""
-    by_task = {line["task"]: line for line in lines}
     rows = [
-        speed_row(task, by_task[task.record or name])
+        speed_row(task, found, machines(lines))
         for name, task in TASKS.items()
-        if (task.record or name) in by_task
+        if (found := of_task(lines, name))
     ]
     if not rows:
         return ""
-    parts = ["### Beside fastai", circumstances(lines), table(SPEED_HEADER, rows)]
-    return "\n\n".join([*parts, f"![Ratios to fastai, a bar a task]({CHART})"])
+    header = ("what", "at least / aim", "verdict", *machines(lines))
+    parts = ["### Beside fastai", circumstances(lines), table(header, rows)]
+    return "\n\n".join([*parts, f"![Ratios to fastai, a row of dots for each task]({CHART})"])
 
 
-def speed_row(task: Task, line: dict[str, Any]) -> list[str]:
-    found = ratios(line, task.measure)
-    tuned = f"{found['fastai tuned']:.2f}" if "fastai tuned" in found else "–"
+def machines(lines: Sequence[dict[str, Any]]) -> list[str]:
+    """Those that lines are of, in a fixed order."""
+    return sorted({line["machine"] for line in lines})
+
+
+def of_task(lines: Sequence[dict[str, Any]], name: str) -> dict[str, dict[str, Any]]:
+    """Machine → the line that holds the figure of this task."""
+    wanted = TASKS[name].record or name
+    return {line["machine"]: line for line in lines if line["task"] == wanted}
+
+
+def speed_row(
+    task: Task, by_machine: dict[str, dict[str, Any]], columns: Sequence[str]
+) -> list[str]:
+    """What, promise, and what came of it; the verdict is that of the machine where we gain least."""
     promised = f"{task.least:g} / {task.aim:g}" if task.least and task.aim else "–"
-    spread = "–"
+    lowest = min(ratios(line, task.measure)["fastai"] for line in by_machine.values())
+    agree = all(line["agrees"] is not False for line in by_machine.values())
+    what = task.what if agree else f"{task.what} (**not the same work**)"
+    shown = [speed_cell(task, by_machine[m]) if m in by_machine else "–" for m in columns]
+    return [what, promised, verdict(task, lowest), *shown]
+
+
+def speed_cell(task: Task, line: dict[str, Any]) -> str:
+    """The ratio, its range, the one to fastai tuned, and our own figure."""
+    found = ratios(line, task.measure)
+    spread = ""
     if task.measure == "seconds":
         ours, theirs = line["seconds"]["ours"], line["seconds"]["fastai"]
         turns = [b / a for a, b in zip(ours, theirs, strict=True)]
-        spread = f"{min(turns):.2f}–{max(turns):.2f}"
-    what = task.what if line["agrees"] is not False else f"{task.what} (**not the same work**)"
-    shown = [absolute(line, task.measure, name) for name in ("ours", "fastai")]
-    best = f"**{found['fastai']:.2f}**"
-    return [what, best, tuned, spread, promised, verdict(task, found["fastai"]), *shown]
+        spread = f" ({min(turns):.2f}–{max(turns):.2f})"
+    tuned = f", tuned {found['fastai tuned']:.2f}" if "fastai tuned" in found else ""
+    own = absolute(line, task.measure, "ours")
+    return f"**{found['fastai']:.2f}**{spread}{tuned}; {own}"
 
 
 def verdict(task: Task, ratio: float) -> str:
@@ -116,22 +129,28 @@ def absolute(line: dict[str, Any], measure: str, name: str) -> str:
 
 
 def circumstances(lines: Sequence[dict[str, Any]]) -> str:
-    """What all figures have in common, or what each line had."""
-    said = sorted(
-        {
-            f"{line['machine']}, {line['cores']} cores, {line.get('threads', '?')} threads, "
-            f"torch {version(line, 'torch')}, commit {line['commit']}{'+' * line['changed']}"
-            for line in lines
-        }
-    )
+    """What all figures have in common, and what those of each machine had."""
     windows = [len(w) for line in lines for w in line.get("seconds", {}).values()]
     load = max(line["load"][0] for line in lines)
+    said = (had(m, [line for line in lines if line["machine"] == m]) for m in machines(lines))
     return (
         f"`make bench`: medians of {min(windows)} windows or more in turn (ours, fastai, fastai tuned); the same weights, ids "
-        "and batches, and with dropout off equal losses or probabilities. Tuned: glibc's allocator keeps its memory. "
-        f"Range: smallest and largest ratio of two neighbouring windows. {'; '.join(said)}. "
-        f"Load average at the end of a task: {load:g} or less."
+        "and batches, and with dropout off equal losses or probabilities. A cell: **fastai's figure through ours** (smallest and largest "
+        "ratio of two neighbouring windows), the same to fastai with glibc's allocator tuned to keep its memory; our figure. "
+        f"Verdict: of the lowest. {'. '.join(said)}. Load average at the end of a task: {load:g} or less."
     )
+
+
+def had(machine: str, lines: Sequence[dict[str, Any]]) -> str:
+    """What the figures of one machine were measured with, and when."""
+    how = {
+        f"{line['cores']} cores, {line.get('threads', '?')} threads, torch {version(line, 'torch')}"
+        for line in lines
+    }
+    days = sorted({line["time"][:10] for line in lines})
+    when = f"{days[0]} to {days[-1]}" if len(days) > 1 else days[0]
+    commits = sorted({line["commit"] + "+" * line["changed"] for line in lines})
+    return f"{machine}: {' or '.join(sorted(how))}, {when}, commits {', '.join(commits)}"
 
 
 def version(line: dict[str, Any], package: str) -> str:
@@ -139,25 +158,29 @@ def version(line: dict[str, Any], package: str) -> str:
 
 
 def chart(lines: Sequence[dict[str, Any]]) -> str:
-    """The ratios to fastai as bars, on a logarithmic axis, with the promises marked."""
-    by_task = {line["task"]: line for line in lines}
-    found = [
-        (task, ratios(by_task[task.record or name], task.measure)["fastai"])
-        for name, task in TASKS.items()
-        if (task.record or name) in by_task
-    ][::-1]
-    with drawing("Times as fast, or as small, as fastai") as (axes, svg):
-        places = range(len(found))
-        axes.barh(places, [ratio - 1 for _, ratio in found], left=1, color=LINE, height=0.6)
-        least = [(place, task.least) for place, (task, _) in enumerate(found) if task.least]
-        axes.plot([x for _, x in least], [y for y, _ in least], "|", color=MARK, markersize=12)
-        axes.set_yticks(places, [task.what for task, _ in found], fontsize=8)
-        axes.set_axisbelow(True)
+    """The ratios to fastai on a logarithmic axis, a dot for each machine, with the promises marked."""
+    tasks = [(task, found) for name, task in TASKS.items() if (found := of_task(lines, name))][::-1]
+    with drawing("Times as fast, or as small, as fastai", CHART_SIZE) as (axes, svg):
+        for place, (task, found) in enumerate(tasks):
+            across = [ratios(line, task.measure)["fastai"] for line in found.values()]
+            axes.hlines(place, 1, max(across), color=FAINT, linewidth=3)
+        for machine, dot in zip(machines(lines), DOTS, strict=False):
+            own = [
+                (ratios(found[machine], task.measure)["fastai"], place)
+                for place, (task, found) in enumerate(tasks)
+                if machine in found
+            ]
+            how = {"color": LINE, "markerfacecolor": dot, "markersize": 6}
+            axes.plot(*zip(*own, strict=True), "o", label=machine, **how)
+        least = [(task.least, place) for place, (task, _) in enumerate(tasks) if task.least]
+        axes.plot(*zip(*least, strict=True), "|", color=MARK, markersize=11, label="at least")
+        axes.set_yticks(range(len(tasks)), [task.what for task, _ in tasks], fontsize=8)
         axes.grid(False, axis="y")
         axes.set_xscale("log")
         axes.set_xticks(TICKS, [f"{tick}×" for tick in TICKS])
         axes.minorticks_off()
-        axes.set_xlabel("log scale; the mark is what was promised at least")
+        axes.set_xlabel("log scale")
+        axes.legend(frameon=False, fontsize=8, loc="upper right")
     return svg.getvalue()
 
 
