@@ -10,7 +10,7 @@ demo: .venv/demo  ## the whole method on real film reviews, a few minutes
 
 test: .venv/dev  ## what CI runs
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright --pythonpath $(BIN)/python
-	$(BIN)/python -m pytest -m "not slow and not soak"
+	$(BIN)/python -m pytest -m "not slow and not soak" --numprocesses auto --dist worksteal
 
 test-slow: .venv/dev  ## the long comparisons: 25,000 reviews token by token
 	$(BIN)/python -m pytest -m slow

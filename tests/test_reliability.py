@@ -76,7 +76,8 @@ def test_a_vanished_data_file_is_refused() -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_a_changed_data_file_is_refused() -> None:
+def test_a_changed_data_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["ulmfit", "fit"])
     before, train = unfinished(), Path("train.csv")
     whole = train.read_text()
     train.write_text(whole.replace("Review 7:", "Review seven:"))

@@ -25,12 +25,13 @@ from ulmfit.world import World
 CONFIG = {"lr": 0.1, "sizes": (1, 2)}
 
 
-def test_a_new_run_records_what_was_asked(tmp_path: Path) -> None:
+def test_a_new_run_records_what_was_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["/somewhere/ulmfit", "fit", "a file.csv"])
     Run.open(tmp_path / "runs" / "x", CONFIG, "data")
     record = load_json(tmp_path / "runs" / "x" / "config.json")
     assert record["kind"] == "run" and record["finished"] is False
     assert record["config"] == {"lr": 0.1, "sizes": [1, 2]}
-    assert record["command"].startswith("ulmfit ")
+    assert record["command"] == "ulmfit fit 'a file.csv'"
     assert {"ulmfit", "torch", "python"} <= record["versions"].keys()
 
 
