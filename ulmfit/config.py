@@ -162,6 +162,7 @@ class ClassifierConfig:
     update_bn: bool = False
     pseudo_labels: int = 0  # documents to begin with: if under half are labelled, others by guesses
     head_only_below: int = 0  # labelled documents; with fewer, no more than the head is trained
+    gentle_beyond: int = 0  # steps an epoch; with more, rates fall in proportion, down to a quarter
     # weights by how rare a class is, n / (classes · its texts); of several labels, each against its absence (scikit-learn)
     class_weight: Literal["balanced"] | None = None
     label_smoothing: float = 0.0  # share of a label that is spread over all of them, in training
@@ -195,6 +196,7 @@ SMALL_CLASSIFIER = ClassifierConfig(
     max_grad_norm=0.25,
     pseudo_labels=2_000,
     head_only_below=50,
+    gentle_beyond=200,
     update_bn=True,
     dropout_scale=1.0,
     ar=0.0,
@@ -236,8 +238,7 @@ class ServeConfig:
     host: str = "127.0.0.1"  # address to listen on; 0.0.0.0: every one of this machine
     port: int = 8000  # 0: any that is free
     max_batch: int = 32  # texts read together
-    # so long a text waits for others to be read with, while nothing is read
-    max_wait_ms: float = 2.0
+    max_wait_ms: float = 2.0  # how long a text waits for company, while nothing is read
     max_queue: int = 500  # texts that may wait; beyond: 503
     max_body_kb: int = 1024  # of a request, in KiB; beyond: 413
     max_words: int = 5000  # of a text, and 20 characters for each; beyond: 422
@@ -258,6 +259,7 @@ class OutOfTime(Exception):
     """`RuntimeConfig.max_minutes` are over, or SIGTERM came: the training is saved, and the same call goes on there."""
 
 
+LOWEST_RATE = 0.25  # of `lr`, where an epoch has many more steps than `gentle_beyond`
 BEST_NEEDS_DOCUMENTS = 200  # choosing an epoch on fewer validation documents is choosing noise
 
 

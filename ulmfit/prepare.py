@@ -36,7 +36,7 @@ from ulmfit.text.tokenizer import Tokenizer
 from ulmfit.training.loop import Optim
 from ulmfit.training.phases import (
     Phase,
-    few_documents_note,
+    documents_note,
     finetune_phases,
     pretrain_phases,
 )
@@ -202,7 +202,7 @@ def lm_batches(
         shuffle=True,
         seed=runtime.seed,
         backward=lm.config.direction == "backward",
-        note=few_documents_note(config, batch_size, len(corpus)),
+        note=documents_note(config, batch_size, len(corpus)),
     )
 
 

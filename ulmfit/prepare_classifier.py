@@ -16,7 +16,7 @@ from ulmfit.text.batches import DocumentBatches
 from ulmfit.text.corpus import Corpus, Texts
 from ulmfit.text.document import Document
 from ulmfit.training.loop import Optim
-from ulmfit.training.phases import classifier_phases, few_documents_note
+from ulmfit.training.phases import classifier_phases, documents_note
 from ulmfit.training.stage import Stage
 
 
@@ -101,7 +101,7 @@ def _stage(
         shuffle=True,
         seed=runtime.seed,
         backward=direction == "backward",
-        note=f", {outputs}{note}" + few_documents_note(config, batch_size, len(corpus)),
+        note=f", {outputs}{note}" + documents_note(config, batch_size, len(corpus)),
     )
     assert corpus.labels is not None
     frozen = None

@@ -13,7 +13,7 @@ from ulmfit.training.phases import (
     Phase,
     classifier_phases,
     discriminative,
-    few_documents_note,
+    documents_note,
     finetune_phases,
     gradual_unfreezing,
     layer_rates,
@@ -96,6 +96,24 @@ def test_learning_rate_scales_with_the_batch() -> None:
     assert large.lrs[-1] == pytest.approx(8 * small.lrs[-1]) == pytest.approx(0.1)  # 0.1 · bs / 128
 
 
+def test_many_steps_are_taken_gently() -> None:
+    config = ClassifierConfig(gentle_beyond=200)
+    usual, few, more, many = (
+        classifier_phases(c, GROUPS, 32, steps, 32 * steps)
+        for c, steps in (
+            (ClassifierConfig(), 5_000), (config, 200), (config, 400), (config, 5_000)
+        )
+    )  # fmt: skip
+    assert few == usual
+    for phase, half, quarter in zip(usual, more, many, strict=True):
+        assert half.lrs == pytest.approx([rate / 2 for rate in phase.lrs])
+        assert quarter.lrs == pytest.approx([rate / 4 for rate in phase.lrs])
+    assert "many documents: rates × 0.50" in documents_note(config, 64, 64 * 400)
+    assert (
+        documents_note(config, 64, 64 * 200) == documents_note(ClassifierConfig(), 64, 10**6) == ""
+    )
+
+
 @pytest.mark.parametrize("unfreezing", ["gradual", "quick"])
 def test_very_few_documents_train_the_head_only(unfreezing: Literal["gradual", "quick"]) -> None:
     config = ClassifierConfig(unfreezing=unfreezing, head_only_below=50)
@@ -103,8 +121,8 @@ def test_very_few_documents_train_the_head_only(unfreezing: Literal["gradual", "
     assert head.steps(2) >= config.min_steps
     assert head.lrs[-1] > 0 and not any(head.lrs[:-1])
     assert len(classifier_phases(config, GROUPS, 32, 2, 50)) > 1
-    assert "no more than the head" in few_documents_note(config, 64, 49)
-    assert few_documents_note(config, 64, 50) == ""
+    assert "no more than the head" in documents_note(config, 64, 49)
+    assert documents_note(config, 64, 50) == ""
 
 
 def test_finetuning_starts_with_the_words_and_keeps_within_its_tokens() -> None:

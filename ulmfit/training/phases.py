@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 
-from ulmfit.config import ClassifierConfig, FinetuneConfig, PretrainConfig
+from ulmfit.config import LOWEST_RATE, ClassifierConfig, FinetuneConfig, PretrainConfig
 from ulmfit.training import schedule
 from ulmfit.training.schedule import OneCycle, Schedule
 
@@ -79,13 +79,22 @@ def finetune_phases(
 def classifier_phases(
     config: ClassifierConfig, groups: int, batch_size: int, steps_per_epoch: int, documents: int
 ) -> list[Phase]:
-    """The unfreezing that the config names, for so many labelled documents; `lr` scales with the batch really used."""
-    lr = config.lr * batch_size / ClassifierConfig.batch_size
+    """The unfreezing that the config names, for so many labelled documents; `lr` scales with the batch really used,
+    and falls where an epoch is long."""
+    lr = config.lr * batch_size / ClassifierConfig.batch_size * gentleness(config, steps_per_epoch)
     unfreezing = quick_unfreezing if config.unfreezing == "quick" else gradual_unfreezing
     phases = unfreezing(config, lr, groups)
     if documents < config.head_only_below:
         phases = phases[:1]
     return long_enough(phases, steps_per_epoch, config.min_steps)
+
+
+def gentleness(config: ClassifierConfig, steps_per_epoch: int) -> float:
+    """Factor on all rates: 1 up to `gentle_beyond` steps an epoch, then down to `LOWEST_RATE`. At a rate at which a hundred
+    steps learn most, many hundred end at chance (docs/log.md)."""
+    if not 0 < config.gentle_beyond < steps_per_epoch:
+        return 1.0
+    return max(LOWEST_RATE, config.gentle_beyond / steps_per_epoch)
 
 
 def long_enough(phases: Sequence[Phase], steps_per_epoch: int, min_steps: int) -> list[Phase]:
@@ -144,10 +153,10 @@ def plan(
     return rows
 
 
-def few_documents_note(
+def documents_note(
     config: PretrainConfig | FinetuneConfig | ClassifierConfig, batch_size: int, documents: int
 ) -> str:
-    """What the plan says where the rules for few documents changed it."""
+    """What the plan says where the rules for few documents, or for many, changed it."""
     changes = []
     if not isinstance(config, PretrainConfig) and batch_size != config.batch_size:
         changes.append(
@@ -155,15 +164,21 @@ def few_documents_note(
         )
     if isinstance(config, ClassifierConfig) and documents < config.head_only_below:
         changes.append("no more than the head is trained")
-    return f" (few documents: {'; '.join(changes)})" if changes else ""
+    if changes:
+        return f" (few documents: {'; '.join(changes)})"
+    if not isinstance(config, ClassifierConfig):
+        return ""
+    factor = gentleness(config, ceil(documents / batch_size))
+    return f" (many documents: rates × {factor:.2f})" if factor < 1 else ""
 
 
 __all__ = [
     "Phase",
     "classifier_phases",
     "discriminative",
-    "few_documents_note",
+    "documents_note",
     "finetune_phases",
+    "gentleness",
     "gradual_unfreezing",
     "layer_rates",
     "long_enough",
