@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from imdb import GO_ON, LM, PUBLISHED, QUICK, report
+from imdb import GO_ON, LABELS, LM, PUBLISHED, QUICK, report
 from wikipedia import hand_out, open_corpus, say, tokenizer_of
 
 from ulmfit.config import BASE, ClassifierConfig, OutOfTime, RuntimeConfig, TokenizerConfig
@@ -35,7 +35,6 @@ from ulmfit.text.corpus import Corpus, chained
 from ulmfit.training.stage import Stage
 
 PARTS = ("train", "unlabelled", "test")
-LABELS = {"neg": "negative", "pos": "positive"}  # what people understand
 SCORED = "test.npz"  # in a run: truth and probabilities of the test set
 
 

@@ -25,12 +25,14 @@ from ulmfit.text.rules import SPECIAL_TOKENS
 from ulmfit.text.tokenizer import Tokenizer
 
 MOST_BYTES = 15_000_000
+ROOT = Path(__file__).parents[1]
 
 
 def test_shipped_models_load_and_have_cards() -> None:
     cards = pretrained.models()
     assert f"{FitConfig().pretrained}-forward" in cards
-    for name, card in cards.items():
+    for name in (folder.parent.name for folder in pretrained.SHIPPED.glob("*/config.json")):
+        card = cards[name]
         lm = LanguageModel.load(pretrained.find(name))
         assert name.endswith(lm.config.direction)
         assert (lm.config.embedding_size, lm.config.layers) == (SMALL.embedding_size, SMALL.layers)
@@ -38,6 +40,20 @@ def test_shipped_models_load_and_have_cards() -> None:
         assert all(torch.isfinite(t).all() for t in lm.net.state_dict().values())
         for file in pretrained.find(name).iterdir():
             assert file.stat().st_size <= MOST_BYTES, file
+
+
+def test_the_film_review_classifier_is_small_and_tells_praise_from_blame() -> None:
+    package = ROOT / "models" / "imdb" / "ulmfit_imdb"
+    classifier = TextClassifier.load(package)
+    assert classifier.labels == ("negative", "positive")
+    said = classifier.predict(
+        [
+            "One of the best films of the year: funny, moving, and beautifully acted.",
+            "Dull, badly acted, and far too long. A waste of two hours.",
+        ]
+    )
+    assert [p.label for p in said] == ["positive", "negative"]
+    assert sum(file.stat().st_size for file in package.iterdir()) <= MOST_BYTES
 
 
 def test_shipped_models_are_found_with_and_without_their_direction() -> None:

@@ -291,6 +291,8 @@ def test_the_imdb_recipe_is_fastais() -> None:
     assert (classifier.max_grad_norm, classifier.weight_decay) == (0.1, 0.1)
     assert config.transductive and config.finetune
     assert not imdb.settings("no-lm", "honest", "both", "wt103").finetune
+    small = imdb.settings("small", "honest", "forward", "wikipedia-small")
+    assert small.lm.softmax == "sampled" and not small.transductive
 
 
 def test_a_packaged_model_has_a_name(
@@ -299,7 +301,7 @@ def test_a_packaged_model_has_a_name(
     """As pip would install it: found by its entry point, loaded and listed by its name; nothing of it is imported."""
     saved, out = tmp_path / "saved", tmp_path / "models" / "film-reviews"
     TextClassifier.create(lm, ("bad", "good"), ClassifierConfig()).save(saved, card={"data": "toy"})
-    recipe("package_model").package(saved, "film-reviews", "0.1.0", out)
+    recipe("package_model").package(saved, "film-reviews", "0.1.0", out, "int8")
     project = tomllib.loads((out / "pyproject.toml").read_text())
     assert project["tool"]["setuptools"]["packages"] == ["ulmfit_film_reviews"]
     ((group, points),) = project["project"]["entry-points"].items()
@@ -311,6 +313,8 @@ def test_a_packaged_model_has_a_name(
     assert "film-reviews" not in pretrained.installed()
     monkeypatch.syspath_prepend(out)
     assert ulmfit.load("film-reviews").labels == ("bad", "good")
+    weights, whole = out / "ulmfit_film_reviews" / "model.safetensors", saved / "model.safetensors"
+    assert weights.stat().st_size < 0.6 * whole.stat().st_size
     assert "ulmfit_film_reviews" not in sys.modules
     main(["models"])
     assert "film-reviews\n  data: toy" in capsys.readouterr().out

@@ -1,0 +1,1 @@
+"""A classifier of film reviews for ulmfit; its files lie beside this one."""
