@@ -31,7 +31,8 @@ version = "{version}"
 description = "{said}"
 readme = "{package}/README.md"
 requires-python = ">=3.11"
-dependencies = ["ulmfit"]
+# It wants ulmfit, which no index holds yet: named here, pip would take it from whoever registers the name.
+dependencies = []
 
 [project.entry-points."ulmfit.models"]
 {name} = "{package}"
