@@ -57,7 +57,6 @@ PUBLISHED = {
     "no-lm": {"forward": "92–93"},
     "no-pretraining": {"both": "94.4"},
 }
-LABELS = {"neg": "negative", "pos": "positive"}  # what people understand
 LM = FinetuneConfig(batch_size=256, bptt=80, keep_words=False)  # the rest are the defaults
 QUICK = ClassifierConfig(
     lr=1e-2, unfreezing="quick", epochs=(1, 4), weight_decay=0.01, max_grad_norm=None
@@ -189,9 +188,8 @@ def run(args: argparse.Namespace) -> None:
         train, test, unlabelled = toy_reviews(120, 0), toy_reviews(100, 1), toy_reviews(200, 2)
     else:
         train, test, unlabelled = (
-            [replace(d, label=LABELS.get(d.label)) for d in found]
+            list(datasets.load("imdb", part, data_dir=args.data_dir, say=print))
             for part in ("train", "test", "unlabelled")
-            for found in [datasets.load("imdb", part, data_dir=args.data_dir, say=print)]
         )
     pretrained = args.pretrained or (SMALL.pretrained if args.variant == "small" else "wt103")
     if args.smoke or args.variant == "no-pretraining":

@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from imdb import GO_ON, LABELS, LM, PUBLISHED, QUICK, report
+from imdb import GO_ON, LM, PUBLISHED, QUICK, report
 from wikipedia import hand_out, open_corpus, say, tokenizer_of
 
 from ulmfit.config import BASE, ClassifierConfig, OutOfTime, RuntimeConfig, TokenizerConfig
@@ -88,9 +88,6 @@ def encode(out: Path, data_dir: Path | None) -> None:
     from ulmfit.text.tokenizer import Tokenizer
 
     documents = {p: list(datasets.load("imdb", p, data_dir=data_dir, say=print)) for p in PARTS}
-    documents = {
-        p: [replace(d, label=LABELS.get(d.label)) for d in of] for p, of in documents.items()
-    }
     texts = [d.text for part in PARTS[:2] for d in documents[part]]
     tokenizer = Tokenizer.build(texts, TokenizerConfig())
     for part in PARTS:

@@ -6,10 +6,15 @@ from collections.abc import Mapping
 
 Files = Mapping[str, str]
 
-REVIEWS = [("bad film", "neg"), ("awful plot", "neg"), ("good film", "pos"), ("fine cast", "pos")]
+REVIEWS = [
+    ("bad film", "negative"),
+    ("awful plot", "negative"),
+    ("good film", "positive"),
+    ("fine cast", "positive"),
+]
 UNLABELLED = ["some film", "some plot"]
 IMDB: Files = {
-    **{f"{part}/{y}/{i}_1.txt": f"{part} {t}" for part in ("train", "test") for i, (t, y) in enumerate(REVIEWS)},
+    **{f"{part}/{y[:3]}/{i}_1.txt": f"{part} {t}" for part in ("train", "test") for i, (t, y) in enumerate(REVIEWS)},
     **{f"unsup/{i}_0.txt": text for i, text in enumerate(UNLABELLED)},
     "README": "not a text",
 }  # fmt: skip

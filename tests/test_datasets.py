@@ -130,7 +130,7 @@ def imdb_forms(folder: Path) -> dict[str, Path]:
             (place / name).write_text(text)
     forms["parquet"].mkdir()
     for name, documents in (("train", TRAIN), ("test", TEST)):
-        numbers = [int(d.label == "pos") for d in documents]
+        numbers = [int(d.label == "positive") for d in documents]
         frame = polars.DataFrame({"text": [d.text for d in documents], "label": numbers})
         frame.write_parquet(forms["parquet"] / f"{name}.parquet")
     frame = polars.DataFrame({"text": published.UNLABELLED, "label": [-1, -1]})

@@ -21,11 +21,12 @@ Reader = Callable[[Path, Part, Say], list[Document] | None]
 
 FILE_NAMES: dict[Part, tuple[str, ...]] = {"unlabelled": ("unsup", "unlabelled")}  # of tables
 TREC_FILES: dict[Part, str] = {"train": "train_5500.label", "test": "TREC_10.label"}
+REVIEW_FOLDERS = {"negative": "neg", "positive": "pos"}  # labels as people read them
 
 
 def review_folders(folder: Path, part: Part, say: Say) -> list[Document] | None:
     """IMDB: `train/neg/*.txt`, `train/pos/*.txt`; unlabelled in `unsup` (fast.ai) or `train/unsup` (Stanford)."""
-    by_label = [(label, folder / part / label) for label in ("neg", "pos")]
+    by_label = [(label, folder / part / name) for label, name in REVIEW_FOLDERS.items()]
     if part == "unlabelled":
         places = [folder / name for name in ("unsup", "train/unsup")]
         by_label = [(None, place) for place in places if place.is_dir()]
