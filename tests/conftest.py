@@ -1,6 +1,7 @@
 """Shared by all tests: a tiny labelled corpus, tiny models, fixed seeds, and no network."""
 
 import random
+import signal
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,6 +27,8 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.register_profile("soak", max_examples=20_000, deadline=None, print_blob=True)
 hypothesis.settings.load_profile("test")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's job in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads(1)  # tiny nets: two threads only wait for each other
 # None, "" and 0.0.0.0: this machine; 192.0.2.1: nobody's, by RFC 5737
 LOCAL = {"127.0.0.1", "::1", "localhost", None, "", "0.0.0.0", "192.0.2.1"}
