@@ -6,6 +6,7 @@ The last line of each task on each machine counts. Ratios are fastai's figure th
 """
 
 from collections.abc import Sequence
+from itertools import cycle
 from statistics import median
 from typing import Any
 
@@ -164,16 +165,17 @@ def chart(lines: Sequence[dict[str, Any]]) -> str:
         for place, (task, found) in enumerate(tasks):
             across = [ratios(line, task.measure)["fastai"] for line in found.values()]
             axes.hlines(place, 1, max(across), color=FAINT, linewidth=3)
-        for machine, dot in zip(machines(lines), DOTS, strict=False):
-            own = [
-                (ratios(found[machine], task.measure)["fastai"], place)
-                for place, (task, found) in enumerate(tasks)
-                if machine in found
+        for machine, dot in zip(machines(lines), cycle(DOTS), strict=False):
+            places = [place for place, (_, found) in enumerate(tasks) if machine in found]
+            across = [
+                ratios(found[machine], task.measure)["fastai"]
+                for task, found in (tasks[place] for place in places)
             ]
             how = {"color": LINE, "markerfacecolor": dot, "markersize": 6}
-            axes.plot(*zip(*own, strict=True), "o", label=machine, **how)
+            axes.plot(across, places, "o", label=machine, **how)
         least = [(task.least, place) for place, (task, _) in enumerate(tasks) if task.least]
-        axes.plot(*zip(*least, strict=True), "|", color=MARK, markersize=11, label="at least")
+        how = {"color": MARK, "markersize": 11, "label": "at least"}
+        axes.plot([ratio for ratio, _ in least], [place for _, place in least], "|", **how)
         axes.set_yticks(range(len(tasks)), [task.what for task, _ in tasks], fontsize=8)
         axes.grid(False, axis="y")
         axes.set_xscale("log")

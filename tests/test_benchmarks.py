@@ -128,6 +128,8 @@ def test_the_chart_has_a_row_for_each_task() -> None:
     pytest.importorskip("matplotlib")
     svg = report.chart([line("lm-step"), line("documents")])
     assert svg.startswith("<?xml") and "documents in batch" in svg and "peak memory" in svg
+    several = [line("saved", machine=f"machine {n}") for n in range(5)]  # and nothing promised
+    assert all(f"machine {n}" in report.chart(several) for n in range(5))
 
 
 def test_accuracies_are_means_with_every_seed() -> None:

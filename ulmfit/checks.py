@@ -36,8 +36,8 @@ from ulmfit.vectors import SKIPGRAM
 # settings by what they must be, wherever they occur
 ABOVE_0 = ("lr", "frozen_lr", "lr_decay", "lr_divisors", "max_grad_norm")
 FROM_0 = (
-    *("weight_decay", "dropout_scale", "ar", "tar", "skipgram_epochs", "pseudo_labels"),
-    "gentle_beyond",
+    *("weight_decay", "dropout_scale", "ar", "tar"),
+    *("skipgram_epochs", "pseudo_labels", "gentle_beyond"),
 )
 FROM_1 = (
     *(

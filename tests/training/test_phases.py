@@ -108,7 +108,9 @@ def test_many_steps_are_taken_gently() -> None:
     for phase, half, quarter in zip(usual, more, many, strict=True):
         assert half.lrs == pytest.approx([rate / 2 for rate in phase.lrs])
         assert quarter.lrs == pytest.approx([rate / 4 for rate in phase.lrs])
-    assert "many documents: rates × 0.50" in documents_note(config, 64, 64 * 400)
+    assert "many steps an epoch: rates × 0.50" in documents_note(config, 64, 64 * 400)
+    both = documents_note(replace(config, gentle_beyond=10), 32, 32 * 20)
+    assert "few documents: batch 64 → 32" in both and "rates × 0.50" in both
     assert (
         documents_note(config, 64, 64 * 200) == documents_note(ClassifierConfig(), 64, 10**6) == ""
     )

@@ -164,12 +164,11 @@ def documents_note(
         )
     if isinstance(config, ClassifierConfig) and documents < config.head_only_below:
         changes.append("no more than the head is trained")
-    if changes:
-        return f" (few documents: {'; '.join(changes)})"
-    if not isinstance(config, ClassifierConfig):
-        return ""
-    factor = gentleness(config, ceil(documents / batch_size))
-    return f" (many documents: rates × {factor:.2f})" if factor < 1 else ""
+    said = f" (few documents: {'; '.join(changes)})" if changes else ""
+    if isinstance(config, ClassifierConfig):
+        factor = gentleness(config, ceil(documents / batch_size))
+        said += f" (many steps an epoch: rates × {factor:.2f})" if factor < 1 else ""
+    return said
 
 
 __all__ = [
@@ -178,7 +177,6 @@ __all__ = [
     "discriminative",
     "documents_note",
     "finetune_phases",
-    "gentleness",
     "gradual_unfreezing",
     "layer_rates",
     "long_enough",
