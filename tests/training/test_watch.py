@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ulmfit.runtime import Runtime
-from ulmfit.training.watch import SKIPS, WINDOW, DivergedError, Smooth, Watch
+from ulmfit.training.watch import SETTLED, SKIPS, WINDOW, DivergedError, Smooth, Watch
 
 ONE = torch.tensor(1.0)
 
@@ -66,6 +66,25 @@ def test_a_loss_out_of_bounds(runtime: Runtime, said: list[str]) -> None:
     assert not said
     feed(watch(runtime, said, "skip"), *calm, *wild, *wild)  # said once, and on we go
     assert len(said) == 1 and "has grown" in said[0]
+
+
+def epochs(watch: Watch, *losses: float, steps: int = SETTLED) -> None:
+    for number, loss in enumerate(losses, 1):
+        watch.smooth = Smooth()
+        feed(watch, *[loss] * steps)
+        watch.end_epoch(f"epoch {number}")
+
+
+def test_an_epoch_that_unlearns_is_said(runtime: Runtime, said: list[str]) -> None:
+    epochs(watch(runtime, said), 0.43, 0.38, 0.56, 0.37)  # up and down, as they go
+    epochs(watch(runtime, said), 0.38, 0.67, steps=SETTLED - 1)  # too few steps to tell
+    assert not said
+    collapsing = watch(runtime, said)
+    epochs(collapsing, 0.43, 0.38)
+    again = watch(runtime, said)
+    again.restore(collapsing.state())
+    epochs(again, 0.67)
+    assert len(said) == 1 and "0.67 after epoch 1, and was 0.38" in said[0]
 
 
 def test_on_a_gpu_it_is_looked_at_now_and_then(runtime: Runtime, said: list[str]) -> None:

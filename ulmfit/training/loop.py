@@ -155,6 +155,7 @@ def fit(
                     **metrics,
                     seconds=time.monotonic() - began,
                 )
+                watch.end_epoch(f"epoch {step / per_epoch:.3g} of phase {number + 1}")
                 if resume:
                     save(*((number, step) if step < total else (number + 1, 0)))
                     if runtime.out_of_time() and (step < total or number + 1 < len(phases)):
