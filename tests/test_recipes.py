@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import polars
 import pytest
 from tiny import TINY, TINY_FIT
@@ -20,6 +21,7 @@ from ulmfit import pretrained
 from ulmfit.classifier import TextClassifier
 from ulmfit.cli import main
 from ulmfit.config import ClassifierConfig, ModelConfig, TokenizerConfig
+from ulmfit.ensemble import Ensemble
 from ulmfit.files.checkpoint import save_json
 from ulmfit.language_model import LanguageModel
 from ulmfit.text.document import Document
@@ -295,23 +297,32 @@ def test_the_imdb_recipe_is_fastais() -> None:
     assert small.lm.softmax == "sampled" and not small.transductive
 
 
+def install(package: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As pip would: its entry point, and its folder where Python looks."""
+    project = tomllib.loads((package / "pyproject.toml").read_text())
+    called = "ulmfit_" + name.replace("-", "_")
+    assert project["tool"]["setuptools"]["packages"] == [called]
+    patterns = project["tool"]["setuptools"]["package-data"][called]
+    taken = {path for pattern in patterns for path in (package / called).glob(pattern)}
+    assert {path for path in (package / called).rglob("*") if path.is_file()} <= taken
+    ((group, points),) = project["project"]["entry-points"].items()
+    information = package / f"{called}-0.1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text(f"Name: ulmfit-{name}\nVersion: 0.1.0\n")
+    lines = [f"{name} = {value}" for name, value in points.items()]
+    (information / "entry_points.txt").write_text("\n".join([f"[{group}]", *lines]))
+    assert name not in pretrained.installed()
+    monkeypatch.syspath_prepend(package)
+
+
 def test_a_packaged_model_has_a_name(
     lm: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
-    """As pip would install it: found by its entry point, loaded and listed by its name; nothing of it is imported."""
+    """Found by its entry point, loaded and listed by its name; nothing of it is imported."""
     saved, out = tmp_path / "saved", tmp_path / "models" / "film-reviews"
     TextClassifier.create(lm, ("bad", "good"), ClassifierConfig()).save(saved, card={"data": "toy"})
-    recipe("package_model").package(saved, "film-reviews", "0.1.0", out, "int8")
-    project = tomllib.loads((out / "pyproject.toml").read_text())
-    assert project["tool"]["setuptools"]["packages"] == ["ulmfit_film_reviews"]
-    ((group, points),) = project["project"]["entry-points"].items()
-    information = out / "ulmfit_film_reviews-0.1.0.dist-info"
-    information.mkdir()
-    (information / "METADATA").write_text("Name: ulmfit-film-reviews\nVersion: 0.1.0\n")
-    lines = [f"{name} = {value}" for name, value in points.items()]
-    (information / "entry_points.txt").write_text("\n".join([f"[{group}]", *lines]))
-    assert "film-reviews" not in pretrained.installed()
-    monkeypatch.syspath_prepend(out)
+    recipe("package_model").package([saved], "film-reviews", "0.1.0", out, "int8")
+    install(out, "film-reviews", monkeypatch)
     assert ulmfit.load("film-reviews").labels == ("bad", "good")
     weights, whole = out / "ulmfit_film_reviews" / "model.safetensors", saved / "model.safetensors"
     assert weights.stat().st_size < 0.6 * whole.stat().st_size
@@ -322,13 +333,40 @@ def test_a_packaged_model_has_a_name(
         pretrained.load("film-reviews", "forward")
 
 
+def test_both_directions_are_one_package(
+    lm: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is installed predicts what the run does, with the temperature of its average."""
+    run, out, texts = tmp_path / "run", tmp_path / "both", ["a lovely film", "dull"]
+    for direction in ("forward", "backward"):
+        reader = LanguageModel.create(lm.tokenizer, replace(TINY, direction=direction))
+        member = TextClassifier.create(reader, ("bad", "good"), ClassifierConfig())
+        member.save(run / direction / "classifier", card={"data": "toy"})
+    save_json(run / "config.json", {"kind": "run", "finished": True})
+    save_json(run / "calibration.json", {"temperature": 1.5})
+    recipe("package_model").package([run], "both-ways", "0.1.0", out)
+    install(out, "both-ways", monkeypatch)
+    packaged = ulmfit.load("both-ways")
+    assert isinstance(packaged, Ensemble) and packaged.calibration.temperature == 1.5
+    np.testing.assert_array_equal(
+        packaged.probabilities(texts), ulmfit.load(run).probabilities(texts)
+    )
+    assert pretrained.models()["both-ways"] == {"data": "toy"}
+
+
 def test_what_can_not_be_packaged_is_refused(lm_directory: Path, tmp_path: Path) -> None:
-    package = recipe("package_model").package
-    for name, model, out, said in (
-        ("Film reviews", lm_directory, "new", "small letters"),
-        ("film", lm_directory, "", "exists"),
-        ("film", tmp_path / "none", "new", "does not exist"),
+    package, lm = recipe("package_model").package, lm_directory / "forward" / "language_model"
+    export, empty = tmp_path / "export", tmp_path / "empty"
+    save_json(empty / "config.json", {"kind": "run", "finished": True})
+    save_json(export / "config.json", {"kind": "onnx"})
+    for name, models, out, said in (
+        ("Film reviews", [lm], "new", "small letters"),
+        ("film", [lm], "", "exists"),
+        ("film", [tmp_path / "none"], "new", "does not exist"),
+        ("film", [lm, lm], "new", "2 models of kind language_model"),
+        ("film", [empty], "new", "0 models"),
+        ("film", [export], "new", "is an export"),
     ):
         with pytest.raises(ValueError, match=said):
-            package(model, name, "0.1.0", tmp_path / out)
+            package(models, name, "0.1.0", tmp_path / out)
     assert not (tmp_path / "new").exists()
