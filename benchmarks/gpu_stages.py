@@ -101,7 +101,7 @@ def zipfian(vocab: int, *shape: int) -> NDArray[np.int64]:
 
 
 def lm_stage(size: Size, runtime: Runtime) -> Stage:
-    """Fine-tuning of all layers with fastai's numbers, as `prepare` puts it together; an epoch has `size.steps` steps."""
+    """Fine-tuning of all layers with fastai's numbers, as `prepare_lm` puts it together; an epoch has `size.steps` steps."""
     told, ids = FinetuneConfig(), zipfian(size.vocab, size.streams * size.bptt * size.steps + 1)
     corpus = Corpus(ids.astype(np.uint16), np.array([0, len(ids)]), None, (), "")
     net = LMNet(size.vocab, size.model, LM_DROPOUT.scaled(told.dropout_scale))

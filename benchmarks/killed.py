@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import ulmfit.commands.train
 import ulmfit.files.checkpoint
-import ulmfit.run
+import ulmfit.run_directory
 import ulmfit.training.log
 import ulmfit.training.resume
 from ulmfit import cli
@@ -90,7 +90,7 @@ class Events:
 
 def keep_states() -> None:
     """The last states of all trainings, optimizers and all, survive beside the run directory, where they can be compared."""
-    real = ulmfit.run.Run._drop_what_only_the_unfinished_need
+    real = ulmfit.run_directory.Run._drop_what_only_the_unfinished_need
 
     def drop(run: Any) -> None:
         for state in (run.path / "resume").glob("[!bn]*.safetensors"):  # not "before", not "new"
@@ -99,7 +99,7 @@ def keep_states() -> None:
             copy.with_suffix(".part").rename(copy)
         real(run)
 
-    ulmfit.run.Run._drop_what_only_the_unfinished_need = drop
+    ulmfit.run_directory.Run._drop_what_only_the_unfinished_need = drop
 
 
 def work(job: Job) -> None:

@@ -19,7 +19,7 @@ from ulmfit.config import SMALL_CLASSIFIER, SMALL_FINETUNE, FitConfig, RuntimeCo
 from ulmfit.demo import load_reviews
 from ulmfit.language_model import LanguageModel
 from ulmfit.pretrained import find
-from ulmfit.run import Run
+from ulmfit.run_directory import Run
 from ulmfit.runtime import Runtime
 from ulmfit.stages import finetune_lm, train_classifier
 from ulmfit.text.document import Document

@@ -25,10 +25,10 @@ from wikipedia import hand_out, open_corpus, say, tokenizer_of
 
 from ulmfit.config import BASE, ClassifierConfig, OutOfTime, RuntimeConfig, TokenizerConfig
 from ulmfit.language_model import LanguageModel
-from ulmfit.prepare import finetune_stage
 from ulmfit.prepare_classifier import classifier_stage
+from ulmfit.prepare_lm import finetune_stage
 from ulmfit.pretrained import find
-from ulmfit.run import Run
+from ulmfit.run_directory import Run
 from ulmfit.runtime import Runtime, seed_everything
 from ulmfit.stages import finetune_lm, train_classifier
 from ulmfit.text.corpus import Corpus, chained

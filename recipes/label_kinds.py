@@ -19,8 +19,8 @@ from typing import Any
 
 from ulmfit.baseline import baseline_metrics
 from ulmfit.config import FitConfig, RuntimeConfig
-from ulmfit.prepare import start_lm
-from ulmfit.run import Run
+from ulmfit.prepare_lm import start_lm
+from ulmfit.run_directory import Run
 from ulmfit.runtime import Runtime
 from ulmfit.stages import finetune_lm, train_classifier
 from ulmfit.text.document import Document

@@ -24,7 +24,7 @@ from ulmfit.config import SMALL_CLASSIFIER as TRAINING
 from ulmfit.config import RuntimeConfig
 from ulmfit.insight.next_labels import Array, margins, pick, read
 from ulmfit.language_model import LanguageModel
-from ulmfit.run import Run
+from ulmfit.run_directory import Run
 from ulmfit.runtime import Runtime
 from ulmfit.stages import train_classifier
 from ulmfit.text.document import Document

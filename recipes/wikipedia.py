@@ -32,8 +32,8 @@ from ulmfit.config import (
 )
 from ulmfit.files.volumes import cut, joined
 from ulmfit.language_model import LanguageModel
-from ulmfit.prepare import pretrain_stage
-from ulmfit.run import Run
+from ulmfit.prepare_lm import pretrain_stage
+from ulmfit.run_directory import Run
 from ulmfit.runtime import Runtime
 from ulmfit.stages import pretrain_lm
 from ulmfit.text.corpus import Corpus

@@ -15,7 +15,7 @@ from ulmfit.config import ClassifierConfig
 from ulmfit.evaluation import score_sets
 from ulmfit.files.checkpoint import load_json
 from ulmfit.language_model import LanguageModel
-from ulmfit.run import Run
+from ulmfit.run_directory import Run
 from ulmfit.runtime import Runtime
 from ulmfit.text.document import Document
 from ulmfit.text.splits import Parts

@@ -10,7 +10,7 @@ from tiny import TINY_FIT
 from ulmfit.config import ClassifierConfig
 from ulmfit.language_model import LanguageModel
 from ulmfit.prepare_classifier import classifier_stage, classifier_stages
-from ulmfit.run import Run
+from ulmfit.run_directory import Run
 from ulmfit.runtime import Runtime
 from ulmfit.stages import train_classifier
 from ulmfit.text.corpus import Corpus

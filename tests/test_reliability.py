@@ -13,11 +13,11 @@ import pytest
 from tiny import TINY, TINY_FIT
 
 from benchmarks.soak_resume import differences
-from ulmfit import prepare, stages
+from ulmfit import prepare_lm, stages
 from ulmfit.cli import BY_HAND, GO_ON, main
 from ulmfit.config import PretrainConfig, RuntimeConfig, TokenizerConfig
 from ulmfit.language_model import LanguageModel
-from ulmfit.run import Run
+from ulmfit.run_directory import Run
 from ulmfit.runtime import Runtime
 from ulmfit.text.document import Document
 
@@ -165,8 +165,8 @@ def test_a_signal_stops_at_the_next_step(
             os.kill(os.getpid(), number)
         return real(*given, **more)
 
-    real = prepare.lm_loss
-    monkeypatch.setattr(prepare, "lm_loss", loss)
+    real = prepare_lm.lm_loss
+    monkeypatch.setattr(prepare_lm, "lm_loss", loss)
     assert fit() == code and steps == 2
     assert capsys.readouterr().err.count("the same command goes on where the last saved state") == 1
     states = list(Path("run/resume").glob("*.safetensors"))

@@ -11,14 +11,14 @@ import torch
 from tiny import TINY, TINY_FIT
 
 import ulmfit
-from ulmfit import checks, outputs, prepare, prepare_classifier, pseudo_labels, stages
+from ulmfit import checks, outputs, prepare_classifier, prepare_lm, pseudo_labels, stages
 from ulmfit.classifier import Classifier, TextClassifier
 from ulmfit.config import FitConfig, PretrainConfig, RuntimeConfig, TokenizerConfig
 from ulmfit.ensemble import Ensemble
 from ulmfit.files.checkpoint import CheckpointError, load_json
 from ulmfit.identity import fingerprint
 from ulmfit.language_model import LanguageModel
-from ulmfit.run import Run
+from ulmfit.run_directory import Run
 from ulmfit.runtime import Runtime
 from ulmfit.text.document import Document
 
@@ -228,10 +228,10 @@ def test_the_same_command_goes_on(
     for _ in killed(
         monkeypatch,
         lambda: fit(directions="both"),
-        (prepare, "lm_loss", 3),
+        (prepare_lm, "lm_loss", 3),
         (stages, "classifier_stages", 0),
         (prepare_classifier, "classifier_loss", 9),
-        (prepare, "lm_loss", 15),
+        (prepare_lm, "lm_loss", 15),
         (stages, "Ensemble", 0),
     ):
         with pytest.raises(CheckpointError, match="not finished"):
@@ -359,7 +359,7 @@ def test_a_run_opened_by_its_path_checks_each_stage(
             stages.finetune_lm(lm, documents, config=config, runtime=runtime, run=run)
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(prepare, "lm_loss", killer(prepare.lm_loss, 3))
+        patch.setattr(prepare_lm, "lm_loss", killer(prepare_lm.lm_loss, 3))
         train(reviews, 0.5)
     for documents, scale in ((reviews[::-1], 0.5), (reviews, 0.4)):
         with pytest.raises(CheckpointError, match="other settings or data"):

@@ -37,10 +37,10 @@ from ulmfit.nn.features import FrozenFeatures
 from ulmfit.nn.heads import ClassifierNet, LMNet
 from ulmfit.nn.kernels.sampled_cross_entropy import NegativeSampler
 from ulmfit.nn.losses import classifier_loss, lm_loss, weighted_cross_entropy
-from ulmfit.prepare import finetune_stage
 from ulmfit.prepare_classifier import classifier_stage
+from ulmfit.prepare_lm import finetune_stage
 from ulmfit.pseudo_labels import pseudo_labelled
-from ulmfit.run import Run
+from ulmfit.run_directory import Run
 from ulmfit.runtime import Runtime, rng_state
 from ulmfit.text.batches import DocumentBatches, LMBatches
 from ulmfit.text.corpus import Corpus

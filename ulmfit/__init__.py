@@ -44,7 +44,7 @@ _HOME = {
     "SamplingConfig": "ulmfit.config",
     "RuntimeConfig": "ulmfit.config",
     "Runtime": "ulmfit.runtime",
-    "Run": "ulmfit.run",
+    "Run": "ulmfit.run_directory",
     "models": "ulmfit.pretrained",
     # a run as a page
     "report": "ulmfit.insight.report",

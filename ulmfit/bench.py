@@ -22,8 +22,8 @@ from ulmfit import pretrained
 from ulmfit.classifier import TextClassifier
 from ulmfit.config import FitConfig
 from ulmfit.language_model import LanguageModel
-from ulmfit.prepare import lm_batches, lm_stage
 from ulmfit.prepare_classifier import classifier_stage
+from ulmfit.prepare_lm import lm_batches, lm_stage
 from ulmfit.runtime import Runtime
 from ulmfit.text.corpus import Corpus
 from ulmfit.text.document import Document

@@ -15,7 +15,7 @@ from ulmfit.classifier import Classifier
 from ulmfit.files.checkpoint import atomic
 from ulmfit.identity import fingerprint
 from ulmfit.progress import Say
-from ulmfit.run import Run
+from ulmfit.run_directory import Run
 from ulmfit.runtime import Runtime
 from ulmfit.text.document import Document
 from ulmfit.text.splits import Parts

@@ -25,11 +25,11 @@ from ulmfit.ensemble import Ensemble
 from ulmfit.evaluation import score_sets
 from ulmfit.identity import fingerprint
 from ulmfit.language_model import LanguageModel
-from ulmfit.prepare import finetune_stage, pretrain_stage, start_lm
 from ulmfit.prepare_classifier import classifier_stages
+from ulmfit.prepare_lm import finetune_stage, pretrain_stage, start_lm
 from ulmfit.progress import Say, silent
 from ulmfit.pseudo_labels import pseudo_labelled, texts_to_guess
-from ulmfit.run import Run
+from ulmfit.run_directory import Run
 from ulmfit.runtime import Runtime
 from ulmfit.saved import save_calibration
 from ulmfit.text.corpus import Corpus, Texts

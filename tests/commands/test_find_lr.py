@@ -103,6 +103,6 @@ def test_find_lr_says_before_the_work_that_it_cannot_draw(
     table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.setattr("ulmfit.prepare.start_lm", None)
+    monkeypatch.setattr("ulmfit.prepare_lm.start_lm", None)
     with pytest.raises(SystemExit, match="pip install matplotlib"):
         main(["find-lr", table, "--out", "lr.svg"])

@@ -10,7 +10,7 @@ from tiny import TINY_FIT
 from ulmfit.insight.curves import read_curves
 from ulmfit.language_model import LanguageModel
 from ulmfit.prepare_classifier import classifier_stage
-from ulmfit.run import Run
+from ulmfit.run_directory import Run
 from ulmfit.runtime import Runtime
 from ulmfit.text.document import Document
 

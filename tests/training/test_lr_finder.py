@@ -15,8 +15,8 @@ from torch import Tensor
 
 from ulmfit.config import FinetuneConfig, TokenizerConfig
 from ulmfit.language_model import LanguageModel
-from ulmfit.prepare import finetune_stage
 from ulmfit.prepare_classifier import classifier_stage
+from ulmfit.prepare_lm import finetune_stage
 from ulmfit.runtime import Runtime
 from ulmfit.text.document import Document
 from ulmfit.training import loop

@@ -33,8 +33,8 @@ class FindLR:
 
     def run(self) -> None:
         from ulmfit.insight import pictures
-        from ulmfit.prepare import finetune_stage, start_lm
         from ulmfit.prepare_classifier import classifier_stage
+        from ulmfit.prepare_lm import finetune_stage, start_lm
         from ulmfit.training.lr_finder import find_lr
         from ulmfit.training.stage import as_table
 

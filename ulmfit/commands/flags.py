@@ -169,7 +169,7 @@ class Machine:
 def open_run(command: Any, *documents: Any) -> Iterator[tuple[Any, Any]]:
     """Run directory and `Runtime` of a verb whose stage function takes them as given; the run is finished behind it."""
     from ulmfit.identity import fingerprint
-    from ulmfit.run import Run
+    from ulmfit.run_directory import Run
     from ulmfit.runtime import Runtime
 
     settings = {name: asdict(getattr(command, name)) for name in ("config", "runtime", "tokenizer")}

@@ -48,7 +48,7 @@ class Fit:
     def run(self) -> None:
         from ulmfit import stages
         from ulmfit.insight.report import NAME
-        from ulmfit.run import FinishedError
+        from ulmfit.run_directory import FinishedError
         from ulmfit.text.labels import kind_of
 
         self.columns.check(self.labelled, self.unlabelled, self.valid, self.test)
@@ -171,7 +171,7 @@ class FinetuneLM:
 
     def run(self) -> None:
         from ulmfit.checks import check_lm, check_start, check_tokenized
-        from ulmfit.prepare import start_lm
+        from ulmfit.prepare_lm import start_lm
         from ulmfit.stages import finetune_lm
         from ulmfit.text.splits import distinct
 

@@ -20,11 +20,11 @@ from ulmfit.ensemble import Ensemble
 from ulmfit.files.checkpoint import load_json, save_json
 from ulmfit.identity import fingerprint
 from ulmfit.language_model import LanguageModel
-from ulmfit.prepare import start_lm
 from ulmfit.prepare_classifier import classifier_stages
+from ulmfit.prepare_lm import start_lm
 from ulmfit.progress import Say, silent
 from ulmfit.pseudo_labels import pseudo_labelled
-from ulmfit.run import Run
+from ulmfit.run_directory import Run
 from ulmfit.runtime import Runtime
 from ulmfit.stages import finetune_lm
 from ulmfit.text.document import Document, class_name

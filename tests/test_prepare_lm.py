@@ -9,11 +9,11 @@ import pytest
 import torch
 from tiny import TINY
 
-from ulmfit import prepare
+from ulmfit import prepare_lm
 from ulmfit.config import ClassifierConfig, FinetuneConfig, PretrainConfig, TokenizerConfig
 from ulmfit.language_model import LanguageModel
-from ulmfit.prepare import pretrain_stage, start_lm
 from ulmfit.prepare_classifier import classifier_stage
+from ulmfit.prepare_lm import pretrain_stage, start_lm
 from ulmfit.runtime import Runtime
 from ulmfit.text.document import Document
 
@@ -38,7 +38,7 @@ def test_a_tokenizer_other_than_the_default_one_is_said(
 def test_held_out_text_is_encoded_as_far_as_it_is_read(
     reviews: list[Document], runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prepare, "VALID_TOKENS", 40)
+    monkeypatch.setattr(prepare_lm, "VALID_TOKENS", 40)
     seen: list[int] = []
     real = LanguageModel.perplexity_of
 
@@ -69,7 +69,7 @@ def test_the_plan_says_what_few_documents_changed(
     assert "few documents: batch 64 → 8, so that a phase has at least 4 steps" in plans[0]
     assert "few documents" not in plans[1]
     config = FinetuneConfig(batch_size=64, bptt=10)
-    stage, _ = prepare.finetune_stage(lm, reviews, config, ENGLISH, runtime)
+    stage, _ = prepare_lm.finetune_stage(lm, reviews, config, ENGLISH, runtime)
     assert "few documents: batch 64 → 8" in stage.plan()
 
 
@@ -82,10 +82,10 @@ def test_fine_tuning_keeps_a_models_pieces(reviews: list[Document], runtime: Run
     assert len(said) == 1 and f"{len(lm.tokenizer)} pieces" in said[0]
     config = FinetuneConfig(batch_size=8, bptt=10)
     new = [Document("Völlig andere Texte, mit anderen Wörtern."), *reviews[30:]]
-    _, tuned = prepare.finetune_stage(lm, new, config, ENGLISH, runtime)
+    _, tuned = prepare_lm.finetune_stage(lm, new, config, ENGLISH, runtime)
     assert tuned.tokenizer is lm.tokenizer
     config = replace(config, keep_words=False)
-    _, tuned = prepare.finetune_stage(lm, new, config, ENGLISH, runtime)
+    _, tuned = prepare_lm.finetune_stage(lm, new, config, ENGLISH, runtime)
     assert tuned.tokenizer != lm.tokenizer and tuned.tokenizer.config == pieces
     vocabularies = lm.tokenizer.vocab, tuned.tokenizer.vocab
     old, now = (vocab.index("e") for vocab in vocabularies)
@@ -97,13 +97,13 @@ def test_skipgram_comes_before_the_language_model(
     lm: LanguageModel, reviews: list[Document], runtime: Runtime
 ) -> None:
     config = FinetuneConfig(skipgram_epochs=2, bptt=10)
-    stage, made = prepare.finetune_stage(lm, reviews, config, ENGLISH, runtime)
+    stage, made = prepare_lm.finetune_stage(lm, reviews, config, ENGLISH, runtime)
     assert stage.warm_up is not None and "2 passes of skip-gram" in stage.plan()
     before = made.net.encoder.embedding.weight.detach().clone()
     stage.warm_up.run(made.net)
     assert not torch.equal(before, made.net.encoder.embedding.weight)
     few = FinetuneConfig(skipgram_epochs=2, skipgram_tokens=50, bptt=10)
-    said = prepare.finetune_stage(lm, reviews, few, ENGLISH, runtime)[0].plan()
+    said = prepare_lm.finetune_stage(lm, reviews, few, ENGLISH, runtime)[0].plan()
     assert re.search(r"1 pass of skip-gram over \d\d of [\d,]+ tokens", said)
-    plain, _ = prepare.finetune_stage(lm, reviews, FinetuneConfig(bptt=10), ENGLISH, runtime)
+    plain, _ = prepare_lm.finetune_stage(lm, reviews, FinetuneConfig(bptt=10), ENGLISH, runtime)
     assert plain.warm_up is None

@@ -16,7 +16,7 @@ from ulmfit.files import lock
 from ulmfit.files.checkpoint import CheckpointError, load_json, save_json
 from ulmfit.language_model import LanguageModel
 from ulmfit.prepare_classifier import classifier_stage
-from ulmfit.run import FinishedError, Run
+from ulmfit.run_directory import FinishedError, Run
 from ulmfit.runtime import Runtime
 from ulmfit.text.document import Document
 from ulmfit.training.phases import Phase, layer_rates
