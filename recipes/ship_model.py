@@ -3,7 +3,7 @@
     python recipes/ship_model.py RUN/backward/language_model --valid wikitext-valid.txt --data "…" --command "…" \
         --out ulmfit/weights/wikipedia-small-backward
 
-Embedding rows become int8 with a scale each, everything else fp16. The perplexity on the card is that of the stored
+Matrices become int8 rows with a scale each, everything else fp16. The perplexity on the card is that of the stored
 file: one stream of the plain text (recipes/wikitext_plain.py) through the model's own tokenizer, 20 parallel parts, full softmax.
 """
 

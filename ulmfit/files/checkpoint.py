@@ -122,12 +122,12 @@ def load_json(path: Path) -> dict[str, Any]:
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], *, storage: Storage = "fp32") -> None:
-    """Write a state dict. `fp16` halves float matrices and vectors; `int8` also stores two-dimensional
-    embeddings as int8 rows with an fp32 scale each (largest absolute value / 127)."""
+    """Write a state dict. `fp16` halves all floats; `int8` also stores matrices as int8 rows with an fp32 scale each
+    (largest absolute value / 127)."""
     packed: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         tensor = tensor.detach().cpu().contiguous()
-        if storage == "int8" and name.endswith("embedding.weight"):
+        if storage == "int8" and tensor.is_floating_point() and tensor.dim() == 2:
             scale = tensor.float().abs().amax(dim=1).clamp_min(1e-12) / 127
             packed[name] = (tensor / scale[:, None]).round().to(torch.int8)
             packed[name + SCALE] = scale
