@@ -1,4 +1,4 @@
-"""Take a small language model trained elsewhere into the product's format: int8 embedding rows, fp16 LSTMs. The shipped
+"""Take a small language model trained elsewhere into the product's format: matrices as int8 rows. The shipped
 wikipedia-small-forward went on from such a one (its config.json says how).
 
     python recipes/import_small.py DIR --out ulmfit/weights/wikipedia-small-forward
