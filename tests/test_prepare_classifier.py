@@ -69,6 +69,22 @@ def test_cached_features_are_read_while_only_the_head_is_trained(
     assert sum(read) == (32 if cached else 96)
 
 
+def test_many_classes_take_longer_with_less_dropout(
+    lm: LanguageModel, reviews: list[Document], runtime: Runtime
+) -> None:
+    documents = [replace(d, label=str(n % 21)) for n, d in enumerate(reviews[:42])]
+    usual = replace(TINY_FIT.classifier, epochs=(1, 1, 1, 2), min_steps=1)
+    plain, made = classifier_stage(lm, documents, [], usual, runtime)
+    for bound, longer in ((21, False), (20, True)):
+        config = replace(usual, many_classes=bound)
+        stage, changed = classifier_stage(lm, documents, [], config, runtime)
+        assert stage.phases[:-1] == plain.phases[:-1]
+        assert stage.phases[-1].epochs == (6 if longer else 2)
+        share = changed.net.encoder.dropout.hidden / made.net.encoder.dropout.hidden
+        assert share == (0.5 if longer else 1)
+        assert ("one of 21 classes per text (many: half the dropout" in stage.plan()) == longer
+
+
 def test_the_labelled_texts_come_last_and_alone(
     lm: LanguageModel, reviews: list[Document], runtime: Runtime
 ) -> None:

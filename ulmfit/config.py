@@ -70,9 +70,8 @@ class ModelConfig:
 
 
 BASE = ModelConfig()  # fastai's AWD-LSTM, 44 M parameters at 60,000 words
-SMALL = ModelConfig(
-    embedding_size=256, hidden_size=512, layers=2
-)  # made for CPUs: 10 M parameters at 30,000 words
+# made for CPUs: 10 M parameters at 30,000 words
+SMALL = ModelConfig(embedding_size=256, hidden_size=512, layers=2)
 
 
 @dataclass(frozen=True)
@@ -163,6 +162,7 @@ class ClassifierConfig:
     pseudo_labels: int = 0  # documents to begin with: if under half are labelled, others by guesses
     head_only_below: int = 0  # labelled documents; with fewer, no more than the head is trained
     gentle_beyond: int = 0  # steps an epoch; with more, rates fall in proportion, down to a quarter
+    many_classes: int = 0  # with more, half the dropout, and the last phase is three times as long
     # weights by how rare a class is, n / (classes · its texts); of several labels, each against its absence (scikit-learn)
     class_weight: Literal["balanced"] | None = None
     label_smoothing: float = 0.0  # share of a label that is spread over all of them, in training
@@ -197,6 +197,7 @@ SMALL_CLASSIFIER = ClassifierConfig(
     pseudo_labels=2_000,
     head_only_below=50,
     gentle_beyond=200,
+    many_classes=20,
     update_bn=True,
     dropout_scale=1.0,
     ar=0.0,
@@ -259,7 +260,6 @@ class OutOfTime(Exception):
     """`RuntimeConfig.max_minutes` are over, or SIGTERM came: the training is saved, and the same call goes on there."""
 
 
-LOWEST_RATE = 0.25  # of `lr`, where an epoch has many more steps than `gentle_beyond`
 BEST_NEEDS_DOCUMENTS = 200  # choosing an epoch on fewer validation documents is choosing noise
 
 

@@ -19,6 +19,8 @@ from ulmfit.training.loop import Optim
 from ulmfit.training.phases import classifier_phases, documents_note
 from ulmfit.training.stage import Stage
 
+PATIENCE = 3  # times the epochs of the last phase, where there are more than `many_classes`
+
 
 def classifier_stage(
     lm: LanguageModel,
@@ -52,17 +54,30 @@ def classifier_stages(
             )
     check_classifier(config)
     seed_everything(runtime.seed)
-    classifier = TextClassifier.create(lm, outputs_for(_labels(documents), config), config)
+    outputs = outputs_for(_labels(documents), config)
+    config, many = for_classes(config, len(outputs.labels))
+    classifier = TextClassifier.create(lm, outputs, config)
     if not guessed or isinstance(documents, Corpus):
-        return [_stage(classifier, documents, valid, config, runtime)], classifier
+        return [_stage(classifier, documents, valid, config, runtime, many)], classifier
     once = replace(config, epochs=tuple(min(1, epochs) for epochs in config.epochs))
-    note = f", {len(guessed):,} of the labels guessed"
+    note = f"{many}, {len(guessed):,} of the labels guessed"
     first = _stage(classifier, [*documents, *guessed], (), once, runtime, note)
     first.name = f"pseudo-labels, {lm.config.direction}"
-    note = f", behind {len(guessed):,} with guessed labels"
+    note = f"{many}, behind {len(guessed):,} with guessed labels"
     last = _stage(classifier, documents, valid, config, runtime, note)
     last.phases = last.phases[-1:]
     return [first, last], classifier
+
+
+def for_classes(config: ClassifierConfig, classes: int) -> tuple[ClassifierConfig, str]:
+    """The same, or what many classes want, and a note of it: with few documents each they are still being learnt when two
+    have long been."""
+    if not 0 < config.many_classes < classes:
+        return config, ""
+    *before, last = config.epochs
+    scale, epochs = config.dropout_scale / 2, (*before, PATIENCE * last)
+    said = f" (many: half the dropout, and {PATIENCE} times the epochs at last)"
+    return replace(config, dropout_scale=scale, epochs=epochs), said
 
 
 def _labels(part: Texts) -> Sequence[Document]:

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 
-from ulmfit.config import LOWEST_RATE, ClassifierConfig, FinetuneConfig, PretrainConfig
+from ulmfit.config import ClassifierConfig, FinetuneConfig, PretrainConfig
 from ulmfit.training import schedule
 from ulmfit.training.schedule import OneCycle, Schedule
+
+LOWEST_RATE = 0.25  # of `lr`, where an epoch has many more steps than `gentle_beyond`
 
 
 @dataclass(frozen=True)
