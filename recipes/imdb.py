@@ -2,7 +2,7 @@
 
     python recipes/imdb.py --out runs/imdb                                 # a GPU; hours, resumable
     python recipes/imdb.py --data-dir ~/aclImdb --max-minutes 60 --out runs/imdb
-    python recipes/imdb.py --variant small --directions forward --out runs/imdb-small   # models/imdb: two CPU cores, an hour
+    python recipes/imdb.py --variant small --out runs/imdb-small           # models/imdb: two CPU cores, an hour a direction
     python recipes/imdb.py --smoke --out runs/smoke                        # seconds: toy data, tiny model
 
 Variants: `full` = Wikipedia weights, fine-tuned language model, gradual unfreezing; `quick` = fastai's

@@ -1,6 +1,6 @@
 """A saved model as a pip package, so that it has a name wherever it is installed, as spaCy's models have.
 
-    python recipes/package_model.py runs/imdb/forward/classifier --name imdb --storage int8 --out models/imdb
+    python recipes/package_model.py runs/imdb --name imdb --storage int8 --out models/imdb
     pip install ./models/imdb                    # where there is no network: --no-build-isolation, or a wheel of it
     ulmfit predict imdb --text "One of the best films of the year."
 
