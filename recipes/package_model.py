@@ -93,7 +93,8 @@ def package(
     called = "ulmfit_" + name.replace("-", "_")
     folder = out / called
     if len(found) == 1:
-        copy(found.popitem()[1], folder, storage)
+        (model,) = found.values()
+        copy(model, folder, storage)
     else:
         for direction, model in found.items():
             copy(model, folder / direction / CLASSIFIER, storage)
