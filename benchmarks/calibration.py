@@ -1,6 +1,6 @@
 """Are probabilities better behind a temperature, and do thresholds keep their promise? On the demo's held-out reviews.
 
-    python benchmarks/calibration.py runs/demo runs/demo_seeds/wikipedia-small-0 --cache runs/predictions
+    python benchmarks/calibration.py runs/demo runs/ablations/whole-0 --cache runs/predictions
 
 Draws n of the 5,000 held-out reviews as validation documents, fits temperature and thresholds to them, and measures on
 the others; twenty draws of each n. The classifiers have seen none of them. Probabilities are kept in `--cache`, since

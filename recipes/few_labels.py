@@ -1,9 +1,11 @@
-"""Accuracy with 20, 100 and 300 labels on IMDB and TREC-6, three draws each, beside TF-IDF on the same labels.
+"""Accuracy with few labels and much unlabelled text, on IMDB and TREC-6, three draws each, beside TF-IDF on the same labels.
 
-    python recipes/few_labels.py --imdb-lm runs/demo --trec DIR --out runs/few_labels
+    python recipes/few_labels.py --imdb LM [LM] --data-dir DIR --sizes 100 250 500 1000
+    python recipes/few_labels.py --trec DIR --sizes 20 100 300
 
-`--imdb-lm` is a finished demo run: its language model has read the demo's unlabelled reviews and none of the held-out
-ones. DIR holds TREC-6's train and test tables (columns text, label). Appends to benchmarks/results/few_labels.jsonl.
+LM is a language model that has read IMDB's train and unlabelled reviews (`recipes/imdb.py` makes it); of two, one a direction, the
+classifiers are averaged. The first DIR holds IMDB, the second TREC-6's train and test tables (columns text, label), whose training
+questions its language model reads here. Appends to benchmarks/results/few_labels.jsonl. Two to eight minutes a training on one thread.
 """
 
 import argparse
@@ -14,9 +16,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 
+import numpy as np
+
+from ulmfit import datasets
 from ulmfit.baseline import baseline_accuracy
+from ulmfit.classifier import TextClassifier
 from ulmfit.config import SMALL_CLASSIFIER, SMALL_FINETUNE, FitConfig, RuntimeConfig
-from ulmfit.demo import load_reviews
 from ulmfit.language_model import LanguageModel
 from ulmfit.pretrained import find
 from ulmfit.run_directory import Run
@@ -24,14 +29,10 @@ from ulmfit.runtime import Runtime
 from ulmfit.stages import finetune_lm, train_classifier
 from ulmfit.text.document import Document
 from ulmfit.text.readers import read_documents
-from ulmfit.text.splits import without
+from ulmfit.text.splits import distinct, without
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results" / "few_labels.jsonl"
-SIZES, DRAWS, TEST = (
-    (20, 100, 300),
-    3,
-    1_000,
-)  # labels; draws of them; at most so many test documents
+TEST = 5_000  # test documents at most
 
 
 def draw(pool: Sequence[Document], size: int, seed: int) -> list[Document]:
@@ -46,52 +47,54 @@ def draw(pool: Sequence[Document], size: int, seed: int) -> list[Document]:
     return chosen
 
 
+def accuracies(members: Sequence[TextClassifier], test: Sequence[Document]) -> dict[str, float]:
+    """Of each direction, and of all together ("ulmfit"): the mean of their probabilities."""
+    outputs, texts = members[0].outputs, [d.text for d in test]
+    rows = {m.config.direction: m.probabilities(texts) for m in members}
+    rows["ulmfit"] = np.mean(list(rows.values()), axis=0)
+    truth = outputs.truth(test)
+    return {name: outputs.metrics(truth, said)["accuracy"] for name, said in rows.items()}
+
+
 def measure(
     name: str,
-    lm: LanguageModel,
+    lms: Sequence[LanguageModel],
     pool: Sequence[Document],
     unlabelled: Sequence[Document],
     test: Sequence[Document],
-    out: Path,
-    threads: int | None,
+    args: argparse.Namespace,
 ) -> None:
     """Train and score every size and draw; print and record."""
     test = random.Random(0).sample(list(test), min(TEST, len(test)))
-    for size in SIZES:
+    for size in args.sizes:
         pairs = []
-        for seed in range(DRAWS):
+        for seed in args.draws:
             documents = draw(pool, size, seed)
-            runtime = Runtime.start(RuntimeConfig(seed=seed, threads=threads))
-            run = Run.open(out / f"{name}-{size}-{seed}", {}, "", overwrite=True)
+            runtime = Runtime.start(RuntimeConfig(seed=seed, threads=args.threads))
+            run = Run.open(args.out / f"{name}-{size}-{seed}", {}, "", overwrite=True, say=print)
             told = {"config": SMALL_CLASSIFIER, "runtime": runtime, "run": run}
-            classifier = train_classifier(lm, documents, unlabelled=unlabelled, **told)
-            pairs.append(
-                (classifier.evaluate(test, runtime)["accuracy"], baseline_accuracy(documents, test))
-            )
-            line = {
-                "set": name,
-                "pseudo_labels": SMALL_CLASSIFIER.pseudo_labels,
-                "labels": len(documents),
-                "seed": seed,
-                "ulmfit": pairs[-1][0],
-                "tfidf": pairs[-1][1],
-            }
+            members = [train_classifier(lm, documents, unlabelled=unlabelled, **told) for lm in lms]
+            line = {"set": name, "labels": len(documents), "seed": seed}
+            line |= {"pseudo_labels": SMALL_CLASSIFIER.pseudo_labels, **accuracies(members, test)}
+            line |= {"tfidf": baseline_accuracy(documents, test), "test_documents": len(test)}
+            pairs.append((line["ulmfit"], line["tfidf"]))
             RESULTS.parent.mkdir(parents=True, exist_ok=True)
             with open(RESULTS, "a", encoding="utf-8") as file:
-                file.write(json.dumps(line | {"test_documents": len(test)}) + "\n")
-        ours, theirs = (mean(column) for column in zip(*pairs, strict=True))
-        print(
-            f"{name}, {size} labels: ULMFiT {ours:.1%}, TF-IDF {theirs:.1%} (mean of {DRAWS} draws)",
-            flush=True,
-        )
+                file.write(json.dumps(line) + "\n")
+        ulmfit, tfidf = (mean(column) for column in zip(*pairs, strict=True))
+        said = f"{name}, {size} labels: ULMFiT {ulmfit:.1%}, TF-IDF {tfidf:.1%}"
+        print(f"{said} (mean of {len(pairs)} draws)", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--imdb-lm", type=Path)
-    parser.add_argument("--trec", type=Path)
+    parser.add_argument("--imdb", type=Path, nargs="+", metavar="LM", default=())
+    parser.add_argument("--data-dir", type=Path, help="IMDB on disk")
+    parser.add_argument("--trec", type=Path, metavar="DIR")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[100, 300, 1000])
+    parser.add_argument("--draws", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--out", type=Path, default=Path("runs/few_labels"))
     parser.add_argument("--threads", type=int, default=None)
     args = parser.parse_args()
@@ -104,19 +107,15 @@ def main() -> None:
         runtime = Runtime.start(RuntimeConfig(threads=args.threads))
         start = LanguageModel.load(find(FitConfig.pretrained, "forward"))
         lm = finetune_lm(start, train, config=SMALL_FINETUNE, runtime=runtime, run=run)
-        measure("trec-6", lm, train, train, test, args.out, args.threads)
-    if args.imdb_lm:
-        reviews = load_reviews()
-        lm = LanguageModel.load(args.imdb_lm / "forward" / "language_model")
-        measure(
-            "imdb",
-            lm,
-            reviews.labelled,
-            reviews.unlabelled,
-            reviews.held_out,
-            args.out,
-            args.threads,
+        measure("trec-6", [lm], train, train, test, args)
+    if args.imdb:
+        train, test, others = (
+            datasets.load("imdb", part, data_dir=args.data_dir, say=print)
+            for part in ("train", "test", "unlabelled")
         )
+        lms, train = [LanguageModel.load(lm) for lm in args.imdb], distinct(train)
+        texts = distinct([*train, *others])
+        measure("imdb", lms, train, texts, without(test, train), args)
 
 
 if __name__ == "__main__":

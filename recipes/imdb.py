@@ -20,6 +20,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Literal
 
 from ulmfit import datasets
 from ulmfit.config import (
@@ -43,6 +44,7 @@ from ulmfit.text.document import Document
 from ulmfit.text.splits import distinct
 from ulmfit.text.tokenizer import Tokenizer
 
+Directions = Literal["forward", "backward", "both"]
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results" / "imdb.jsonl"
 # Accuracies in %, all on the test set. Sources: ulmfit.ipynb (by phase, forward); fastai's text tutorial (quick);
 # ULMFit.ipynb of fastai v1 (both directions); Howard & Ruder 2018, table 4 (no pretraining, both directions).
@@ -81,7 +83,7 @@ SMOKE_ACCURACY = 0.75  # of `full` at least; chance is 0.5, four seeds gave 0.93
 GO_ON = 75  # exit code for "repeat this later", as the command's
 
 
-def settings(variant: str, protocol: str, directions: str, pretrained: str) -> FitConfig:
+def settings(variant: str, protocol: str, directions: Directions, pretrained: str) -> FitConfig:
     """Everything the variant asks of `fit`. No word of the texts is dropped for one of Wikipedia's (`keep_words`)."""
     transductive = protocol == "fastai"
     if variant == "small":

@@ -52,7 +52,7 @@ def main() -> None:
     lm = convert(args.source)
     ids = np.load(args.source / "valid_ids.npy").astype(np.uint16)
     corpus = Corpus(ids, np.array([0, len(ids)]), None, (), "")
-    card = {
+    card: dict[str, object] = {
         "data": "English Wikipedia, 87.8 M words (121.6 M tokens) for skip-gram vectors, 9.77 M tokens for the model",
         "training": "embedding from skip-gram vectors; sampled softmax, 4,096 negatives; AdamW one-cycle to 6e-3, "
         "batch 64, bptt 70; 50 minutes on 2 CPU cores",

@@ -10,6 +10,8 @@ file: one stream of the plain text (recipes/wikitext_plain.py) through the model
 import argparse
 from pathlib import Path
 
+import numpy as np
+
 from ulmfit.config import RuntimeConfig
 from ulmfit.language_model import LanguageModel
 from ulmfit.runtime import Runtime
@@ -37,7 +39,7 @@ def main() -> None:
         "training": args.command,
         "licence": "CC BY-SA 4.0 (made from Wikipedia)",
         "evaluation": f"{args.valid.name}, {corpus.n_tokens:,} tokens, "
-        f"{(corpus.ids == 0).mean():.2%} xxunk, 20 streams, full softmax",
+        f"{np.mean(corpus.ids == 0):.2%} xxunk, 20 streams, full softmax",
         "perplexity_as_stored": round(perplexity, 2),
     }
     lm.save(args.out, storage="int8", card=card)

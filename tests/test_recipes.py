@@ -1,5 +1,6 @@
 """Each recipe explains itself; those that train run here with tiny models."""
 
+import argparse
 import importlib.util
 import json
 import lzma
@@ -88,16 +89,16 @@ def test_few_labels_measures_and_records(
     lm: LanguageModel, reviews: list[Document], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few_labels = recipe("few_labels")
-    monkeypatch.setattr(few_labels, "SIZES", (8,))
-    monkeypatch.setattr(few_labels, "DRAWS", 2)
     monkeypatch.setattr(few_labels, "RESULTS", tmp_path / "lines.jsonl")
     documents = random.Random(0).sample(reviews, len(reviews))
-    few_labels.measure(
-        "tiny", lm, documents[:40], documents, documents[40:], tmp_path / "runs", threads=1
-    )
+    told = argparse.Namespace(sizes=[8], draws=[0, 1], out=tmp_path / "runs", threads=1)
+    backward = LanguageModel.create(lm.tokenizer, replace(lm.config, direction="backward"))
+    few_labels.measure("tiny", [lm, backward], documents[:40], documents, documents[40:], told)
     lines = [json.loads(line) for line in (tmp_path / "lines.jsonl").read_text().splitlines()]
     assert [line["seed"] for line in lines] == [0, 1]
-    assert all(0 <= line["ulmfit"] <= 1 and line["labels"] == 8 for line in lines)
+    for line in lines:
+        assert line["labels"] == 8
+        assert all(0 <= line[name] <= 1 for name in ("forward", "backward", "ulmfit", "tfidf"))
 
 
 @pytest.mark.parametrize("by", ["linear", "trained"])
@@ -170,40 +171,57 @@ def test_imbalance_keeps_the_proportion_and_records(
     assert all(0 <= line[name]["recall"] <= 1 for name in ("tfidf", "plain", "balanced"))
 
 
-def test_demo_seeds_records_only_what_ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    demo_seeds = recipe("demo_seeds")
-    save_json(tmp_path / "out" / "none-0" / "config.json", {"finished": True})
-    monkeypatch.setattr(demo_seeds, "RESULTS", tmp_path / "lines.jsonl")
+def test_ablations_record_only_what_ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ablations, started = recipe("ablations"), []
+    save_json(tmp_path / "out" / "no-pretraining-0" / "config.json", {"finished": True})
+    monkeypatch.setattr(ablations, "RESULTS", tmp_path / "lines.jsonl")
     for name, value in (
-        ("load_reviews", lambda: demo_seeds.Reviews([], [], [])),
+        ("load_reviews", lambda: ablations.Reviews([], [], [])),
         ("baseline_accuracy", lambda *reviews: 0.8),
         ("report", lambda baseline: None),
-        ("run", lambda *arguments: 0.9),
+        ("run", lambda reviews, config, *others: started.append(config) or 0.9),
     ):
-        monkeypatch.setattr(demo_seeds, name, value)
-    seeds = ["--seeds", "0", "1", "--starts", "none"]
-    monkeypatch.setattr("sys.argv", ["demo_seeds", "--out", str(tmp_path / "out"), *seeds])
-    demo_seeds.main()
-    lines = (tmp_path / "lines.jsonl").read_text().splitlines()
-    assert [json.loads(line)["seed"] for line in lines] == [1]
+        monkeypatch.setattr(ablations, name, value)
+    told = ["--seeds", "0", "1", "--variants", "no pretraining", "one rate for all layers"]
+    monkeypatch.setattr("sys.argv", ["ablations", "--out", str(tmp_path / "out"), *told])
+    ablations.main()
+    lines = map(json.loads, (tmp_path / "lines.jsonl").read_text().splitlines())
+    assert [(line["variant"], line["seed"]) for line in lines] == [
+        ("one rate for all layers", 0),
+        ("no pretraining", 1),
+        ("one rate for all layers", 1),
+    ]
+    # a new language model where it is that which differs, and else the one of the whole method with that seed
+    assert [(config.pretrained, config.finetune) for config in started] == [
+        (str(tmp_path / "out" / "whole-0"), False),
+        ("none", True),
+        (str(tmp_path / "out" / "whole-1"), False),
+    ]
 
 
-def test_demo_seeds_reports_the_mean_of_three(
+def test_ablations_report_the_mean_of_three(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    demo_seeds = recipe("demo_seeds")
+    ablations = recipe("ablations")
     lines = [
-        {"pretrained": start, "seed": seed, "accuracy": accuracy}
-        for start, figures in (("wikipedia-small", (0.5, 0.81, 0.82, 0.83)), ("none", (0.7, 0.7)))
+        {"variant": variant, "seed": seed, "accuracy": accuracy}
+        for variant, figures in (
+            ("whole", (0.5, 0.81, 0.82, 0.83)),
+            ("quick", (0.0, 0.80, 0.80, 0.81)),
+            ("no pretraining", (0.7, 0.7)),
+        )
         for seed, accuracy in zip((0, 0, 1, 2), figures, strict=False)
     ]
-    monkeypatch.setattr(demo_seeds, "RESULTS", tmp_path / "lines.jsonl")
-    monkeypatch.setattr(demo_seeds, "RECORDED", tmp_path / "recorded.json")
+    monkeypatch.setattr(ablations, "RESULTS", tmp_path / "lines.jsonl")
+    monkeypatch.setattr(ablations, "RECORDED", tmp_path / "recorded.json")
     (tmp_path / "lines.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    demo_seeds.report(0.8)
+    ablations.report(0.8)
     recorded = json.loads((tmp_path / "recorded.json").read_text())
-    assert recorded == {"ULMFiT, shipped language model": pytest.approx(0.82)}  # "none" lacks seeds
-    assert "82.0%" in capsys.readouterr().out
+    assert recorded == {
+        "ULMFiT, shipped language model": pytest.approx(0.82)
+    }  # the other lacks seeds
+    said = capsys.readouterr().out
+    assert "82.0% ± 1.0%" in said and "80.3% ± 0.6%  -1.7%" in said
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,126 @@
+"""What each part of the method is worth: the demo with three seeds, whole and with one part left out.
+
+    python recipes/ablations.py --out runs/ablations
+    python recipes/ablations.py --out runs/ablations --variants whole "no pretraining"   # the two that the demo shows
+
+1,000 labels, 18,904 reviews without, 5,000 held out. Where only the classifier differs, its language model is that of the
+whole method with the same seed. Appends one JSON line a training to benchmarks/results/ablations.jsonl, and writes the means
+that `ulmfit demo` shows as recorded. Three to eight minutes a training on one thread; finished ones are not repeated.
+"""
+
+import argparse
+import json
+import time
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+from statistics import mean, stdev
+
+import torch
+
+from ulmfit.baseline import baseline_accuracy
+from ulmfit.config import NONE, FitConfig, RuntimeConfig
+from ulmfit.demo import CONFIG, RECORDED, Reviews, load_reviews
+from ulmfit.files.checkpoint import load_json, save_json
+from ulmfit.runtime import Runtime
+from ulmfit.stages import fit
+
+RESULTS = Path(__file__).parents[1] / "benchmarks" / "results" / "ablations.jsonl"
+WHOLE = "whole"
+CLASSIFIER = CONFIG.classifier
+VARIANTS = {
+    WHOLE: CONFIG,
+    "no pretraining": replace(CONFIG, pretrained=NONE),
+    "no skip-gram": replace(CONFIG, lm=replace(CONFIG.lm, skipgram_epochs=0)),
+    "no LM fine-tuning": replace(CONFIG, finetune=False),
+    # fastai's `fine_tune`: straight from the pretrained model, the head, then everything
+    "quick": replace(CONFIG, finetune=False, classifier=replace(CLASSIFIER, unfreezing="quick")),
+    "no gradual unfreezing": replace(
+        CONFIG, classifier=replace(CLASSIFIER, epochs=(0, 0, 0, sum(CLASSIFIER.epochs)))
+    ),
+    "one rate for all layers": replace(CONFIG, classifier=replace(CLASSIFIER, lr_decay=1.0)),
+    "rates as in the paper": replace(
+        CONFIG, classifier=replace(CLASSIFIER, schedule="slanted_triangular")
+    ),
+}
+DEMO = {WHOLE: "ULMFiT, shipped language model", "no pretraining": "ULMFiT, no pretraining"}
+
+
+def on_the_same_language_model(config: FitConfig, whole: Path) -> FitConfig:
+    """`config`; where it differs from the whole method in the classifier alone, starting from what that has fine-tuned."""
+    if config == CONFIG or replace(config, classifier=CLASSIFIER) != CONFIG:
+        return config
+    return replace(config, pretrained=str(whole), finetune=False)
+
+
+def run(reviews: Reviews, config: FitConfig, seed: int, threads: int | None, out: Path) -> float:
+    """Accuracy on the held-out reviews."""
+    fit(
+        reviews.labelled,
+        unlabelled=reviews.unlabelled,
+        valid=[],
+        test=reviews.held_out,
+        config=config,
+        runtime=RuntimeConfig(seed=seed, threads=threads),
+        out=out,
+        say=lambda line: print(line, flush=True),
+    )
+    return load_json(out / "config.json")["results"]["test"]["accuracy"]
+
+
+def finished(out: Path) -> bool:
+    """Whether that run is there already, and so is its line."""
+    record = out / "config.json"
+    return record.exists() and load_json(record)["finished"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=Path("runs/ablations"))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--threads", type=int, default=None)
+    args = parser.parse_args()
+    reviews = load_reviews()
+    for seed in args.seeds:
+        whole = args.out / f"{WHOLE}-{seed}"
+        for variant in args.variants:
+            out = args.out / f"{variant.replace(' ', '-')}-{seed}"
+            if finished(out):
+                continue
+            began = time.monotonic()
+            config = on_the_same_language_model(VARIANTS[variant], whole)
+            accuracy = run(reviews, config, seed, args.threads, out)
+            line = {"variant": variant, "seed": seed, "accuracy": accuracy}
+            line |= {
+                "seconds": round(time.monotonic() - began),
+                "torch": torch.__version__,
+                "machine": Runtime.choose(RuntimeConfig(seed=seed), training=True).describe(),
+            }
+            RESULTS.parent.mkdir(parents=True, exist_ok=True)
+            with open(RESULTS, "a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+    report(baseline_accuracy(reviews.labelled, reviews.held_out))
+
+
+def report(baseline: float) -> None:
+    """Print mean and spread of what is recorded; the latest line of a seed counts. Differences are to the whole method
+    with the same seed."""
+    found: dict[str, dict[int, float]] = defaultdict(dict)
+    for line in map(json.loads, RESULTS.read_text().splitlines()):
+        found[line["variant"]][line["seed"]] = line["accuracy"]
+    whole = found[WHOLE]
+    print(f"{'TF-IDF + logistic regression':28} {baseline:.1%}")
+    for variant in (v for v in VARIANTS if len(found[v]) >= 3):
+        figures = found[variant]
+        apart = [figures[seed] - whole[seed] for seed in figures if seed in whole]
+        each = ", ".join(f"{figures[seed]:.1%}" for seed in sorted(figures))
+        spread = f"± {stdev(figures.values()):.1%}"
+        print(f"{variant:28} {mean(figures.values()):.1%} {spread}  {mean(apart):+.1%}  ({each})")
+    save_json(RECORDED, {DEMO[v]: mean(found[v].values()) for v in DEMO if len(found[v]) >= 3})
+
+
+if __name__ == "__main__":
+    main()
