@@ -1,6 +1,6 @@
 """A corpus made by a Ray cluster: the same bytes for each shard as `ulmfit tokenize --shard`, on machines of Ray's choosing.
 
-    pip install "ulmfit[ray]"
+    pip install ray
     python recipes/tokenize_on_ray.py wiki.txt.bz2 --out corpus --shards 8 [--address auto]
 
 Files and --out lie where all machines see them. Without --address a cluster of this machine's cores is started for it.

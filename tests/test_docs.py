@@ -174,11 +174,12 @@ def test_the_python_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> No
 
 @pytest.mark.usefixtures("tables")
 def test_the_python_of_the_scikit_learn_page_runs(
-    capsys: pytest.CaptureFixture[str], lm_directory: Path
+    capsys: pytest.CaptureFixture[str], lm_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     classifier = replace(TINY_FIT.classifier, epochs=(1,), lr_divisors=(1.0,), min_steps=1)
     config = replace(TINY_FIT, pretrained=str(lm_directory), finetune=False, classifier=classifier)
-    exec(compile(PYTHON["docs/scikit-learn.md", 0], "sklearn", "exec"), {"config": config})
+    monkeypatch.setattr(ulmfit, "FitConfig", lambda: config)
+    exec(compile(PYTHON["docs/scikit-learn.md", 0], "sklearn", "exec"), {})
     *_, best, prediction = capsys.readouterr().out.splitlines()
     assert "config__classifier__lr" in best and prediction.startswith("Prediction(label=")
 

@@ -20,7 +20,7 @@ UNKNOWN_ID, PAD_ID, BOS_ID = 0, 1, 2
 class TokenizerConfig:
     """How text becomes tokens; stored with every model."""
 
-    # spaCy's words, or pieces of words learnt from the texts (extra "sentencepiece")
+    # spaCy's words, or pieces of words learnt from the texts (needs pip install sentencepiece)
     kind: Literal["words", "sentencepiece"] = "words"
     # code of the language: chooses spaCy's splitter, or the share of characters that pieces cover
     lang: str = "en"

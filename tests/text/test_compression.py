@@ -56,7 +56,7 @@ def test_a_larger_file_may_become_more(
 def test_without_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.zst").write_bytes(COMPRESS[".zst"](b"a"))
     monkeypatch.setitem(sys.modules, "zstandard", None)
-    with pytest.raises(ImportError, match=r"pip install \"ulmfit\[zstd\]\""):
+    with pytest.raises(ImportError, match="pip install zstandard"):
         open_bytes(tmp_path / "a.zst")
 
 

@@ -107,7 +107,7 @@ def test_without_the_package_the_extra_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(ImportError, match=r"ulmfit\[tensorboard\]"):
+    with pytest.raises(ImportError, match="pip install tensorboard"):
         summary_writer()
-    with pytest.raises(ImportError, match=r"ulmfit\[tensorboard\]"):
+    with pytest.raises(ImportError, match="pip install tensorboard"):
         Log("stage", events=tmp_path)

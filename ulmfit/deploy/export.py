@@ -106,7 +106,7 @@ def _need_packages() -> None:
         import onnxruntime  # noqa: F401
     except ImportError as error:
         raise ImportError(
-            f'export needs {error.name}, which is missing: pip install "ulmfit[onnx]"'
+            f"export needs {error.name}, which is missing: pip install onnx onnxruntime"
         ) from None
 
 

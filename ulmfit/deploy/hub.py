@@ -197,7 +197,7 @@ def _library() -> Any:
         import huggingface_hub.errors
     except ImportError:
         raise ImportError(
-            'push and pull need one more package: pip install "ulmfit[hub]"'
+            "push and pull need one more package: pip install huggingface_hub"
         ) from None
     return huggingface_hub
 

@@ -103,7 +103,7 @@ def _session(path: Path, threads: int | None) -> Any:
         import onnxruntime
     except ImportError:
         raise ImportError(
-            'an exported classifier needs onnxruntime: pip install "ulmfit[onnx]"'
+            "an exported classifier needs onnxruntime: pip install onnxruntime"
         ) from None
     options = onnxruntime.SessionOptions()
     if threads is not None:

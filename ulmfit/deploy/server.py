@@ -73,7 +73,8 @@ def _need_packages() -> None:
         import uvicorn  # noqa: F401
     except ImportError as error:
         raise ImportError(
-            f'serve needs {error.name}, which is missing: pip install "ulmfit[serve]"'
+            f"serve needs {error.name}, which is missing: "
+            "pip install starlette uvicorn prometheus-client"
         ) from None
 
 

@@ -112,7 +112,7 @@ def _at(width: int, columns: np.ndarray, texts: dict[Any, str], blank: str) -> s
 
 
 def matplotlib() -> tuple[Any, Any]:
-    """The package and its figures; an error that names the extra where it is missing."""
+    """The package and its figures; an error that names it where it is missing."""
     try:
         import matplotlib
         from matplotlib import figure

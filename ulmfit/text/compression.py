@@ -90,9 +90,7 @@ def _open_zstandard(path: Path, mode: str) -> io.BufferedReader:
     try:
         import zstandard  # noqa: F401
     except ImportError:
-        raise ImportError(
-            f'{path}: reading .zst needs a package: pip install "ulmfit[zstd]"'
-        ) from None
+        raise ImportError(f"{path}: reading .zst needs a package: pip install zstandard") from None
     return io.BufferedReader(_Zstandard(cast(BinaryIO, open(path, mode))))
 
 

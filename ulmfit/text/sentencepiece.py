@@ -27,12 +27,12 @@ LONGEST_TEXT = (
 
 
 def library() -> Any:
-    """The package, or an `ImportError` that names the extra."""
+    """The package, or an `ImportError` that names it."""
     try:
         import sentencepiece
     except ImportError:
         raise ImportError(
-            'a tokenizer of kind "sentencepiece" needs one more package: pip install "ulmfit[sentencepiece]"'
+            'a tokenizer of kind "sentencepiece" needs one more package: pip install sentencepiece'
         ) from None
     return sentencepiece
 

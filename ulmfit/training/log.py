@@ -110,12 +110,12 @@ def read_records(path: Path) -> list[dict[str, Any]]:
 
 
 def summary_writer() -> Any:
-    """TensorBoard's writer class; an error that names the extra where the package is missing."""
+    """TensorBoard's writer class; an error that names the package where it is missing."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise ImportError(
-            'writing for TensorBoard needs its package: pip install "ulmfit[tensorboard]"'
+            "writing for TensorBoard needs its package: pip install tensorboard"
         ) from None
     return SummaryWriter
 
