@@ -116,6 +116,11 @@ def test_an_ensemble_has_one_for_each_and_one_for_all(
         ulmfit.load(tmp_path)
 
 
+def test_what_pip_installed_is_not_changed(classifier: TextClassifier) -> None:
+    with pytest.raises(ValueError, match=r"imdb is installed by pip.*copy its directory"):
+        save_calibration(classifier, "imdb")
+
+
 @pytest.mark.parametrize("inside", ["", "forward/classifier"])
 def test_saved_in_a_run_or_a_directory(
     classifier: TextClassifier, inside: str, runtime: Runtime, tmp_path: Path

@@ -168,7 +168,16 @@ def test_what_is_drawn() -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [{"top_k": 0}, {"top_p": 0.0}, {"temperature": -1.0}, {"stop": "nosuchword"}]
+    "values",
+    [
+        {"tokens": -1},
+        {"top_k": 0},
+        {"top_p": 0.0},
+        {"top_p": 1.5},
+        {"temperature": -1.0},
+        {"temperature": math.inf},
+        {"stop": "nosuchword"},
+    ],
 )
 def test_senseless_sampling_is_an_error(lm: LanguageModel, values: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(values))):
@@ -264,6 +273,12 @@ def test_pieces_are_generated_and_saved_as_words_are(
 
 
 # ---- perplexity ----
+
+
+def test_a_perplexity_beyond_numbers_is_infinite(lm: LanguageModel, runtime: Runtime) -> None:
+    with torch.no_grad():
+        lm.net.encoder.embedding.weight.mul_(1e7)
+    assert lm.perplexity(["the film was good", "the film was bad"], runtime) == math.inf
 
 
 @pytest.mark.parametrize("direction", ["forward", "backward"])

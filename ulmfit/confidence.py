@@ -68,7 +68,7 @@ def calibrate_new(
         if precision is None:
             _forget(classifier)
             return
-    truth, rows = _fit(classifier, documents, runtime, say, "classifier")
+    truth, rows = _fit(classifier, documents, runtime, say, "the classifier")
     if precision is None:
         return
     found = thresholds(rows, truth, classifier.labels, precision)
@@ -92,7 +92,7 @@ def _fit(
     _forget(classifier)
     if isinstance(classifier, Ensemble):
         parts = [
-            _fit(member, documents, runtime, say, member.config.direction)
+            _fit(member, documents, runtime, say, f"the {member.config.direction} one")
             for member in classifier.members
         ]
         truth, rows, name = parts[0][0], np.mean([p for _, p in parts], axis=0), "their mean"
@@ -101,7 +101,7 @@ def _fit(
         truth = np.array(known, np.int64)
     if len(documents) >= MIN_DOCUMENTS:
         temperature = fit_temperature(rows, truth)
-        say(f"temperature of the {name}: {temperature:.2f}, from {len(documents):,} documents")
+        say(f"temperature of {name}: {temperature:.2f}, from {len(documents):,} documents")
         classifier.calibration = Calibration(temperature)
     return truth, tempered(rows, classifier.calibration.temperature)
 

@@ -41,6 +41,7 @@ from ulmfit.text.tokenizer import Tokenizer
 from ulmfit.training.loop import evaluate_loss
 
 KIND = "language_model"
+LARGEST = 700.0  # loss whose exp is a number
 FORMAT = 1  # of the directory; raised when old files can no longer be read
 MOST_LAYERS, MOST_UNITS = 100, 1_000_000  # of a saved net
 
@@ -108,9 +109,8 @@ class LanguageModel:
         backward = self.config.direction == "backward"
         batches = LMBatches(corpus, batch_size, bptt, shuffle=False, backward=backward)
         self.net.to(runtime.device)
-        return math.exp(
-            evaluate_loss(self.net, partial(lm_loss, ar=0.0, tar=0.0), batches, runtime)
-        )
+        loss = evaluate_loss(self.net, partial(lm_loss, ar=0.0, tar=0.0), batches, runtime)
+        return math.exp(loss) if loss < LARGEST else math.inf
 
     def generate(
         self,
@@ -188,9 +188,10 @@ def draw(logits: Tensor, sampling: SamplingConfig, generator: torch.Generator) -
 def _check(sampling: SamplingConfig, tokenizer: Tokenizer) -> None:
     """ValueError for settings that nothing could be drawn with, and for a stop token that never comes."""
     for name, fits, expected in (
-        ("temperature", sampling.temperature >= 0, "0 or more"),
+        ("tokens", sampling.tokens >= 0, "0 or more"),
+        ("temperature", 0 <= sampling.temperature < math.inf, "0 or more"),
         ("top_k", sampling.top_k is None or sampling.top_k >= 1, "1 or more"),
-        ("top_p", sampling.top_p is None or sampling.top_p > 0, "more than 0, up to 1"),
+        ("top_p", sampling.top_p is None or 0 < sampling.top_p <= 1, "more than 0, up to 1"),
     ):
         if not fits:
             raise ValueError(f"{name} is {getattr(sampling, name)}; give {expected}")

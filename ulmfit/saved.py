@@ -71,8 +71,20 @@ def load_classifier(path: str | Path) -> Classifier:
     return model
 
 
+def check_own(path: str | Path) -> None:
+    """ValueError where a model is known by a name alone: what pip has installed is not to be changed."""
+    if not Path(path).exists():
+        raise ValueError(
+            f"{path} is installed by pip, where nothing is changed; copy its directory ({shipped(path)}) and name the copy"
+        )
+
+
 def save_calibration(classifier: Classifier, path: str | Path) -> None:
-    """Writes what was calibrated into the run or classifier directory that `classifier` was loaded from or saved in."""
+    """Writes what was calibrated into the run or classifier directory that `classifier` was loaded from or saved in.
+
+    ValueError: a model's name, not a directory.
+    """
+    check_own(path)
     path = Path(path)
     if isinstance(classifier, Ensemble):
         for member in classifier.members:

@@ -56,6 +56,11 @@ def test_before_and_after(
     assert f"{after['log loss']:.4f}" in out[1] and f"{after['log loss']:.4f}" in out[2]
 
 
+def test_what_is_calibrated_on_is_no_test(model: str, files: tuple[str, str]) -> None:
+    with pytest.raises(ValueError, match="is what is calibrated on"):
+        Calibrate(model, files[0], test=files[0]).run()
+
+
 def test_thresholds_come_and_go(
     model: str, files: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -60,6 +60,25 @@ def test_texts_in_order_need_nothing(tmp_path: Path, capsys: Captured) -> None:
     assert capsys.readouterr().out.splitlines()[-1] == "Nothing needs doing."
 
 
+def test_the_name_of_a_file_is_no_finding(tmp_path: Path, capsys: Captured) -> None:
+    rows = [
+        (f"text number {i} {'abcdefgh'[i % 8] * i}", "a; b" if i % 2 else "b") for i in range(40)
+    ]
+    rows += [(rows[0][0], "a")]  # one text under two sets of labels
+    path = tmp_path / "skipped.csv"
+    polars.DataFrame(rows, schema=["text", "labels"], orient="row").write_csv(path)
+    told = ["--label-column", "labels", "--label-separator", ";", "--pretrained", "none"]
+    cli.main(["doctor", str(path), *told])
+    shown = capsys.readouterr().out
+    assert "unusable rows" not in shown and "text is column" not in shown
+    assert "train 1 (b), train 41 (a)" in shown
+
+
+def test_a_text_without_an_end_is_refused(files: tuple[str, str]) -> None:
+    with pytest.raises(SystemExit, match=r"max_len \(0\) must hold a chunk"):
+        cli.main(["doctor", files[0], "--max-len", "0"])
+
+
 def test_without_a_file_there_is_one_line() -> None:
     with pytest.raises(SystemExit, match="give a file of labelled texts, or --unlabelled"):
         cli.main(["doctor"])

@@ -90,6 +90,12 @@ def test_a_file(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out.count("words weighed by occlusion") == 2
 
 
+def test_half_a_character_is_drawn_as_a_question(model: str, tmp_path: Path) -> None:
+    """As a terminal hands over bytes that are no UTF-8."""
+    Explain(model, text="bad \udcff film", out=str(tmp_path / "a.svg")).run()
+    ElementTree.parse(tmp_path / "a.svg")
+
+
 def test_errors_come_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="give a file, or --text"):
         Explain("nosuch").run()

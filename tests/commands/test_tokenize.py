@@ -79,6 +79,14 @@ def test_shards_make_the_corpus_of_one_machine(capsys: Captured) -> None:
     np.testing.assert_array_equal(corpus.offsets, whole.offsets)
 
 
+def test_a_single_shard_is_a_corpus() -> None:
+    run(f"tokenize a.txt --out whole {FLAGS}")
+    run(f"tokenize a.txt --out c --shard 1/1 {FLAGS}")
+    run("tokenize --merge c")
+    run(f"tokenize a.txt --out c --shard 1/1 {FLAGS}")
+    assert Corpus.load("c").fingerprint == Corpus.load("whole").fingerprint
+
+
 def test_shards_that_went_wrong_are_refused() -> None:
     again = f"tokenize a.txt --out c --shard 1/2 {FLAGS}"
     run(again)

@@ -9,6 +9,7 @@ import pytest
 from ulmfit.classifier import TextClassifier
 from ulmfit.commands.explain import Explain
 from ulmfit.commands.flags import Sources
+from ulmfit.commands.next_labels import NextLabels
 from ulmfit.commands.use import Evaluate, Generate, Predict
 from ulmfit.config import ClassifierConfig
 from ulmfit.language_model import LanguageModel
@@ -47,6 +48,17 @@ def test_flags_that_one_text_has_no_use_for_are_refused() -> None:
         (Explain("nosuch", text="a", columns=Sources(on_bad="skip")), "--on-bad"),
     ):
         with pytest.raises(ValueError, match=f"^{flag}"):
+            command.run()
+
+
+def test_json_is_for_what_is_printed() -> None:
+    for command in (
+        Predict("nosuch", "a.csv", out="b.csv", json=True),
+        NextLabels("nosuch", "a.csv", out="b.csv", json=True),
+    ):
+        with pytest.raises(
+            ValueError, match=r"^--json is for what is printed; .*\(b\.csv\) in \.jsonl"
+        ):
             command.run()
 
 

@@ -143,7 +143,7 @@ def test_wrong_encodings_and_what_the_reader_skipped() -> None:
     bad = {"mojibake": Found({"train": 1}), "lost": Found({"test": 1}), "html": Found({})}
     found = {f.about: f for f in findings(replace(WELL, characters=bad), ["a.csv: skipped"])}
     assert found["mojibake"].found == "1 in train" and found["lost characters"].found == "1 in test"
-    assert found["empty texts"].found == "a.csv: skipped"
+    assert found["unusable rows"].found == "a.csv: skipped"
 
 
 def test_unlabelled_texts_alone_are_enough() -> None:

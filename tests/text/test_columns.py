@@ -10,6 +10,7 @@ import pytest
 from ulmfit.text.columns import documents_of
 from ulmfit.text.document import Document
 from ulmfit.text.files import DataError
+from ulmfit.text.readers import read_documents
 from ulmfit.text.tokenizer import Tokenizer
 
 
@@ -105,6 +106,16 @@ def test_objects_are_no_labels_and_lists_no_texts() -> None:
 
 
 # ---- bad rows ----
+
+
+def test_json_that_is_no_lines_is_said_so(tmp_path: Path) -> None:
+    """As pandas writes it unless told otherwise."""
+    (tmp_path / "a.jsonl").write_text('[{"text": "a", "label": "x"}]')
+    for on_bad in ("error", "skip"):
+        with pytest.raises(
+            DataError, match=r"none of 1 lines is a JSON object \(line 1\); .*lines=True"
+        ):
+            list(read_documents(tmp_path / "a.jsonl", on_bad=on_bad))
 
 
 def test_rows_without_text_or_label() -> None:

@@ -64,7 +64,7 @@ def test_several_labels_in_a_string(kind: str | None) -> None:
         ([["a"]], "single", None, "holds lists"),
         (["a"], "multi", None, "single values such as 'a'; .* --label-separator"),
         ([["a"]], "multi", "|", "lists already; leave out --label-separator"),
-        (["a"], "single", "|", "not --label-kind single"),
+        (["a"], "single", "|", "one class \\(--label-kind single\\)"),
         (["a"], None, "", "parts nothing"),
         ([1.5, "a"], None, None, "numbers beside other labels"),
         ([["a"], "a"], None, None, "lists beside single values"),

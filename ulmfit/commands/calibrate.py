@@ -32,19 +32,24 @@ class Calibrate:
         from ulmfit.confidence import calibrate, check_enough
         from ulmfit.ensemble import members_of
         from ulmfit.identity import trained_on
-        from ulmfit.saved import load_classifier, save_calibration
+        from ulmfit.saved import check_own, load_classifier, save_calibration
         from ulmfit.training.calibration import precision_of
         from ulmfit.training.stage import as_table
 
         self.columns.check(self.data, self.test)
         if self.threshold_for is not None:
             precision_of(self.threshold_for)
+        if self.test == self.data:
+            raise ValueError(
+                f"--test {self.test} is what is calibrated on; give other labelled texts"
+            )
         sets = {self.data: self.columns.read(self.data, use="valid")}
         check_enough(sets[self.data])  # before anything is scored
         if self.test is not None:
             sets[self.test] = self.columns.read(self.test, use="test")
         classifier, runtime = load_classifier(self.model), self.machine.start()
         members_of(classifier, "calibrating")  # an export can't be; said before the work
+        check_own(self.model)
         if trained_on(self.model, sets[self.data]):
             note(
                 f"warning: the run was trained on {self.data}, where it is surer than on new texts; give others"

@@ -38,8 +38,10 @@ class Doctor:
     def run(self) -> None:
         from dataclasses import replace
 
+        from ulmfit.checks import check_classifier
         from ulmfit.insight.advice import findings
         from ulmfit.insight.doctor import examine
+        from ulmfit.text.bad_rows import Skipped
         from ulmfit.text.labels import kind_of
 
         files = {
@@ -51,11 +53,13 @@ class Doctor:
         if not any(files.values()):
             raise ValueError("give a file of labelled texts, or --unlabelled")
         self.columns.check(*files.values())
+        classifier = replace(FitConfig.classifier, max_len=self.max_len)
+        check_classifier(classifier)
         skipped = list[str]()
 
         def said(line: str) -> None:
             note(line)
-            if "skipped" in line:
+            if isinstance(line, Skipped):
                 skipped.append(line)
 
         read = self.columns.read
@@ -69,7 +73,7 @@ class Doctor:
             valid=read(self.valid, use="valid", on_bad="skip", say=said, kind=kind),
             test=read(self.test, use="test", on_bad="skip", say=said, kind=kind),
             pretrained=self.pretrained,
-            classifier=replace(FitConfig.classifier, max_len=self.max_len),
+            classifier=classifier,
         )
         found = findings(report, skipped)
         if self.json:

@@ -40,6 +40,7 @@ class Explain:
     def run(self) -> None:
         from rich.console import Console
 
+        from ulmfit.files.checkpoint import atomic
         from ulmfit.insight.explain import explain
         from ulmfit.saved import load_classifier
 
@@ -57,8 +58,9 @@ class Explain:
         for number, text in enumerate(texts):
             found = explain(classifier, text, label=self.label, method=self.method, runtime=runtime)
             if self.out is not None:
-                Path(self.out).parent.mkdir(parents=True, exist_ok=True)
-                Path(self.out).write_text(picture(found, self.top), encoding="utf-8")
+                drawn = picture(found, self.top).encode(errors="replace")  # half a surrogate pair
+                with atomic(Path(self.out)) as temporary:
+                    temporary.write_bytes(drawn)
                 note(f"saved in {self.out}")
             if self.json:
                 print(json.dumps(asdict(found), ensure_ascii=False), flush=True)

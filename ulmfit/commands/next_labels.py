@@ -8,6 +8,7 @@ from typing import Annotated
 from tyro.conf import Positional
 
 from ulmfit.commands.flags import FILE, MODEL, NAMES, Flat, Machine, OnBad, note
+from ulmfit.commands.use import check_json
 from ulmfit.config import RuntimeConfig
 
 ADDED = ("rank", "prediction", "probability", "reason")
@@ -41,6 +42,7 @@ class NextLabels:
 
         if self.n < 1:
             raise ValueError(f"--n must be at least 1, not {self.n}")
+        check_json(self.json, self.out)
         if self.out is not None:
             check_path(Path(self.out), self.data)
         table = open_table(self.data, note)

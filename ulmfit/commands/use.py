@@ -79,6 +79,7 @@ class Predict:
         from ulmfit.deploy.onnx import is_exported
 
         for_tables = given(self, "out", "text_column", "on_bad")
+        check_json(self.json, self.out)
         one_of(self.data, self.text, "a file (or - for standard input)", for_tables)
         if self.data is not None:
             _check_is_no_data_set(self.data)
@@ -143,6 +144,14 @@ class Generate:
         settings = [replace(self.sampling, seed=seed) for seed in seeds]
         texts = [lm.generate(self.prompt, sampling, runtime) for sampling in settings]
         print(json.dumps(texts, ensure_ascii=False) if self.json else "\n\n".join(texts))
+
+
+def check_json(asked: bool, out: str | None) -> None:
+    """ValueError where JSON was asked for and a file: its name says what is written."""
+    if asked and out is not None:
+        raise ValueError(
+            f"--json is for what is printed; to write JSON, end --out ({out}) in .jsonl"
+        )
 
 
 def _check_is_no_data_set(data: str) -> None:

@@ -44,7 +44,7 @@ def _empty(report: Report, skipped: Sequence[str]) -> Iterator[Finding]:
     mend = "Fill or remove them: `ulmfit fit` stops there."
     for line in skipped:
         advice = f"{mend} Numbers below count the texts that are left."
-        yield Finding("empty texts", "do", line, advice)
+        yield Finding("unusable rows", "do", line, advice)
     if any(empty.values()):
         yield Finding("empty texts", "do", _counts(empty), mend)
     elif not skipped:

@@ -49,7 +49,12 @@ def examine(
     documents = {part: list(found) for part, found in given.items()}
     documents = {part: found for part, found in documents.items() if found}
     texts = [
-        _Text(Place(part, row, None if d.label is None else str(d.label)), d.text)
+        _Text(
+            Place(
+                part, row, None if d.label is None else ", ".join(names_of(d.label)) or "no label"
+            ),
+            d.text,
+        )
         for part, found in documents.items()
         for row, d in enumerate(found, 1)
         if d.text.strip()

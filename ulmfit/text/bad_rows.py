@@ -11,6 +11,10 @@ OnBad = Literal["error", "skip"]  # stop, or leave bad rows out and say so
 SHOWN = 5  # places named of each kind
 
 
+class Skipped(str):
+    """The line that says which rows were left out, for who wants to tell it from other lines."""
+
+
 class Bad(NamedTuple):
     """A row, line or file that can't be used."""
 
@@ -36,7 +40,7 @@ def settle(
     )
     several = f"{len(bad):,} of {total:,} {noun}s"
     if on_bad == "skip":
-        say(f"{source}: {several} skipped: {listed}")
+        say(Skipped(f"{source}: {several} skipped: {listed}"))
         return
     raise DataError(
         f"{source}: {several} can't be used: {listed}. Correct them, or leave them out with --on-bad skip"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ulmfit.config import LabelKind
 from ulmfit.progress import Say, silent
-from ulmfit.text.bad_rows import Bad, OnBad, settle
+from ulmfit.text.bad_rows import Bad, OnBad, places, settle
 from ulmfit.text.document import Document, Label, shown
 from ulmfit.text.files import DataError, suffix_of
 from ulmfit.text.label_column import labels_of, missing, written
@@ -170,7 +170,12 @@ def _text_columns(
     several: Sequence[str | None] = [wanted] if wanted is None or isinstance(wanted, str) else wanted  # fmt: skip
     if len(set(several)) < len(several) or not several:
         raise DataError(f"--text-column needs different columns, not {', '.join(map(repr, several)) or 'none'}.")  # fmt: skip
-    names = tables[0].names
+    names, bad = tables[0].names, tables[0].bad
+    if bad and not names:
+        raise DataError(
+            f"{source}: none of {len(bad):,} lines is a JSON object ({places(bad)}); give one object a line (of pandas:"
+            ' to_json(…, orient="records", lines=True)).'
+        )
     return [_column(names, name, "text", TEXT_NAMES, say, source) for name in several]
 
 

@@ -72,7 +72,7 @@ class Counts:
             "places": self.places.view.tolist(),
         }
         with atomic(path_of(folder, self.shard)) as temporary:
-            temporary.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+            temporary.write_text(json.dumps(content), encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path) -> "Counts":

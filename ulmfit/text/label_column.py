@@ -8,6 +8,7 @@ from ulmfit.config import LabelKind
 from ulmfit.progress import Say
 from ulmfit.text.document import Label
 from ulmfit.text.files import DataError
+from ulmfit.text.labels import SAID
 
 SEEN_AS_CLASSES = 2  # so many different numbers go without a remark that they are taken as classes
 
@@ -31,7 +32,9 @@ def labels_of(
     if separator is not None and kind in (None, "multi"):
         return _parted(values, lists, separator, say, where)
     if separator is not None:
-        raise DataError(f"--label-separator is for several labels a text, not --label-kind {kind}.")
+        raise DataError(
+            f"--label-separator is for several labels a text; here one has {SAID[kind]} (--label-kind {kind}). Leave it out."
+        )
     if kind is None:
         kind = "multi" if lists else _inferred(there, say, where)
     if lists and kind != "multi":

@@ -47,8 +47,10 @@ _CLEAN_LITERALS = (
 )
 _LOST_AMPERSAND = re.compile(r"(?<!&)(#\d{2,4};)|(?<![&\w])((?:quot|amp|nbsp|lt|gt);)")
 _LINE_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
-# "_" counts as a border because spaCy cuts it off: "_xxbos_" would become the token xxbos.
-_TYPED_SPECIAL = re.compile(rf"(?<![^\W_])(?:{'|'.join(SPECIAL_TOKENS)})(?![^\W_])", re.IGNORECASE)
+# xxfld stays: several columns of a table are joined with it. "_" counts as a border because spaCy cuts it off: "_xxbos_"
+# would become the token xxbos.
+_TYPED = "|".join(token for token in SPECIAL_TOKENS if token != FIELD)
+_TYPED_SPECIAL = re.compile(rf"(?<![^\W_])(?:{_TYPED})(?![^\W_])", re.IGNORECASE)
 _SAME_CHARACTER = re.compile(r"(\S)\1{2,}")
 _SAME_WORD = re.compile(r"(?:\s|^)(\w+)\s+((?:\1\s+)+)\1(\s|\W|$)")
 _SET_APART = re.compile(r"[/#\\]")
@@ -65,7 +67,7 @@ def fix_html(text: str) -> str:
 
 
 def fix_html_clean(text: str) -> str:
-    """HTML and WikiText leftovers undone properly; special tokens somebody typed become xxunk."""
+    """HTML and WikiText leftovers undone properly; special tokens somebody typed become xxunk, but for xxfld."""
     # AG News and others lost the "&" of "&#39;" and "&quot;" on their way.
     text = html.unescape(_LOST_AMPERSAND.sub(r"&\1\2", text))
     text = _LINE_BREAK.sub("\n", text)

@@ -205,9 +205,13 @@ def check_labels(documents: Sequence[Document]) -> None:
 
 
 def _check_alike(train: Sequence[Document], part: Sequence[Document], name: str) -> None:
-    """ValueError where the labels of a part are of another kind than those of the training set, or unknown there."""
+    """ValueError where a text of a part has no label, one of another kind than those of the training set, or an unknown one."""
+    if missing := sum(d.label is None for d in part):
+        raise ValueError(
+            f"{missing:,} of {len(part):,} documents of the {name} set have no label; give it labelled ones only"
+        )
     kind = kind_of(d.label for d in train)
-    if any(d.label is not None for d in part) and (its := kind_of(d.label for d in part)) != kind:
+    if part and (its := kind_of(d.label for d in part)) != kind:
         raise ValueError(
             f"a text of the training set has {SAID[kind]}, one of the {name} set {SAID[its]}; read both with the same"
             " --label-kind"

@@ -43,8 +43,10 @@ def read(path: Path) -> Stored:
     """
     if (path / "corpus.json").exists() or not (found := sorted(path.glob("shard-*"))):
         return _read(path)[0]
-    _, content = _read(found[0])
-    of = content.get("shard", [0, 0])[1]
+    first, content = _read(found[0])
+    if "shard" not in content:  # 1/1, which is the whole
+        return first
+    of = content["shard"][1]
     names = [f"shard-{number}" for number in range(1, of + 1)]
     if missing := sorted({*names} - {p.name for p in found}):
         raise ValueError(

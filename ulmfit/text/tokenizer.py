@@ -19,7 +19,7 @@ from ulmfit.config import TokenizerConfig
 from ulmfit.files.json_file import read_object
 from ulmfit.progress import Say, silent, track
 from ulmfit.text.rules import SPECIAL_TOKENS, Rules
-from ulmfit.text.sentencepiece import Pieces, train
+from ulmfit.text.sentencepiece import LONE, Pieces, train
 from ulmfit.text.splitter import Patterns, strings
 from ulmfit.text.words import Ids, TokenIds, Words, spacy_patterns
 
@@ -254,7 +254,11 @@ def _as_json(content: dict[str, Any]) -> str:
         if isinstance(value, dict) and value is not exceptions:
             return entries(value)
         indent = 0 if value is content["vocab"] else None
-        return json.dumps(value, ensure_ascii=False, indent=indent)
+        # half of a character, as cut JSON gives, has no bytes
+        return LONE.sub(
+            lambda half: f"\\u{ord(half[0]):04x}",
+            json.dumps(value, ensure_ascii=False, indent=indent),
+        )
 
     exceptions = content.get("spacy_patterns", {}).get("exceptions")
     return entries(content) + "\n"
