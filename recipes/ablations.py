@@ -13,6 +13,7 @@ import json
 import time
 from collections import defaultdict
 from dataclasses import replace
+from math import nan
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -115,11 +116,12 @@ def report(baseline: float) -> None:
     print(f"{'TF-IDF + logistic regression':28} {baseline:.1%}")
     for variant in (v for v in VARIANTS if len(found[v]) >= 3):
         figures = found[variant]
-        apart = [figures[seed] - whole[seed] for seed in figures if seed in whole]
+        apart = mean(figures[seed] - whole.get(seed, nan) for seed in figures)
         each = ", ".join(f"{figures[seed]:.1%}" for seed in sorted(figures))
         spread = f"± {stdev(figures.values()):.1%}"
-        print(f"{variant:28} {mean(figures.values()):.1%} {spread}  {mean(apart):+.1%}  ({each})")
-    save_json(RECORDED, {DEMO[v]: mean(found[v].values()) for v in DEMO if len(found[v]) >= 3})
+        print(f"{variant:28} {mean(figures.values()):.1%} {spread}  {apart:+.1%}  ({each})")
+    new = {DEMO[v]: mean(found[v].values()) for v in DEMO if len(found[v]) >= 3}
+    save_json(RECORDED, (load_json(RECORDED) if RECORDED.exists() else {}) | new)
 
 
 if __name__ == "__main__":

@@ -57,6 +57,19 @@ def test_at_least_one_chunk_is_pooled() -> None:
         check_classifier(replace(TINY_FIT.classifier, bptt=0))
 
 
+def test_few_documents_need_an_epoch_for_the_head() -> None:
+    """With fewer than `head_only_below` no other phase is left."""
+    config = replace(TINY_FIT.classifier, epochs=(0, 0, 0, 5), head_only_below=50)
+    check_classifier(config, 50)
+    with pytest.raises(ValueError, match=r"below 50 labelled documents .* the head's alone"):
+        check_classifier(config, 49)
+
+
+def test_what_a_language_model_holds_out_is_a_fraction() -> None:
+    with pytest.raises(ValueError, match=r"valid_fraction lies in \[0, 1\), not 1.5"):
+        check_lm(FinetuneConfig(valid_fraction=1.5))
+
+
 def test_embeddings_of_another_model_must_fit(lm_directory: Path) -> None:
     source = str(lm_directory)
     for given in (None, "skipgram", source):
@@ -82,7 +95,7 @@ def test_a_missing_extra_is_named_before_training(monkeypatch: pytest.MonkeyPatc
         lambda: check_tokenizer(PIECES),
         lambda: check_start("none", "forward", PIECES, None),
     ):
-        with pytest.raises(ImportError, match=r"ulmfit\[sentencepiece\]"):
+        with pytest.raises(ImportError, match="pip install sentencepiece"):
             needs_it()
 
 

@@ -26,6 +26,7 @@ def test_the_fingerprint_sees_texts_labels_order_and_parts() -> None:
         fingerprint([a, b]),
         fingerprint([a, Document("b")], []),
         fingerprint([Document("ab", "x"), b], []),
+        *(fingerprint([Document("a", label)]) for label in (1.5, "1.5", None, "None", ("x",))),
     ]
     assert len(set(prints)) == len(prints)
     assert fingerprint([a, b], []) == prints[0]

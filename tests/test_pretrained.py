@@ -96,7 +96,7 @@ def test_the_unknown_is_answered_with_the_known(lm: LanguageModel, tmp_path: Pat
     with pytest.raises(ValueError, match="holds no model"):
         pretrained.find(str(tmp_path))
     classifier.save(tmp_path / "c")
-    with pytest.raises(CheckpointError, match=r"holds a 'classifier', not a 'language_model'"):
+    with pytest.raises(ValueError, match="the directory is a forward classifier; give"):
         pretrained.load(str(tmp_path / "c"), "forward")
 
 

@@ -246,7 +246,7 @@ def test_a_missing_tensorboard_is_said_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(ImportError, match=r"ulmfit\[tensorboard\]"):
+    with pytest.raises(ImportError, match="pip install tensorboard"):
         Run.open(tmp_path / "run", tensorboard=True)
     assert not (tmp_path / "run").exists()
 

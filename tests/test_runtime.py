@@ -96,6 +96,12 @@ def test_choosing_leaves_the_callers_generators_alone() -> None:
     assert chosen == started
 
 
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_a_seed_that_not_all_generators_take(seed: int) -> None:
+    with pytest.raises(ValueError, match=f"^--seed lies in 0 to .*, not {seed}$"):
+        Runtime.choose(RuntimeConfig(device="cpu", seed=seed), PLAIN)
+
+
 @pytest.mark.parametrize("threads", [0, -1])
 def test_at_least_one_thread(threads: int) -> None:
     with pytest.raises(ValueError, match=f"^--threads must be at least 1, not {threads}$"):

@@ -13,7 +13,7 @@ from tiny import TINY, TINY_FIT
 import ulmfit
 from ulmfit import checks, outputs, prepare_classifier, prepare_lm, pseudo_labels, stages
 from ulmfit.classifier import Classifier, TextClassifier
-from ulmfit.config import FitConfig, PretrainConfig, RuntimeConfig, TokenizerConfig
+from ulmfit.config import FitConfig, OutOfTime, PretrainConfig, RuntimeConfig, TokenizerConfig
 from ulmfit.ensemble import Ensemble
 from ulmfit.files.checkpoint import CheckpointError, load_json
 from ulmfit.identity import fingerprint
@@ -21,6 +21,7 @@ from ulmfit.language_model import LanguageModel
 from ulmfit.run_directory import Run
 from ulmfit.runtime import Runtime
 from ulmfit.text.document import Document
+from ulmfit.text.tokenizer import Tokenizer
 
 Fit = Callable[..., Classifier]
 
@@ -34,7 +35,14 @@ def said() -> list[str]:
 def fit(reviews: list[Document], lm_directory: Path, tmp_path: Path, said: list[str]) -> Fit:
     """`stages.fit` on the tiny corpus; settings of the FitConfig are given by name."""
 
-    def run(*, out: str = "run", lm: dict = {}, classifier: dict = {}, **more: Any) -> Classifier:  # noqa: B006
+    def run(
+        *,
+        out: str = "run",
+        lm: dict = {},  # noqa: B006
+        classifier: dict = {},  # noqa: B006
+        minutes: float | None = None,
+        **more: Any,
+    ) -> Classifier:
         given = {
             k: more.pop(k)
             for k in list(more)
@@ -47,7 +55,7 @@ def fit(reviews: list[Document], lm_directory: Path, tmp_path: Path, said: list[
         return stages.fit(
             given.pop("labelled", reviews[:48]),
             config=config,
-            runtime=RuntimeConfig(device="cpu", precision="fp32"),
+            runtime=RuntimeConfig(device="cpu", precision="fp32", max_minutes=minutes),
             out=tmp_path / out,
             say=said.append,
             **{"test": reviews[48:]} | given,
@@ -410,6 +418,49 @@ def test_pretraining_makes_a_model_to_start_from(
     fit(pretrained=str(tmp_path / "lm"), directions=direction, finetune=False)
 
 
+def test_pretraining_again_on_other_texts_reads_those(
+    reviews: list[Document], runtime: Runtime, tmp_path: Path
+) -> None:
+    """Of a run opened by its path alone, too, which has an encoded corpus and an unfinished stage already."""
+    tokenizer = Tokenizer.build([d.text for d in reviews], TokenizerConfig(min_freq=2))
+    read = []
+    for documents in (reviews[:20], reviews):
+        stopping = replace(runtime, ends_at=0.0)
+        with Run.open(tmp_path / "lm", say=read.append) as run, pytest.raises(OutOfTime):
+            config = PretrainConfig(batch_size=4, bptt=10, negatives=8, valid_fraction=0.2)
+            told = {"model": TINY, "tokenizer": tokenizer, "config": config}
+            stages.pretrain_lm(documents, **told, runtime=stopping, run=run)
+    plans = [line for line in read if "tokens" in line]
+    assert len(plans) == len(set(plans)) == 2
+
+
+def test_streams_of_documents_are_read_once(
+    fit: Fit, reviews: list[Document], tmp_path: Path
+) -> None:
+    """As large tables give them: whatever was given as a list is the same run, and pseudo-labels included."""
+    more = [Document(f"{d.text} again") for d in reviews]
+    config: dict[str, Any] = {"finetune": False, "classifier": {"pseudo_labels": 200}}
+    fit(labelled=reviews[:40], unlabelled=more, test=reviews[48:], out="a", **config)
+    fit(
+        labelled=iter(reviews[:40]),
+        unlabelled=iter(more),
+        test=iter(reviews[48:]),
+        out="b",
+        **config,
+    )
+    a, b = (load_json(tmp_path / name / "config.json") for name in "ab")
+    assert a["data"] == b["data"] and a["stages"].keys() == b["stages"].keys()
+    assert any(name.startswith("pseudo-labels") for name in b["stages"])
+
+
+def test_without_validation_is_another_run(fit: Fit, tmp_path: Path) -> None:
+    """One that stopped had shown its language model the texts that this one validates on."""
+    with pytest.raises(OutOfTime):
+        fit(valid=[], minutes=0.0)
+    with pytest.raises(CheckpointError, match="not those of then"):
+        fit(valid=None)
+
+
 def test_the_default_config_is_the_documented_one() -> None:
     assert FitConfig().directions == "forward" and FitConfig().classifier.keep == "last"
 
@@ -426,9 +477,7 @@ def test_probabilities_are_calibrated_on_the_validation_set(
     assert made.calibration.thresholds.keys() == {"bad", "good"}
     loaded = ulmfit.load(tmp_path / "run")
     assert loaded.calibration == made.calibration  # pyright: ignore
-    assert (
-        sum("temperature of the" in line for line in said) == {"forward": 2, "both": 5}[directions]
-    )
+    assert sum("temperature of" in line for line in said) == {"forward": 2, "both": 5}[directions]
 
 
 def test_too_few_to_calibrate_is_said(fit: Fit, said: list[str], tmp_path: Path) -> None:

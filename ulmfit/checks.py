@@ -60,7 +60,7 @@ def check(config: FitConfig, parts: Parts, out: Path | None = None) -> None:
             f"keep=best chooses an epoch on the validation set and needs {BEST_NEEDS_DOCUMENTS} documents there, "
             f"not {len(parts.valid)}; give more or use keep=last"
         )
-    check_classifier(config.classifier)
+    check_classifier(config.classifier, len(parts.train))
     outputs = outputs_for(parts.train, config.classifier)
     if config.threshold_for is not None:
         precision_of(config.threshold_for)
@@ -74,8 +74,8 @@ def check(config: FitConfig, parts: Parts, out: Path | None = None) -> None:
         check_start(config.pretrained, direction, config.tokenizer, out)
 
 
-def check_classifier(config: ClassifierConfig) -> None:
-    """ValueError for numbers that train nothing."""
+def check_classifier(config: ClassifierConfig, documents: int | None = None) -> None:
+    """ValueError for numbers that train nothing; `documents`: how many are labelled, where that is known."""
     if (smallest := min(config.batch_size, config.min_batch_size)) < 2:
         raise ValueError(
             f"the classifier needs batches of at least 2 documents (BatchNorm), not {smallest}"
@@ -87,10 +87,16 @@ def check_classifier(config: ClassifierConfig) -> None:
         )
     if not 0 <= config.label_smoothing < 1:
         raise ValueError(f"label_smoothing lies in [0, 1), not {config.label_smoothing}")
+    if documents is None:
+        documents = config.head_only_below
     if min(config.epochs, default=0) < 0 or not classifier_phases(
-        config, 2, config.batch_size, 1, config.head_only_below
+        config, 2, config.batch_size, 1, documents
     ):
-        raise ValueError(f"epochs {config.epochs}: none trains anything, or one is negative")
+        few = f"; below {config.head_only_below} labelled documents (head_only_below) the head's alone are left"
+        raise ValueError(
+            f"epochs {config.epochs}: none trains anything, or one is negative"
+            + (few if documents < config.head_only_below else "")
+        )
 
 
 def check_lm(config: PretrainConfig | FinetuneConfig) -> None:
@@ -102,6 +108,10 @@ def check_lm(config: PretrainConfig | FinetuneConfig) -> None:
         raise ValueError(
             "the language model's epochs are 0, negative or no number: nothing would be trained;"
             " to fine-tune no language model, use finetune=False"
+        )
+    if not 0 <= config.valid_fraction < 1:
+        raise ValueError(
+            f"the language model's valid_fraction lies in [0, 1), not {config.valid_fraction}"
         )
     check_bounds("language model", config, LM_DROPOUT)
 

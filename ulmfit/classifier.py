@@ -177,10 +177,19 @@ class TextClassifier(Classifier):
         """As of any classifier; also of a corpus with labels, encoded with this tokenizer."""
         if not isinstance(documents, Corpus):
             return super().score(documents, runtime, progress=progress)
+        self.check_words(documents)
         truth = self.outputs.truth(documents.without_texts())
         with bar(progress, total=len(documents), unit="texts") as advance:
             rows = self.probabilities_of(documents, runtime or Runtime.choose(), advance)
         return truth, rows
+
+    def check_words(self, corpus: Corpus) -> None:
+        """ValueError: the corpus was encoded with another tokenizer."""
+        if corpus.tokenizer != self.tokenizer:
+            raise ValueError(
+                "the corpus was encoded with another vocabulary than the classifier, or its language model, has; encode its"
+                " texts with the tokenizer.json of that model"
+            )
 
     def update_bn(self, texts: Sequence[str] | Corpus, runtime: Runtime) -> None:
         """BatchNorm's averages are those of these texts, read without dropout (PreciseBN, Wu & Johnson 2021); of more than

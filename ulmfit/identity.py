@@ -26,9 +26,9 @@ def fingerprint(*parts: Iterable[Document] | Corpus) -> str:
             digest.update(part.fingerprint.encode())
             continue
         for document in part:
-            digest.update(
-                f"{document.label}\x00{document.text}\x01".encode("utf-8", "surrogatepass")
-            )
+            name = document.label
+            label = name if isinstance(name, str) else f"\x02{name!r}"  # 1.5 is not "1.5"
+            digest.update(f"{label}\x00{document.text}\x01".encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
 
 

@@ -44,15 +44,15 @@ def classifier_stages(
 ) -> tuple[list[Stage], TextClassifier]:
     """What `train_classifier` will do, in order, and the classifier it will do it to.
 
-    With `guessed` labels (`pseudo_labels`) it is trained on all texts first, each phase reading them once; of the phases on
-    the labelled ones the last is left, in which everything is trained: the head is not new any more.
+    With `guessed` labels (`pseudo_labels`) it is trained on all texts first, once for each of `epochs` that is not 0; of the
+    phases on the labelled ones the last is left: the head is not new any more.
     """
     for name, part in (("", documents), ("validation ", valid)):
         if missing := sum(d.label is None for d in _labels(part)):
             raise ValueError(
                 f"{missing} of {len(part)} {name}documents have no label; a classifier is trained on labelled ones only"
             )
-    check_classifier(config)
+    check_classifier(config, len(documents))
     seed_everything(runtime.seed)
     outputs = outputs_for(_labels(documents), config)
     config, many = for_classes(config, len(outputs.labels))
@@ -89,11 +89,7 @@ def _encoded(part: Texts, classifier: TextClassifier, description: str = "") -> 
     tokenizer, names = classifier.tokenizer, classifier.labels
     if not isinstance(part, Corpus):
         return Corpus.build(part, tokenizer, label_names=names, description=description)
-    if part.tokenizer != tokenizer:
-        raise ValueError(
-            "the labelled corpus was encoded with another vocabulary than the language model has; encode its texts with"
-            " the tokenizer.json of that model"
-        )
+    classifier.check_words(part)
     truth = classifier.outputs.truth(part.without_texts())
     return replace(part, labels=truth, label_names=names)
 

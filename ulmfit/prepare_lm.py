@@ -24,6 +24,7 @@ from ulmfit.config import (
     TokenizerConfig,
     few_documents,
 )
+from ulmfit.identity import fingerprint
 from ulmfit.language_model import LanguageModel
 from ulmfit.nn.kernels.sampled_cross_entropy import NegativeSampler
 from ulmfit.nn.losses import lm_loss
@@ -87,11 +88,11 @@ def pretrain_stage(
     if isinstance(tokenizer, TokenizerConfig):
         tokenizer = _tokenizer(documents, tokenizer, say)
     lm = LanguageModel.create(tokenizer, model)
-    path = folder / tokenizer.fingerprint
     if isinstance(documents, Corpus):
         check_corpus(documents, tokenizer)
         corpus = documents
     else:
+        path = folder / f"{tokenizer.fingerprint}-{fingerprint(documents)[:16]}"
         with runtime.world.in_turn():
             corpus = (
                 Corpus.load(path)

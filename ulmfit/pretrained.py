@@ -9,11 +9,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from ulmfit.classifier import KIND as CLASSIFIER
 from ulmfit.config import NONE, SMALL, Direction
 from ulmfit.fastai_files import import_fastai
 from ulmfit.files.archive import unpack
 from ulmfit.files.checkpoint import CheckpointError, load_json
 from ulmfit.files.download import Remote, alone, cache_dir, fetch
+from ulmfit.language_model import KIND as LANGUAGE_MODEL
 from ulmfit.language_model import LanguageModel
 from ulmfit.progress import Say
 from ulmfit.text.tokenizer import Tokenizer
@@ -109,9 +111,9 @@ def find(name: str, direction: Direction | None = None, *, say: Say = tell) -> P
     ):
         return found
     wanted = (direction,) if direction else DIRECTIONS
-    below = [Path(name) / d / "language_model" for d in wanted]
+    below = [Path(name) / d / LANGUAGE_MODEL for d in wanted]
     for candidate in (*below, Path(name)):
-        if reads := _reads(candidate):
+        if reads := _reads(candidate, LANGUAGE_MODEL):
             _check_direction(candidate, reads, direction)
             return candidate
     raise ValueError(
@@ -129,19 +131,22 @@ def on_disk(name: str | Path, say: Say = tell) -> bool:
     return there
 
 
-def _reads(directory: Path) -> str | None:
-    """The direction of the model saved there; None where none is."""
+def _reads(directory: Path, kind: str) -> str | None:
+    """The direction of the model of that kind saved there; None where none is."""
     saved = directory / "config.json"
-    return load_json(saved).get("model", {}).get("direction") if saved.exists() else None
+    content = load_json(saved) if saved.exists() else {}
+    return content.get("model", {}).get("direction") if content.get("kind") == kind else None
 
 
 def _instead(path: Path) -> str:
     """What is there under the name of a language model that is not."""
     if not path.is_dir():
         return "that is a file" if path.exists() else "no directory of that name"
+    if itself := _reads(path, CLASSIFIER):
+        return f"the directory is a {itself} classifier"
     found = {
-        what: [d for d in DIRECTIONS if _reads(path / d / what)]
-        for what in ("language_model", "classifier")
+        what: [d for d in DIRECTIONS if _reads(path / d / what, what)]
+        for what in (LANGUAGE_MODEL, CLASSIFIER)
     }
     held = [f"a {' and a '.join(ds)} {what.replace('_', ' ')}" for what, ds in found.items() if ds]
     return f"the directory holds {', and '.join(held) or 'no model'}"

@@ -70,7 +70,8 @@ class Run:
         """A new run, or an unfinished one of the same config and data (`data` = fingerprint).
 
         A finished run, or one with other settings, is refused, or replaced with `overwrite`; a directory that is no
-        run is always refused. Opened without config and data, only the stages check what they were given.
+        run is always refused. Opened without config and data, an unfinished stage checks what it is given, and a finished one
+        is taken as it is.
         `tensorboard`: the curves of each stage also go to `path`/tensorboard.
         """
         path, config = Path(path), config or {}

@@ -4,7 +4,7 @@
 the language models they start from. Each prepares a `Stage` – net, data, phases – which can be printed or trained.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -40,11 +40,11 @@ from ulmfit.training.stage import KeepBest
 
 
 def fit(
-    labelled: Sequence[Document],
+    labelled: Iterable[Document],
     *,
-    unlabelled: Sequence[Document] = (),
-    valid: Sequence[Document] | None = None,
-    test: Sequence[Document] = (),
+    unlabelled: Iterable[Document] = (),
+    valid: Iterable[Document] | None = None,
+    test: Iterable[Document] = (),
     config: FitConfig = FitConfig(),
     runtime: RuntimeConfig = RuntimeConfig(),
     out: str | Path,
@@ -62,9 +62,13 @@ def fit(
     machine = Runtime.start(runtime)
     say = say if machine.world.first else silent
     say(machine.describe())
+    # streams, too, which are gone once read
+    labelled, unlabelled, test = list(labelled), list(unlabelled), list(test)
+    valid = None if valid is None else list(valid)
     parts = divide(labelled, unlabelled, valid, test, config, machine.seed, say)
     check(config, parts, Path(out))  # before anything is overwritten
-    data = fingerprint(labelled, unlabelled, valid or (), test)
+    # to hold some out is another run than to have no validation set
+    data = fingerprint(labelled, unlabelled, *([] if valid is None else [valid]), test)
     settings = {"config": asdict(config), "runtime": asdict(runtime)}
     told: dict[str, Any] = {"overwrite": overwrite, "tensorboard": tensorboard, "say": say}
     with Run.open(out, settings, data, **told, world=machine.world) as run:
@@ -106,11 +110,11 @@ def fit(
 
 
 def dry_run(
-    labelled: Sequence[Document],
+    labelled: Iterable[Document],
     *,
-    unlabelled: Sequence[Document] = (),
-    valid: Sequence[Document] | None = None,
-    test: Sequence[Document] = (),
+    unlabelled: Iterable[Document] = (),
+    valid: Iterable[Document] | None = None,
+    test: Iterable[Document] = (),
     config: FitConfig = FitConfig(),
     runtime: RuntimeConfig = RuntimeConfig(),
     say: Say,
@@ -118,7 +122,9 @@ def dry_run(
     """Say what `fit` would do: data, parameters, plan, and how long it may take, measured on a few steps."""
     machine = Runtime.start(runtime)
     say(machine.describe())
-    parts = divide(labelled, unlabelled, valid, test, config, machine.seed, say)
+    valid = None if valid is None else list(valid)
+    given = list(labelled), list(unlabelled), valid, list(test)
+    parts = divide(*given, config, machine.seed, say)
     check(config, parts)
     some = texts_to_guess(parts.train, parts.unlabelled, config.classifier, machine.seed)
     guessed = [replace(d, label=parts.train[0].label) for d in some]  # any label takes as long

@@ -111,6 +111,9 @@ def test_many_steps_are_taken_gently() -> None:
     assert "many steps an epoch: rates × 0.50" in documents_note(config, 64, 64 * 400)
     both = documents_note(replace(config, gentle_beyond=10), 32, 32 * 20)
     assert "few documents: batch 64 → 32" in both and "rates × 0.50" in both
+    # a last document that is alone joins the batch before: 200 steps
+    assert documents_note(config, 64, 64 * 200 + 1) == ""
+    assert "rates × 1.00" in documents_note(config, 64, 64 * 200 + 2)
     assert (
         documents_note(config, 64, 64 * 200) == documents_note(ClassifierConfig(), 64, 10**6) == ""
     )

@@ -23,7 +23,7 @@ class IndexedDocuments(Protocol):
 
 
 class FrozenFeatures:
-    """Pooled features of all documents, as the encoder gives them in evaluation.
+    """Pooled features of all documents, as the encoder gives them in evaluation, in the precision of the training.
 
     Not what fastai does: its frozen encoder keeps its dropout on, so each epoch sees other features.
     All are read at first use, always in the same batches, so that a resumed training has the same bits.

@@ -168,7 +168,8 @@ def documents_note(
         changes.append("no more than the head is trained")
     said = f" (few documents: {'; '.join(changes)})" if changes else ""
     if isinstance(config, ClassifierConfig):
-        factor = gentleness(config, ceil(documents / batch_size))
+        steps = ceil((documents - 1) / batch_size)  # a last document that is alone joins the others
+        factor = gentleness(config, steps)
         said += f" (many steps an epoch: rates × {factor:.2f})" if factor < 1 else ""
     return said
 

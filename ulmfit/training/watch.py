@@ -17,6 +17,8 @@ from ulmfit.runtime import Runtime
 SMOOTHING = 0.98  # of the training loss shown (fastai)
 WINDOW = 10  # steps whose mean loss is compared with that of the first ones
 GROWN = 20.0  # times: from there on the learning rate was too high
+# of a loss to grow from: a training that begins fitted has a hundred-thousandth, of which one wrong label makes thousands
+LEAST = 0.05
 WORSE = (
     1.5  # times the lowest loss of an epoch before; a classifier that fell from 88 to 63 % had 1.8
 )
@@ -126,7 +128,7 @@ class Watch:
         mean = sum(self._last) / WINDOW
         if self._first is None:
             self._first = mean
-        elif mean > GROWN * abs(self._first) and not self._said:
+        elif mean > GROWN * max(LEAST, abs(self._first)) and not self._said:
             self._said = True
             told = (
                 f"{self._training}: the loss has grown from {self._first:.3g} to {mean:.3g} at {where} (means of "
