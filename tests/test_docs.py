@@ -109,7 +109,11 @@ def test_flags_in_the_text_exist(capsys: pytest.CaptureFixture[str]) -> None:
     for folder in ("recipes", "benchmarks"):
         for script in (ROOT / folder).rglob("*.py"):
             known |= set(re.findall(r'"(--[a-z-]+)"', script.read_text(encoding="utf-8")))
-    known |= {"--topics", "--grades", "--reviews"}  # recipes/label_kinds.py: the names of its sets
+    known |= {
+        "--topics",
+        "--grades",
+        "--reviews",
+    }  # benchmarks/label_kinds.py: the names of its sets
     named = {
         (page, flag)
         for page, text in PAGES.items()

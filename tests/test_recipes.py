@@ -1,21 +1,17 @@
 """Each recipe explains itself; those that train run here with tiny models."""
 
-import argparse
 import importlib.util
 import json
 import lzma
-import random
 import sys
 import tomllib
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
-import polars
 import pytest
-from tiny import TINY, TINY_FIT
+from tiny import TINY
 
 import ulmfit
 from ulmfit import pretrained
@@ -74,154 +70,6 @@ def test_ray_makes_the_corpus_of_one_machine(reviews: list[Document], tmp_path: 
     tokenizer = Tokenizer.build((d.text for d in reviews), TokenizerConfig(min_freq=2))
     assert corpus.tokenizer == tokenizer
     assert [i.tolist() for i in corpus] == [tokenizer.encode(d.text).tolist() for d in reviews]
-
-
-def test_few_labels_are_drawn_in_proportion() -> None:
-    pool = [Document(f"text {i}", "ab"[i % 5 == 0]) for i in range(100)]
-    few_labels = recipe("few_labels")
-    chosen = few_labels.draw(pool, 20, seed=0)
-    assert Counter(d.label for d in chosen) == {"a": 16, "b": 4}
-    assert chosen == few_labels.draw(pool, 20, seed=0) != few_labels.draw(pool, 20, seed=1)
-    assert min(Counter(d.label for d in few_labels.draw(pool, 4, seed=0)).values()) >= 2
-
-
-def test_few_labels_measures_and_records(
-    lm: LanguageModel, reviews: list[Document], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    few_labels = recipe("few_labels")
-    monkeypatch.setattr(few_labels, "RESULTS", tmp_path / "lines.jsonl")
-    documents = random.Random(0).sample(reviews, len(reviews))
-    told = argparse.Namespace(sizes=[8], draws=[0, 1], out=tmp_path / "runs", threads=1)
-    backward = LanguageModel.create(lm.tokenizer, replace(lm.config, direction="backward"))
-    few_labels.measure("tiny", [lm, backward], documents[:40], documents, documents[40:], told)
-    lines = [json.loads(line) for line in (tmp_path / "lines.jsonl").read_text().splitlines()]
-    assert [line["seed"] for line in lines] == [0, 1]
-    for line in lines:
-        assert line["labels"] == 8
-        assert all(0 <= line[name] <= 1 for name in ("forward", "backward", "ulmfit", "tfidf"))
-
-
-@pytest.mark.parametrize("by", ["linear", "trained"])
-def test_next_labels_measures_each_strategy_once(
-    by: str,
-    lm: LanguageModel,
-    reviews: list[Document],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    next_labels = recipe("next_labels")
-    for name, value in (
-        ("RESULTS", tmp_path / "lines.jsonl"),
-        ("POOL", 30),
-        ("TEST", 20),
-        ("FIRST", 8),
-        ("MORE", 6),
-        ("TRAINING", TINY_FIT.classifier),
-    ):
-        monkeypatch.setattr(next_labels, name, value)
-    lm.save(tmp_path / "run" / "forward" / "language_model")
-    for part, documents in (("train", reviews[:36]), ("test", reviews[36:])):
-        rows = {"text": [d.text for d in documents], "label": [d.label for d in documents]}
-        polars.DataFrame(rows).write_csv(tmp_path / f"{part}.csv")
-    files = ["--lm", str(tmp_path / "run"), "--imdb", str(tmp_path), "--out", str(tmp_path / "out")]
-    monkeypatch.setattr("sys.argv", ["next_labels", *files, "--by", by, "--draws", "0"])
-    next_labels.main()
-    assert "ahead in" in capsys.readouterr().out
-    lines = [json.loads(line) for line in (tmp_path / "lines.jsonl").read_text().splitlines()]
-    asked = list(next_labels.STRATEGIES) if by == "linear" else ["next-labels", "random"]
-    assert [line.get("strategy") for line in lines if line["labels"] == 14] == asked
-    assert all(0 <= line["accuracy"] <= 1 and line["by"] == by for line in lines)
-    next_labels.main()
-    assert len((tmp_path / "lines.jsonl").read_text().splitlines()) == len(lines)
-
-
-def test_label_kinds_derives_its_sets_and_records(
-    lm_directory: Path, reviews: list[Document], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    kinds = recipe("label_kinds")
-    pool = [Document(d.text, "1" if d.label == "good" else "0") for d in reviews]
-    topics = kinds.topics(pool, 20, 0)
-    assert {d.label for d in topics} == {("0",), ("1",), ("0", "1")}
-    assert {d.label for d in kinds.grades(pool, 20, 0)} == {0.0, 1.0}
-    shares = kinds.shares(pool, 10, 0)
-    assert len(shares) == 10 and {d.label for d in shares} <= {0.0, 1.0, 2.0, 3.0}
-    monkeypatch.setattr(kinds, "RESULTS", tmp_path / "lines.jsonl")
-    config = replace(TINY_FIT, pretrained=str(lm_directory))
-    kinds.measure("topics", topics[:16], topics[16:], config, tmp_path / "runs", 1, 1)
-    lines = [json.loads(line) for line in (tmp_path / "lines.jsonl").read_text().splitlines()]
-    assert [line["setting"] for line in lines] == ["plain", "balanced"]
-    assert all("micro_f1" in line[who] for line in lines for who in ("ulmfit", "tfidf"))
-
-
-def test_imbalance_keeps_the_proportion_and_records(
-    lm_directory: Path, reviews: list[Document], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    imbalance = recipe("imbalance")
-    many = [Document(f"{d.text} Number {i}.", d.label) for i in range(3) for d in reviews]
-    drawn = imbalance.draw(many, "bad", 4, 0)
-    assert Counter(d.label for d in drawn) == {"bad": 4, "good": 40}
-    assert Counter(d.label for d in imbalance.draw(many, "bad", 99, 0)) == {"bad": 9, "good": 90}
-    found = imbalance.figures(["a", "a", "b", "b"], ["a", "a", "a", "b"], "b")
-    assert (found["accuracy"], found["precision"], found["recall"]) == (0.75, 0.5, 1.0)
-    monkeypatch.setattr(imbalance, "RESULTS", tmp_path / "lines.jsonl")
-    config = replace(TINY_FIT, pretrained=str(lm_directory))
-    imbalance.measure(many, "bad", config, tmp_path / "runs", 1, 1)
-    (line,) = [json.loads(line) for line in (tmp_path / "lines.jsonl").read_text().splitlines()]
-    assert all(0 <= line[name]["recall"] <= 1 for name in ("tfidf", "plain", "balanced"))
-
-
-def test_ablations_record_only_what_ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ablations, started = recipe("ablations"), []
-    save_json(tmp_path / "out" / "no-pretraining-0" / "config.json", {"finished": True})
-    monkeypatch.setattr(ablations, "RESULTS", tmp_path / "lines.jsonl")
-    for name, value in (
-        ("load_reviews", lambda: ablations.Reviews([], [], [])),
-        ("baseline_accuracy", lambda *reviews: 0.8),
-        ("report", lambda baseline: None),
-        ("run", lambda reviews, config, *others: started.append(config) or 0.9),
-    ):
-        monkeypatch.setattr(ablations, name, value)
-    told = ["--seeds", "0", "1", "--variants", "no pretraining", "one rate for all layers"]
-    monkeypatch.setattr("sys.argv", ["ablations", "--out", str(tmp_path / "out"), *told])
-    ablations.main()
-    lines = map(json.loads, (tmp_path / "lines.jsonl").read_text().splitlines())
-    assert [(line["variant"], line["seed"]) for line in lines] == [
-        ("one rate for all layers", 0),
-        ("no pretraining", 1),
-        ("one rate for all layers", 1),
-    ]
-    # a new language model where it is that which differs, and else the one of the whole method with that seed
-    assert [(config.pretrained, config.finetune) for config in started] == [
-        (str(tmp_path / "out" / "whole-0"), False),
-        ("none", True),
-        (str(tmp_path / "out" / "whole-1"), False),
-    ]
-
-
-def test_ablations_report_the_mean_of_three(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    ablations = recipe("ablations")
-    lines = [
-        {"variant": variant, "seed": seed, "accuracy": accuracy}
-        for variant, figures in (
-            ("whole", (0.5, 0.81, 0.82, 0.83)),
-            ("quick", (0.0, 0.80, 0.80, 0.81)),
-            ("no pretraining", (0.7, 0.7)),
-        )
-        for seed, accuracy in zip((0, 0, 1, 2), figures, strict=False)
-    ]
-    monkeypatch.setattr(ablations, "RESULTS", tmp_path / "lines.jsonl")
-    monkeypatch.setattr(ablations, "RECORDED", tmp_path / "recorded.json")
-    (tmp_path / "lines.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    save_json(tmp_path / "recorded.json", {"other": 0.5})
-    ablations.report(0.8)
-    recorded = json.loads((tmp_path / "recorded.json").read_text())
-    # the other lacks seeds, and stays as it was
-    assert recorded == {"ULMFiT, shipped language model": pytest.approx(0.82), "other": 0.5}
-    said = capsys.readouterr().out
-    assert "82.0% ± 1.0%" in said and "80.3% ± 0.6%  -1.7%" in said
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ SENTENCES = (
     "One of the best films",
     "My wife",
 )  # beginnings that the language model goes on from
-RECORDED = Path(__file__).parent / "demo_recorded.json"  # means of recipes/ablations.py
+RECORDED = Path(__file__).parent / "demo_recorded.json"  # means of benchmarks/ablations.py
 
 CONFIG = FitConfig()  # what everyone gets
 

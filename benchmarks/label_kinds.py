@@ -1,6 +1,6 @@
 """Several labels a text, and numbers, beside TF-IDF on the same labels, on sets derived from ones with one class a text.
 
-    python recipes/label_kinds.py --topics TRAIN TEST --grades TRAIN TEST --reviews TRAIN TEST --out runs/label_kinds
+    python -m benchmarks.label_kinds --topics TRAIN TEST --grades TRAIN TEST --reviews TRAIN TEST --out runs/label_kinds
 
 The files are tables with the columns text and label. `--topics` (made for AG News) → several labels: one to three texts of
 different classes pasted together, labelled with their classes. `--grades` (SST-5) → numbers: the class, a whole number.
@@ -17,6 +17,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from benchmarks import record
 from ulmfit.baseline import baseline_metrics
 from ulmfit.config import FitConfig, RuntimeConfig
 from ulmfit.prepare_lm import start_lm
@@ -27,7 +28,6 @@ from ulmfit.text.document import Document
 from ulmfit.text.readers import read_documents
 from ulmfit.text.splits import distinct, without
 
-RESULTS = Path(__file__).parents[1] / "benchmarks" / "results" / "label_kinds.jsonl"
 PASTED, WORDS = 3, 25  # beginnings of so many reviews, so many words of each
 SETTINGS: dict[str, dict[str, Any]] = {"plain": {}, "balanced": {"class_weight": "balanced"}}
 
@@ -93,9 +93,7 @@ def measure(
             made = train_classifier(lm, train, config=told, runtime=runtime, run=run)
         line = {"set": name, "labels": len(train), "setting": setting, "seed": seed}
         line |= {"ulmfit": made.evaluate(test, runtime), "tfidf": baseline}
-        RESULTS.parent.mkdir(parents=True, exist_ok=True)
-        with open(RESULTS, "a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        record.append("label_kinds", line)
         print(json.dumps(line), flush=True)
 
 

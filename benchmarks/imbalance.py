@@ -1,6 +1,6 @@
 """What `--classifier.class-weight balanced` brings where one class is rare, beside TF-IDF on the same labels.
 
-    python recipes/imbalance.py reviews.csv --rare neg --out runs/imbalance
+    python -m benchmarks.imbalance reviews.csv --rare neg --out runs/imbalance
 
 The table has the columns text and label, and two classes. A third of its texts is held out, with one of the rare class for ten of
 the other; the rest, without labels, is read by one language model. From the rest each draw takes 40 and 400 to learn
@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks import record
 from ulmfit.baseline import train_baseline
 from ulmfit.config import FitConfig, RuntimeConfig
 from ulmfit.prepare_lm import start_lm
@@ -26,7 +27,6 @@ from ulmfit.text.document import Document
 from ulmfit.text.readers import read_documents
 from ulmfit.text.splits import distinct
 
-RESULTS = Path(__file__).parents[1] / "benchmarks" / "results" / "imbalance.jsonl"
 RARE, TIMES = 40, 10  # labels of the rare class; as many times more of the other
 Said = Sequence[str]
 
@@ -82,9 +82,7 @@ def measure(
             said[name] = [prediction.label for prediction in made.predict(texts, runtime)]
         line = {"labels": len(train), "test": len(test), "seed": seed, "rare": rare}
         line |= {name: figures(labels, truth, rare) for name, labels in said.items()}
-        RESULTS.parent.mkdir(parents=True, exist_ok=True)
-        with open(RESULTS, "a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        record.append("imbalance", line)
         print(json.dumps(line), flush=True)
 
 

@@ -1,7 +1,7 @@
 """Does it pay to choose what to label? 100 random labels + 100 chosen by `ulmfit next-labels`, against 200 random ones.
 
-    python recipes/next_labels.py --lm runs/demo --imdb DIR --by linear
-    python recipes/next_labels.py --lm runs/demo --imdb DIR --by trained --out runs/next_labels
+    python -m benchmarks.next_labels --lm runs/demo --imdb DIR --by linear
+    python -m benchmarks.next_labels --lm runs/demo --imdb DIR --by trained --out runs/next_labels
 
 `--lm` is a finished demo run: its language model has read texts of IMDB's training part only. DIR holds IMDB's train and test
 tables (columns text, label). `linear`: logistic regression on the pooled features of the language model, seconds a draw, all
@@ -19,6 +19,7 @@ from statistics import mean, stdev
 
 import numpy as np
 
+from benchmarks import record
 from ulmfit.classifier import TextClassifier
 from ulmfit.config import SMALL_CLASSIFIER as TRAINING
 from ulmfit.config import RuntimeConfig
@@ -31,7 +32,6 @@ from ulmfit.text.document import Document
 from ulmfit.text.readers import read_documents
 from ulmfit.text.splits import distinct, without
 
-RESULTS = Path(__file__).parents[1] / "benchmarks" / "results" / "next_labels.jsonl"
 POOL, TEST = 3_000, 2_000  # documents to choose from; held-out ones
 FIRST, MORE = 100, 100  # labels before the choice, and chosen
 INVERSE_REGULARISATION = 0.001  # of the logistic regression, on standardised features
@@ -190,18 +190,15 @@ def main() -> None:
         lines = linear(lm, pool, held, draws, args.out)
     else:
         lines = trained(lm, pool, held, draws, args.out, args.threads)
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
     for line in lines:
         say(json.dumps(line))
-        with open(RESULTS, "a", encoding="utf-8") as file:
-            file.write(json.dumps({"by": args.by} | line) + "\n")
+        record.append("next_labels", {"by": args.by} | line)
     report(args.by)
 
 
 def recorded(by: str) -> list[dict]:
     """The lines of one kind of classifier."""
-    lines = RESULTS.read_text(encoding="utf-8").splitlines() if RESULTS.exists() else []
-    return [line for line in map(json.loads, lines) if line["by"] == by]
+    return [line for line in record.read("next_labels") if line["by"] == by]
 
 
 def finished(by: str) -> set[int]:

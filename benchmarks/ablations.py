@@ -1,7 +1,7 @@
 """What each part of the method is worth: the demo with three seeds, whole and with one part left out.
 
-    python recipes/ablations.py --out runs/ablations
-    python recipes/ablations.py --out runs/ablations --variants whole "no pretraining"   # the two that the demo shows
+    python -m benchmarks.ablations --out runs/ablations
+    python -m benchmarks.ablations --out runs/ablations --variants whole "no pretraining"   # the two that the demo shows
 
 1,000 labels, 18,904 reviews without, 5,000 held out. Where only the classifier differs, its language model is that of the
 whole method with the same seed. Appends one JSON line a training to benchmarks/results/ablations.jsonl, and writes the means
@@ -9,7 +9,6 @@ that `ulmfit demo` shows as recorded. Three to eight minutes a training on one t
 """
 
 import argparse
-import json
 import time
 from collections import defaultdict
 from dataclasses import replace
@@ -19,6 +18,7 @@ from statistics import mean, stdev
 
 import torch
 
+from benchmarks import record
 from ulmfit.baseline import baseline_accuracy
 from ulmfit.config import NONE, FitConfig, RuntimeConfig
 from ulmfit.demo import CONFIG, RECORDED, Reviews, load_reviews
@@ -26,7 +26,6 @@ from ulmfit.files.checkpoint import load_json, save_json
 from ulmfit.runtime import Runtime
 from ulmfit.stages import fit
 
-RESULTS = Path(__file__).parents[1] / "benchmarks" / "results" / "ablations.jsonl"
 WHOLE = "whole"
 CLASSIFIER = CONFIG.classifier
 VARIANTS = {
@@ -70,9 +69,9 @@ def run(reviews: Reviews, config: FitConfig, seed: int, threads: int | None, out
 
 
 def finished(out: Path) -> bool:
-    """Whether that run is there already, and so is its line."""
-    record = out / "config.json"
-    return record.exists() and load_json(record)["finished"]
+    """Whether that run is there already; its line was written just behind."""
+    told = out / "config.json"
+    return told.exists() and load_json(told)["finished"]
 
 
 def main() -> None:
@@ -98,11 +97,9 @@ def main() -> None:
             line |= {
                 "seconds": round(time.monotonic() - began),
                 "torch": torch.__version__,
-                "machine": Runtime.choose(RuntimeConfig(seed=seed), training=True).describe(),
+                "runtime": Runtime.choose(RuntimeConfig(seed=seed), training=True).describe(),
             }
-            RESULTS.parent.mkdir(parents=True, exist_ok=True)
-            with open(RESULTS, "a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+            record.append("ablations", line)
     report(baseline_accuracy(reviews.labelled, reviews.held_out))
 
 
@@ -110,7 +107,7 @@ def report(baseline: float) -> None:
     """Print mean and spread of what is recorded; the latest line of a seed counts. Differences are to the whole method
     with the same seed."""
     found: dict[str, dict[int, float]] = defaultdict(dict)
-    for line in map(json.loads, RESULTS.read_text().splitlines()):
+    for line in record.read("ablations"):
         found[line["variant"]][line["seed"]] = line["accuracy"]
     whole = found[WHOLE]
     print(f"{'TF-IDF + logistic regression':28} {baseline:.1%}")

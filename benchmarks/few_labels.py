@@ -1,7 +1,7 @@
 """Accuracy with few labels and much unlabelled text, on IMDB and TREC-6, three draws each, beside TF-IDF on the same labels.
 
-    python recipes/few_labels.py --imdb LM [LM] --data-dir DIR --sizes 100 250 500 1000
-    python recipes/few_labels.py --trec DIR --sizes 20 100 300
+    python -m benchmarks.few_labels --imdb LM [LM] --data-dir DIR --sizes 100 250 500 1000
+    python -m benchmarks.few_labels --trec DIR --sizes 20 100 300
 
 LM is a language model that has read IMDB's train and unlabelled reviews (`recipes/imdb.py` makes it); of two, one a direction, the
 classifiers are averaged. The first DIR holds IMDB, the second TREC-6's train and test tables (columns text, label), whose training
@@ -9,7 +9,6 @@ questions its language model reads here. Appends to benchmarks/results/few_label
 """
 
 import argparse
-import json
 import random
 from collections import defaultdict
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from statistics import mean
 
 import numpy as np
 
+from benchmarks import record
 from ulmfit import datasets
 from ulmfit.baseline import baseline_accuracy
 from ulmfit.classifier import TextClassifier
@@ -31,7 +31,6 @@ from ulmfit.text.document import Document
 from ulmfit.text.readers import read_documents
 from ulmfit.text.splits import distinct, without
 
-RESULTS = Path(__file__).parents[1] / "benchmarks" / "results" / "few_labels.jsonl"
 TEST = 5_000  # test documents at most
 
 
@@ -78,9 +77,7 @@ def measure(
             line |= {"pseudo_labels": SMALL_CLASSIFIER.pseudo_labels, **accuracies(members, test)}
             line |= {"tfidf": baseline_accuracy(documents, test), "test_documents": len(test)}
             pairs.append((line["ulmfit"], line["tfidf"]))
-            RESULTS.parent.mkdir(parents=True, exist_ok=True)
-            with open(RESULTS, "a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+            record.append("few_labels", line)
         ulmfit, tfidf = (mean(column) for column in zip(*pairs, strict=True))
         said = f"{name}, {size} labels: ULMFiT {ulmfit:.1%}, TF-IDF {tfidf:.1%}"
         print(f"{said} (mean of {len(pairs)} draws)", flush=True)
