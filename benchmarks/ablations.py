@@ -38,6 +38,9 @@ VARIANTS = {
     "no gradual unfreezing": replace(
         CONFIG, classifier=replace(CLASSIFIER, epochs=(0, 0, 0, sum(CLASSIFIER.epochs)))
     ),
+    "head, then everything": replace(
+        CONFIG, classifier=replace(CLASSIFIER, epochs=(1, 0, 0, sum(CLASSIFIER.epochs) - 1))
+    ),
     "one rate for all layers": replace(CONFIG, classifier=replace(CLASSIFIER, lr_decay=1.0)),
     "rates as in the paper": replace(
         CONFIG, classifier=replace(CLASSIFIER, schedule="slanted_triangular")

@@ -30,7 +30,7 @@ COLUMNS = {
         "corpus",
         "encoding",
         "files",
-        "bad_rows separated label_column",
+        "bad_rows separated label_column series",
         "tables",
         "columns plain",
         "pieces",

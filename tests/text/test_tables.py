@@ -1,8 +1,6 @@
 import gzip
 import io
-import json
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
@@ -105,35 +103,6 @@ def test_json_lines_and_their_bad_rows(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"4 of 7 rows .* no JSON in 1 row \(line 4\)"):
         read_table(path)
     assert read_table(path, on_bad="skip")["label"].to_list() == [1, 2, None]
-
-
-def test_numbers_with_and_without_a_point_are_one_kind(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.jsonl", '{"a": 1}\n{"a": 2.5}\n{"b": 0}\n')
-    assert read_table(path)["a"].to_list() == [1.0, 2.5, None]
-    with pytest.raises(DataError, match="column 'a' holds a whole number of more digits"):
-        read_table(write(tmp_path / "b.jsonl", f'{{"a": {2**200}}}\n'))
-
-
-def test_objects_keep_keys_that_only_some_rows_have(tmp_path: Path) -> None:
-    rows = [
-        {"m": {"a": 1}},
-        {"m": {"b": [2]}},
-        *[{"m": {"a": i}} for i in range(200)],
-        {"m": {"c": "x"}},
-    ]
-    frame = read_table(write(tmp_path / "a.jsonl", "\n".join(map(json.dumps, rows))))
-    kept = [{k: v for k, v in m.items() if v is not None} for m in frame["m"].to_list()]
-    assert kept == [row["m"] for row in rows]
-
-
-@pytest.mark.parametrize(
-    "values",
-    [[1, True], [{"k": 1}, {"k": "x"}], [[1], ["x"]], [2**53 + 1, 0.5], [{"k": 1}, 2], [1, "1"]],
-)
-def test_what_a_frame_would_change_is_refused(values: list[Any], tmp_path: Path) -> None:
-    lines = "\n".join(json.dumps({"a": value}) for value in values)
-    with pytest.raises(DataError, match="column 'a' holds values of several kinds"):
-        read_table(write(tmp_path / "a.jsonl", lines))
 
 
 def test_a_column_of_several_kinds_is_no_frame(tmp_path: Path) -> None:

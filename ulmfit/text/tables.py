@@ -25,6 +25,7 @@ from ulmfit.text.files import (
     read_bytes,
     suffix_of,
 )
+from ulmfit.text.series import series
 
 if TYPE_CHECKING:
     import polars
@@ -67,47 +68,8 @@ class Table:
 
         if not isinstance(self.columns, Mapping):
             return self.columns
-        return polars.DataFrame([self._series(*column) for column in self.columns.items()])
-
-    def _series(self, name: str, values: Sequence[Any]) -> "polars.Series":
-        """A column for polars, with nothing lost or changed: one that holds 1 and true, or two objects of which one has a
-        number where the other has a string, is refused."""
-        import polars
-
-        kinds = {type(v) for v in values if v is not None}
-        if kinds == {int, float}:  # JSON writes 1 where 1.0 is meant
-            values = [None if v is None else float(v) for v in values]
-        try:
-            if kinds & {dict, list}:  # not every row has all keys
-                series = polars.from_dicts([{name: v} for v in values], infer_schema_length=None)[
-                    name
-                ]
-            else:
-                series = polars.Series(name, values)
-        except OverflowError:
-            raise DataError(
-                f"{self.source}: column {name!r} holds a whole number of more digits than a table can; write it as a string"
-            ) from None
-        except (TypeError, polars.exceptions.PolarsError):
-            series = None
-        if series is None or not all(map(_same, self.columns[name], series.to_list())):
-            told = ", ".join(sorted(kind.__name__ for kind in kinds))
-            raise DataError(
-                f"{self.source}: column {name!r} holds values of several kinds ({told}), or such values in objects or lists;"
-                " give one kind"
-            )
-        return series
-
-
-def _same(value: Any, made: Any) -> bool:
-    """Whether a value has come back as it was; an object may have got keys without a value."""
-    if isinstance(value, dict):
-        got = isinstance(made, dict)
-        return got and all(k in made and _same(v, made[k]) for k, v in value.items())
-    if isinstance(value, list):
-        got = isinstance(made, list) and len(made) == len(value)
-        return got and all(map(_same, value, made))
-    return value == made and isinstance(value, bool) == isinstance(made, bool)
+        made = (series(name, values, self.source) for name, values in self.columns.items())
+        return polars.DataFrame(list(made))
 
 
 def table_of(frame: "polars.DataFrame", source: str) -> Table:
