@@ -29,9 +29,9 @@ def labels_of(
         raise DataError(
             f"{where} holds objects, or lists beside single values; expected labels of one kind."
         )
-    if separator is not None and kind in (None, "multi"):
-        return _parted(values, lists, separator, say, where)
     if separator is not None:
+        if kind is None or kind == "multi":
+            return _parted(values, lists, separator, say, where)
         raise DataError(
             f"--label-separator is for several labels a text; here one has {SAID[kind]} (--label-kind {kind}). Leave it out."
         )
