@@ -117,8 +117,16 @@ def test_an_ensemble_has_one_for_each_and_one_for_all(
 
 
 def test_what_pip_installed_is_not_changed(classifier: TextClassifier) -> None:
-    with pytest.raises(ValueError, match=r"imdb is installed by pip.*copy its directory"):
-        save_calibration(classifier, "imdb")
+    with pytest.raises(
+        ValueError, match=r"wikipedia-small-forward is installed by pip.*copy its directory"
+    ):
+        save_calibration(classifier, "wikipedia-small-forward")
+
+
+def test_a_calibration_goes_nowhere_else(classifier: TextClassifier, tmp_path: Path) -> None:
+    for path, problem in ((tmp_path / "nosuch", "does not exist"), (tmp_path, "is missing")):
+        with pytest.raises(CheckpointError, match=problem):
+            save_calibration(classifier, path)
 
 
 @pytest.mark.parametrize("inside", ["", "forward/classifier"])

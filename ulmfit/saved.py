@@ -73,16 +73,16 @@ def load_classifier(path: str | Path) -> Classifier:
 
 def check_own(path: str | Path) -> None:
     """ValueError where a model is known by a name alone: what pip has installed is not to be changed."""
-    if not Path(path).exists():
+    if not Path(path).exists() and (installed := shipped(path)):
         raise ValueError(
-            f"{path} is installed by pip, where nothing is changed; copy its directory ({shipped(path)}) and name the copy"
+            f"{path} is installed by pip, where nothing is changed; copy its directory ({installed}) and name the copy"
         )
 
 
 def save_calibration(classifier: Classifier, path: str | Path) -> None:
     """Writes what was calibrated into the run or classifier directory that `classifier` was loaded from or saved in.
 
-    ValueError: a model's name, not a directory.
+    ValueError: a model's name, not a directory. CheckpointError: a directory without the classifier.
     """
     check_own(path)
     path = Path(path)
@@ -96,7 +96,7 @@ def save_calibration(classifier: Classifier, path: str | Path) -> None:
         return
     folders = [path, *(path / direction / CLASSIFIER for direction in DIRECTIONS)]
     records = [f for f in folders if (f / "config.json").exists()]
-    _update(records[-1], classifier.calibration)
+    _update(records[-1] if records else path, classifier.calibration)
 
 
 def _update(folder: Path, calibration: Calibration) -> None:

@@ -1,5 +1,6 @@
 """Columns of JSON: what comes out is what went in, or an error."""
 
+import math
 from typing import Any
 
 import pytest
@@ -10,10 +11,16 @@ from ulmfit.text.series import series
 
 def test_numbers_with_and_without_a_point_are_one_kind() -> None:
     assert series("a", [1, 2.5, None], "a.jsonl").to_list() == [1.0, 2.5, None]
-    with pytest.raises(
-        DataError, match=r"a\.jsonl: column 'a' holds a whole number of more digits"
-    ):
-        series("a", [2**200], "a.jsonl")
+    assert series("a", [[1, 2.5], None, [3]], "a.jsonl").to_list() == [[1.0, 2.5], None, [3.0]]
+    for values in ([2**200], [10**400, 0.5]):
+        with pytest.raises(DataError, match=r"a\.jsonl: column 'a' holds a whole number of more"):
+            series("a", values, "a.jsonl")
+
+
+def test_no_number_is_one() -> None:
+    """As Python's own JSON writes it."""
+    assert math.isnan(series("a", [1.5, math.nan], "a.jsonl").to_list()[1])
+    assert math.isnan(series("a", [{"x": math.nan}], "a.jsonl").to_list()[0]["x"])
 
 
 def test_objects_keep_keys_that_only_some_rows_have() -> None:

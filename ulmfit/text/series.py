@@ -14,10 +14,9 @@ def series(name: str, values: Sequence[Any], source: str) -> "polars.Series":
     two objects of which one has a number where the other has a string."""
     import polars
 
-    kinds, given = {type(v) for v in values if v is not None}, values
-    if kinds == {int, float}:  # JSON writes 1 where 1.0 is meant
-        given = [None if v is None else float(v) for v in values]
+    kinds = _kinds(values)
     try:
+        given = _alike(values)
         if kinds & {dict, list}:  # not every row has all keys
             made = polars.from_dicts([{name: v} for v in given], infer_schema_length=None)[name]
         else:
@@ -37,6 +36,20 @@ def series(name: str, values: Sequence[Any], source: str) -> "polars.Series":
     return made
 
 
+def _kinds(values: Sequence[Any]) -> set[type]:
+    return {type(v) for v in values if v is not None}
+
+
+def _alike(values: Sequence[Any]) -> Sequence[Any]:
+    """Whole numbers beside others, also inside lists, as these: JSON writes 1 where 1.0 is meant."""
+    kinds = _kinds(values)
+    if kinds == {int, float}:
+        return [v if v is None else float(v) for v in values]
+    if kinds == {list}:
+        return [v if v is None else _alike(v) for v in values]
+    return values
+
+
 def _same(value: Any, made: Any) -> bool:
     """Whether a value has come back as it was; an object may have got keys without a value."""
     if isinstance(value, dict):
@@ -45,4 +58,5 @@ def _same(value: Any, made: Any) -> bool:
     if isinstance(value, list):
         got = isinstance(made, list) and len(made) == len(value)
         return got and all(map(_same, value, made))
-    return value == made and isinstance(value, bool) == isinstance(made, bool)
+    equal = value == made or value != value  # Python's JSON may hold NaN, which equals nothing
+    return equal and isinstance(value, bool) == isinstance(made, bool)
