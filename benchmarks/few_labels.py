@@ -12,6 +12,7 @@ import argparse
 import random
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 
@@ -65,16 +66,18 @@ def measure(
 ) -> None:
     """Train and score every size and draw; print and record."""
     test = random.Random(0).sample(list(test), min(TEST, len(test)))
+    config = replace(SMALL_CLASSIFIER, epochs=tuple(args.epochs))
     for size in args.sizes:
         pairs = []
         for seed in args.draws:
             documents = draw(pool, size, seed)
             runtime = Runtime.start(RuntimeConfig(seed=seed, threads=args.threads))
             run = Run.open(args.out / f"{name}-{size}-{seed}", {}, "", overwrite=True, say=print)
-            told = {"config": SMALL_CLASSIFIER, "runtime": runtime, "run": run}
+            told = {"config": config, "runtime": runtime, "run": run}
             members = [train_classifier(lm, documents, unlabelled=unlabelled, **told) for lm in lms]
             line = {"set": name, "labels": len(documents), "seed": seed}
-            line |= {"pseudo_labels": SMALL_CLASSIFIER.pseudo_labels, **accuracies(members, test)}
+            line |= {"pseudo_labels": config.pseudo_labels, "epochs": args.epochs}
+            line |= accuracies(members, test)
             line |= {"tfidf": baseline_accuracy(documents, test), "test_documents": len(test)}
             pairs.append((line["ulmfit"], line["tfidf"]))
             record.append("few_labels", line)
@@ -92,6 +95,7 @@ def main() -> None:
     parser.add_argument("--trec", type=Path, metavar="DIR")
     parser.add_argument("--sizes", type=int, nargs="+", default=[100, 300, 1000])
     parser.add_argument("--draws", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--epochs", type=int, nargs=4, default=SMALL_CLASSIFIER.epochs)
     parser.add_argument("--out", type=Path, default=Path("runs/few_labels"))
     parser.add_argument("--threads", type=int, default=None)
     args = parser.parse_args()

@@ -43,13 +43,15 @@ def test_few_labels_measures_and_records(
 ) -> None:
     monkeypatch.setattr(record, "RESULTS", tmp_path)
     documents = random.Random(0).sample(reviews, len(reviews))
-    told = argparse.Namespace(sizes=[8], draws=[0, 1], out=tmp_path / "runs", threads=1)
+    told = argparse.Namespace(
+        sizes=[8], draws=[0, 1], epochs=[1, 0, 0, 1], out=tmp_path / "runs", threads=1
+    )
     backward = LanguageModel.create(lm.tokenizer, replace(lm.config, direction="backward"))
     few_labels.measure("tiny", [lm, backward], documents[:40], documents, documents[40:], told)
     lines = record.read("few_labels")
     assert [line["seed"] for line in lines] == [0, 1]
     for line in lines:
-        assert line["labels"] == 8
+        assert line["labels"] == 8 and line["epochs"] == [1, 0, 0, 1]
         assert all(0 <= line[name] <= 1 for name in ("forward", "backward", "ulmfit", "tfidf"))
 
 
@@ -127,7 +129,7 @@ def test_ablations_record_only_what_ran(tmp_path: Path, monkeypatch: pytest.Monk
     for name, value in (
         ("load_reviews", lambda: ablations.Reviews([], [], [])),
         ("baseline_accuracy", lambda *reviews: 0.8),
-        ("report", lambda baseline: None),
+        ("report", lambda data, baseline: None),
         ("run", lambda reviews, config, *others: started.append(config) or 0.9),
     ):
         monkeypatch.setattr(ablations, name, value)
@@ -148,11 +150,35 @@ def test_ablations_record_only_what_ran(tmp_path: Path, monkeypatch: pytest.Monk
     ]
 
 
+def test_ablations_on_other_data(
+    lm_directory: Path, reviews: list[Document], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = {"text": [d.text for d in reviews], "label": [d.label for d in reviews]}
+    polars.DataFrame(rows).write_csv(tmp_path / "train.csv")
+    parts = ablations.divided(tmp_path / "train.csv", 10)
+    assert len(parts.labelled) == 10 and all(d.label is None for d in parts.unlabelled)
+    texts = [d.text for part in vars(parts).values() for d in part]
+    assert len(set(texts)) == len(texts) == len(reviews)
+    assert len(parts.held_out) == pytest.approx(len(reviews) / 5, abs=1)
+    monkeypatch.setattr(record, "RESULTS", tmp_path)
+    monkeypatch.setattr(ablations, "RECORDED", tmp_path / "recorded.json")
+    small = replace(TINY_FIT, pretrained=str(lm_directory), finetune=False)
+    monkeypatch.setattr(ablations, "VARIANTS", {"whole": small})
+    told = ["--out", str(tmp_path / "out"), "--data", "tiny", str(tmp_path / "train.csv")]
+    monkeypatch.setattr("sys.argv", ["ablations", *told, "--seeds", "0", "--threads", "1"])
+    ablations.main()
+    (line,) = record.read("ablations")
+    assert (line["data"], line["variant"], line["seed"]) == ("tiny", "whole", 0)
+    assert line["labels"] == len(reviews) - len(parts.held_out)
+    # the demo's means are the demo's alone
+    assert not (tmp_path / "recorded.json").exists()
+
+
 def test_ablations_report_the_mean_of_three(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = [
-        {"variant": variant, "seed": seed, "accuracy": accuracy}
+        {"variant": variant, "seed": seed, "accuracy": accuracy}  # as before other data
         for variant, figures in (
             ("whole", (0.5, 0.81, 0.82, 0.83)),
             ("quick", (0.0, 0.80, 0.80, 0.81)),
@@ -160,11 +186,12 @@ def test_ablations_report_the_mean_of_three(
         )
         for seed, accuracy in zip((0, 0, 1, 2), figures, strict=False)
     ]
+    lines += [{"data": "trec", "variant": "whole", "seed": 0, "accuracy": 0.1}]
     monkeypatch.setattr(record, "RESULTS", tmp_path)
     monkeypatch.setattr(ablations, "RECORDED", tmp_path / "recorded.json")
     (tmp_path / "ablations.jsonl").write_text("\n".join(map(json.dumps, lines)))
     save_json(tmp_path / "recorded.json", {"other": 0.5})
-    ablations.report(0.8)
+    ablations.report("demo", 0.8)
     recorded = json.loads((tmp_path / "recorded.json").read_text())
     # the other lacks seeds, and stays as it was
     assert recorded == {"ULMFiT, shipped language model": pytest.approx(0.82), "other": 0.5}
