@@ -81,11 +81,6 @@ def test_clean_leaves_the_marks_between_fields() -> None:
     )
 
 
-def test_clean_leaves_the_marks_between_fields() -> None:
-    joined = "xxfld 1 Great. xxfld 2 Dull."
-    assert apply_rules(joined, "clean") == apply_rules(joined) == "xxbos xxfld 1 xxmaj great. xxfld 2 xxmaj dull."
-
-
 def test_clean_leaves_words_that_only_contain_one() -> None:
     assert "xxupper" in apply_rules("xxupper", "clean")
 

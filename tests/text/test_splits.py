@@ -285,14 +285,6 @@ def test_held_texts_without_labels_are_refused() -> None:
             parts(MANY, **{"valid" if name == "validation" else name: part})  # type: ignore[arg-type]
 
 
-def test_held_texts_without_labels_are_refused() -> None:
-    """Before anything is trained, not when they are scored."""
-    for name in ("validation", "test"):
-        part = [*documents(2, "a", 200), Document("nameless")]
-        with pytest.raises(ValueError, match=f"1 of 3 documents of the {name} set have no label"):
-            parts(MANY, **{"valid" if name == "validation" else name: part})  # type: ignore[arg-type]
-
-
 def test_labels_never_seen_are_refused() -> None:
     for name in ("valid", "test"):
         with pytest.raises(ValueError, match="labels that the training set lacks: new"):

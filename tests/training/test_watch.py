@@ -77,15 +77,6 @@ def test_one_wrong_label_is_no_runaway(runtime: Runtime, said: list[str]) -> Non
         feed(watch(runtime, said), *fitted, *[1.1] * WINDOW)
 
 
-def test_one_wrong_label_is_no_runaway(runtime: Runtime, said: list[str]) -> None:
-    """A training that begins fitted has next to no loss, of which anything is twentyfold."""
-    fitted = [1e-5] * WINDOW
-    feed(watch(runtime, said), *fitted, 0.9, *fitted)
-    assert not said
-    with pytest.raises(DivergedError, match="has grown from 1e-05 to 1.1"):
-        feed(watch(runtime, said), *fitted, *[1.1] * WINDOW)
-
-
 def epochs(watch: Watch, *losses: float, steps: int = SETTLED) -> None:
     for number, loss in enumerate(losses, 1):
         watch.smooth = Smooth()
