@@ -20,6 +20,7 @@ from ulmfit import stages
 from ulmfit.cli import COMMANDS, parse
 from ulmfit.config import ClassifierConfig, FinetuneConfig, FitConfig, RuntimeConfig
 from ulmfit.files.checkpoint import save_json
+from ulmfit.text.columns import LABEL_NAMES, TEXT_NAMES
 from ulmfit.text.document import Document
 from ulmfit.training.phases import classifier_phases
 
@@ -345,6 +346,13 @@ def test_the_tree_shows_what_is_there() -> None:
 
 def test_the_readme_is_short() -> None:
     assert PAGES["README.md"].count("\n") <= 120
+
+
+def test_the_usual_names_of_columns_are_those_of_the_code() -> None:
+    found = re.findall(r"Of the (?:text|label): \*([^*]+)\*", PAGES["docs/data.md"])
+    assert [" ".join(names.replace(",", " ").split()) for names in found] == [
+        " ".join(names.split()) for names in (TEXT_NAMES, LABEL_NAMES)
+    ]
 
 
 # Numbers of the two recipes

@@ -86,6 +86,12 @@ def test_describe_names_choice_and_reason() -> None:
     assert "cpu (as asked)" in text and "fp32" in text and "seed 7" in text
 
 
+@pytest.mark.parametrize(("n", "said"), [(1, ", 1 thread, "), (2, ", 2 threads, ")])
+def test_one_thread_is_no_threads(n: int, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: n)
+    assert said in Runtime.choose(RuntimeConfig(device="cpu"), PLAIN).describe()
+
+
 def test_choosing_leaves_the_callers_generators_alone() -> None:
     config = RuntimeConfig(device="cpu", seed=7, threads=torch.get_num_threads() + 1)
     threads, before = torch.get_num_threads(), torch.get_rng_state()

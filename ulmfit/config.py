@@ -214,7 +214,7 @@ class SamplingConfig:
     top_k: int | None = None  # only the k likeliest
     top_p: float | None = None  # only the likeliest that together reach this probability
     stop: str | None = None  # end after this token, for instance "."
-    seed: int = 0  # another one, another text
+    seed: int = 0  # another seed gives another text
 
 
 @dataclass(frozen=True)
@@ -236,7 +236,7 @@ class RuntimeConfig:
 class ServeConfig:
     """Where `serve` listens, and how much it takes on; beyond that it says no. ValueError: a limit that lets nothing through."""
 
-    host: str = "127.0.0.1"  # address to listen on; 0.0.0.0: every one of this machine
+    host: str = "127.0.0.1"  # address to listen on; 0.0.0.0: all addresses of this machine
     port: int = 8000  # 0: any that is free
     max_batch: int = 32  # texts read together
     max_wait_ms: float = 2.0  # how long a text waits for company, while nothing is read

@@ -137,7 +137,8 @@ class Runtime:
 
     def describe(self) -> str:
         """One line for people: what was chosen, and why."""
-        threads = f", {torch.get_num_threads()} threads" if self.device.type == "cpu" else ""
+        n = torch.get_num_threads()
+        threads = f", {n} thread{'s' * (n > 1)}" if self.device.type == "cpu" else ""
         processes = f"{self.world.size} processes, " if self.world.size > 1 else ""
         return (
             f"device {self.device} ({self.reasons['device']}){threads}, {processes}"

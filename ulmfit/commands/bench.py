@@ -9,7 +9,7 @@ from ulmfit.commands.flags import Flat, Machine, note
 
 @dataclass(frozen=True)
 class Bench:
-    """How fast training and prediction are here: a minute with the shipped model."""
+    """Measure how fast training and prediction are here: a minute with the shipped model."""
 
     seconds: float = 5.0  # of each measurement, at least
     json: bool = False  # print JSON

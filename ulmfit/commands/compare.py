@@ -11,7 +11,7 @@ from ulmfit.commands.flags import FILE, check_name, note
 
 @dataclass(frozen=True)
 class Compare:
-    """Runs side by side: scores with intervals, a paired test on the same texts, the settings that differ, curves as a page."""
+    """Show runs side by side: scores with intervals, a paired test on the same texts, the settings that differ, curves as a page."""
 
     # run directories; the others are compared with the first
     runs: Positional[Annotated[tuple[str, ...], arg(metavar="RUN RUN [RUN ...]")]]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Datasets:
-    """The public data sets that have names: parts, classes, size, licence, and whether they are here."""
+    """List the public data sets that have names: parts, classes, size, licence, and whether they are here."""
 
     json: bool = False  # print JSON
 

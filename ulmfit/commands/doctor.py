@@ -21,7 +21,7 @@ MARKS = {"ok": "ok", "note": "note", "do": "DO"}
 
 @dataclass(frozen=True)
 class Doctor:
-    """What is in the texts, and what to do about it, before anything is trained. Nothing is changed."""
+    """Say what is in the texts, and what to do about it, before anything is trained. Nothing is changed."""
 
     # CSV, TSV, JSONL, Parquet, a folder of texts by label, or a data set's name
     labelled: Positional[Annotated[str | None, FILE]] = None

@@ -23,9 +23,10 @@ WIDTH = 100  # of a picture, in characters
 
 @dataclass(frozen=True)
 class Explain:
-    """Which words speak for the label of a text, and which against it."""
+    """Show which words speak for the label of a text, and which against it."""
 
-    model: Positional[Annotated[str, MODEL]]  # run or classifier directory
+    # run or classifier directory, or an installed model's name
+    model: Positional[Annotated[str, MODEL]]
     data: Positional[Annotated[str | None, FILE]] = None  # texts; each is explained
     text: Annotated[str | None, TEXT] = None  # one text instead of a file
     label: Annotated[str | None, NAME] = None  # explained; the predicted one where left out

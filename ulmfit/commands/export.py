@@ -13,7 +13,8 @@ from ulmfit.commands.flags import DIR, FILE, MODEL, Flat, Sources, note
 class Export:
     """Write a classifier for onnxruntime, with its tokenizer; it is compared with PyTorch first. `ulmfit predict` reads it."""
 
-    model: Positional[Annotated[str, MODEL]]  # run or classifier directory
+    # run or classifier directory, or an installed model's name
+    model: Positional[Annotated[str, MODEL]]
     out: Annotated[str, DIR]  # directory to write
     # texts to compare on, best of the kind it will read: a file, a folder, or a data set's name (its test part)
     data: Positional[Annotated[str | None, FILE]] = None

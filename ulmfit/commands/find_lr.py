@@ -13,7 +13,7 @@ from ulmfit.config import Direction, FitConfig, RuntimeConfig, TokenizerConfig
 
 @dataclass(frozen=True)
 class FindLR:
-    """Which learning rate to train with: a copy of the model tries 100 of them, from 1e-7 to 10. Nothing is trained."""
+    """Find a learning rate to train with: a copy of the model tries 100 of them, from 1e-7 to 10. Nothing is trained."""
 
     # labelled texts for a classifier, any texts for a language model
     data: Positional[Annotated[str, FILE]]

@@ -15,12 +15,13 @@ SIZES = arg(metavar="N [N ...]")
 
 @dataclass(frozen=True)
 class LabelCurve:
-    """How accuracy grows with the labels, and what more of them would bring; beside the linear baseline."""
+    """Measure how accuracy grows with the labels, and forecast what more of them would bring; beside the linear baseline."""
 
     # CSV, TSV, JSONL, Parquet, a folder of texts by label, or a data set's name
     labelled: Positional[Annotated[str, FILE]]
     out: Annotated[str, DIR]  # run directory to write; what is finished in it is kept
-    # more texts of the same kind (or a data set's name) for the language model; labels are ignored
+    # more texts of the same kind (or a data set's name): the language model reads them, and where few are labelled, the
+    # labels of some are guessed; their own labels are ignored
     unlabelled: Annotated[str | None, FILE] = None
     # labelled texts that every point is scored on; a fraction of the labelled ones where left out
     test: Annotated[str | None, FILE] = None

@@ -13,7 +13,7 @@ from ulmfit.config import Direction, TokenizerConfig
 
 @dataclass(frozen=True)
 class Models:
-    """The models known by a name: installed by pip, or published by fastai and downloaded when first used."""
+    """List the models known by a name: installed by pip, or published by fastai and downloaded when first used."""
 
     json: bool = False  # print JSON
 
@@ -31,7 +31,7 @@ class Models:
 
 @dataclass(frozen=True)
 class ImportFastai:
-    """A language model from the files that fastai saves: weights and vocabulary become one directory."""
+    """Make a language model directory from the files that fastai saves: weights and vocabulary."""
 
     # weights, saved by fastai's learn.save or save_encoder
     pth: Positional[Annotated[str, FILE]]

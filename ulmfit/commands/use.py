@@ -24,7 +24,7 @@ from ulmfit.config import FitConfig, SamplingConfig
 
 @dataclass(frozen=True)
 class Evaluate:
-    """How well a classifier does on a labelled file (accuracy, macro-F1; other figures for several labels, and for numbers), or the perplexity of a language model on a file or a text."""
+    """Measure how well a classifier does on a labelled file (accuracy, macro-F1; other figures for several labels, and for numbers), or the perplexity of a language model on a file or a text."""
 
     model: Positional[Annotated[str, MODEL]]  # run, model directory, or shipped model
     # labelled file for a classifier, any texts for a language model; a data set's name: its test part
@@ -63,7 +63,8 @@ class Evaluate:
 class Predict:
     """Label texts: a table with `prediction` and `probability` added (of several labels one each; of numbers none), or one text."""
 
-    model: Positional[Annotated[str, MODEL]]  # run, classifier directory, or its export
+    # run, classifier directory, its export, or an installed model's name
+    model: Positional[Annotated[str, MODEL]]
     # CSV, TSV, JSONL or Parquet; - reads CSV from standard input
     data: Positional[Annotated[str | None, FILE]] = None
     text: Annotated[str | None, TEXT] = None  # one text instead of a file
