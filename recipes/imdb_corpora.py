@@ -9,7 +9,9 @@
 Variants and protocols are those of recipes/imdb.py, with two differences. Words are those of the texts to learn from in both
 protocols: `fastai` lets the language model read the test texts, but its vocabulary does not know them. `honest` holds nothing
 out for validation, since nothing is chosen: all 25,000 labels are learnt, and the test set is scored once. A run that is
-stopped, also by --max-minutes, goes on with the same command. Training needs nothing but torch, NumPy and safetensors.
+stopped, also by --max-minutes, goes on with the same command. `--weights` are volumes of the classifier, its matrices as int8
+rows, written before it is scored; of a training that ran out of time those of the model that was under way, which its card
+then says: the classifier if it has begun, else the language model. Training needs nothing but torch, NumPy and safetensors.
 """
 
 import argparse
@@ -21,8 +23,17 @@ from pathlib import Path
 
 import numpy as np
 from imdb import GO_ON, LM, PUBLISHED, QUICK, report
-from wikipedia import hand_out, open_corpus, say, tokenizer_of
+from wikipedia import (
+    card_of,
+    hand_out,
+    open_corpus,
+    or_as_it_stands,
+    place_for,
+    say,
+    tokenizer_of,
+)
 
+from ulmfit.classifier import KIND
 from ulmfit.config import BASE, ClassifierConfig, OutOfTime, RuntimeConfig, TokenizerConfig
 from ulmfit.language_model import LanguageModel
 from ulmfit.prepare_classifier import classifier_stage
@@ -117,22 +128,28 @@ def train(told: argparse.Namespace) -> None:
         if k not in ("out", "overwrite", "max_minutes", "weights", "dry_run")
     }
     opened = {"overwrite": told.overwrite, "say": say, "world": runtime.world}
+    weights = told.weights if runtime.world.first else None
+    place = place_for(weights, told.out)
     with Run.open(told.out, asked, texts.fingerprint, **opened) as run:
+        run.keep(weights=place)
         if finetuned:
-            lm = finetune_lm(start, texts, config=lm_config, runtime=runtime, run=run)
+            with or_as_it_stands(weights, run, lambda: start.with_vocab(tokenizer_of(texts))):
+                lm = finetune_lm(start, texts, config=lm_config, runtime=runtime, run=run)
         else:
             lm = start.with_vocab(tokenizer_of(texts))
-        classifier = train_classifier(
-            lm, parts["train"], valid=valid, config=config, runtime=runtime, run=run
-        )
+        given = (lm, parts["train"], valid, config, runtime)
+        with or_as_it_stands(weights, run, lambda: classifier_stage(*given)[1]):
+            classifier = train_classifier(
+                lm, parts["train"], valid=valid, config=config, runtime=runtime, run=run
+            )
+        if weights:
+            hand_out(classifier, card_of(run, told.direction, KIND), weights)
         truth, rows = classifier.score(parts["test"], runtime, progress="scoring")
         np.savez(told.out / SCORED, truth=truth, rows=rows)
         run.finish({"test": classifier.outputs.metrics(truth, rows)})
     measured = report(told.out, told.variant, told.direction)
     say(f"measured   {json.dumps(measured | {'protocol': told.protocol, 'seed': told.seed})}")
     say(f"published  {json.dumps(PUBLISHED[told.variant])} (%, on the test set, protocol fastai)")
-    if told.weights and runtime.world.first:
-        hand_out(classifier, told.weights)
 
 
 def plan(stages: Sequence[Stage], runtime: Runtime) -> None:

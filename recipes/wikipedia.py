@@ -7,7 +7,8 @@
 
 fastai's recipe for WikiText-103 (256 streams of 80 tokens, learning rate 0.01, weight decay 0.1, a tenth of the dropout) and
 BASE. `--corpus` and `--score` are saved corpora or their volumes (recipes/pack_corpus.py). A run that is stopped, also by
---max-minutes, goes on with the same command. `--weights` are volumes of the model in fp16 that fit into small files; there,
+--max-minutes, goes on with the same command. `--weights` are volumes of the model, its matrices as int8 rows, that fit into
+small files: written before it is scored, and of a training that ran out of time as it stood, which its card then says. There,
 `python recipes/pack_corpus.py --join weights/wikipedia --out wikipedia-base-forward` makes a model of them again.
 Needs nothing but torch, NumPy and safetensors.
 """
@@ -15,10 +16,15 @@ Needs nothing but torch, NumPy and safetensors.
 import argparse
 import math
 import random
+import shutil
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from ulmfit.classifier import TextClassifier
 from ulmfit.config import (
@@ -30,8 +36,9 @@ from ulmfit.config import (
     RuntimeConfig,
     TokenizerConfig,
 )
+from ulmfit.files.checkpoint import load_json, read_tensors
 from ulmfit.files.volumes import cut, joined
-from ulmfit.language_model import LanguageModel
+from ulmfit.language_model import KIND, LanguageModel
 from ulmfit.prepare_lm import pretrain_stage
 from ulmfit.run_directory import Run
 from ulmfit.runtime import Runtime
@@ -52,8 +59,10 @@ RECIPE = PretrainConfig(
     softmax="full",
 )
 MOST_EPOCHS = 12.0  # fastai's
-SHARE = 0.9  # of the minutes that a plan fills: measuring, scoring and saving take some
-WEIGHTS_MB = 15.0
+SHARE = 0.85  # of the minutes that a plan fills: putting epochs together, evaluating and saving take some
+SCORED_STREAMS = 20  # as for the figures in docs/results.md
+WEIGHTS_MB = 11.0  # a volume: two of them can be carried in one call (docs/gpu.md)
+Model = LanguageModel | TextClassifier
 SMOKE_MODEL = ModelConfig(embedding_size=16, hidden_size=24, layers=2)
 GO_ON = 75  # exit code for "repeat this later", as the command's
 
@@ -116,18 +125,23 @@ def run(told: argparse.Namespace) -> None:
         "seed": told.seed,
     }
     opened = {"overwrite": told.overwrite, "say": say, "world": runtime.world}
+    weights = told.weights if runtime.world.first else None
+    place = place_for(weights, told.out)
     with Run.open(told.out, asked, corpus.fingerprint, **opened) as ours:
-        lm = pretrain_lm(
-            corpus,
-            model=model,
-            tokenizer=tokenizer_of(corpus),
-            config=config,
-            runtime=runtime,
-            run=ours,
-        )
+        ours.keep(weights=place)
+        blank = partial(LanguageModel.create, tokenizer_of(corpus), model)
+        with or_as_it_stands(weights, ours, blank):
+            lm = pretrain_lm(
+                corpus,
+                model=model,
+                tokenizer=tokenizer_of(corpus),
+                config=config,
+                runtime=runtime,
+                run=ours,
+            )
+        if weights:
+            hand_out(lm, card_of(ours, model.direction, KIND), weights)
         ours.finish({name: score(lm, held, runtime, name) for name, held in scored.items()})
-    if told.weights and runtime.world.first:
-        hand_out(lm, told.weights)
 
 
 def open_corpus(path: Path) -> Corpus:
@@ -163,20 +177,66 @@ def plan(
 
 def score(lm: LanguageModel, held: Corpus, runtime: Runtime, name: str) -> dict[str, float]:
     """Perplexity a token, and the bits of the whole text, which do not depend on how it was cut into tokens: divided by
-    its characters they compare with any model."""
-    perplexity = lm.perplexity_of(held, runtime)
+    its characters they compare with any model. Each of the streams but the first begins in the middle, and blind."""
+    perplexity = lm.perplexity_of(held, runtime, batch_size=SCORED_STREAMS)
     bits = held.n_tokens * math.log2(perplexity)
     say(f"{name}: perplexity {perplexity:.2f}, {bits:,.0f} bits, {held.n_tokens:,} tokens")
     return {"perplexity": perplexity, "bits": bits, "tokens": held.n_tokens}
 
 
-def hand_out(model: LanguageModel | TextClassifier, out: Path) -> None:
-    """The model in fp16 as volumes; what only an optimizer needs stays behind."""
+def place_for(weights: Path | None, out: Path) -> str | None:
+    """What the run in `out` keeps in its record, so that it may replace its weights when it goes on. ValueError, before
+    anything is trained: something else is there."""
+    if weights is None:
+        return None
+    record, place = out / "config.json", str(weights.absolute())
+    ours = record.exists() and load_json(record).get("weights") == place
+    if weights.exists() and any(weights.iterdir()) and not ours:
+        raise ValueError(
+            f"{weights} is not empty, and not of the run in {out}; name a new directory for the weights"
+        )
+    return place
+
+
+@contextmanager
+def or_as_it_stands(weights: Path | None, run: Run, blank: Callable[[], Model]) -> Iterator[None]:
+    """Around a training: one that runs out of time hands its model out as it stands. `blank` makes a net of its shape."""
+    try:
+        yield
+    except OutOfTime:
+        if weights:
+            model = blank()
+            hand_out(model, stopped(model, run), weights)
+        raise
+
+
+def stopped(model: Model, run: Run) -> dict[str, Any]:
+    """Fills `model` with the weights that the training under way has saved; gives a card that says where that was."""
+    *_, (name, facts) = load_json(run.path / "config.json")["stages"].items()
+    tensors, about = read_tensors(run.path / "resume" / f"{name}.safetensors")
+    net = {k.removeprefix("net."): t for k, t in tensors.items() if k.startswith("net.")}
+    model.net.load_state_dict(net)
+    steps, position = [phase["steps"] for phase in facts["phases"]], about["position"]
+    done = sum(steps[: position["phase"]]) + position["step"]
+    said = f"{name}, UNFINISHED: stopped after {done:,} of {sum(steps):,} steps"
+    return {"made_by": said, "data": f"{said}; {facts['size']}"}
+
+
+def card_of(run: Run, direction: str, kind: str) -> dict[str, Any]:
+    """What the run has recorded of a model that is finished."""
+    return load_json(run.path / direction / kind / "config.json")["card"]
+
+
+def hand_out(model: Model, card: dict[str, Any], out: Path) -> None:
+    """The model as volumes, its matrices as int8 rows, in place of what was handed out before; what only an optimizer
+    needs stays behind."""
     with TemporaryDirectory() as folder:
-        saved = Path(folder) / out.name
-        model.save(saved, storage="fp16")
-        files = cut(saved, out, WEIGHTS_MB, preset=0)
-    say(f"{len(files)} volumes of weights in {out}")
+        saved, volumes = Path(folder) / "model", Path(folder) / "volumes"
+        model.save(saved, storage="int8", card=card)
+        files = cut(saved, volumes, WEIGHTS_MB, preset=0)
+        shutil.rmtree(out, ignore_errors=True)
+        shutil.copytree(volumes, out)
+    say(f"{len(files)} volumes of weights in {out}: {card['made_by']}")
 
 
 def toy_corpus() -> Corpus:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ulmfit.classifier import TextClassifier
+from ulmfit.files.checkpoint import load_json
 from ulmfit.files.volumes import cut, join
 from ulmfit.language_model import LanguageModel
 from ulmfit.text.corpus import Corpus, chained
@@ -101,10 +102,13 @@ def test_both_recipes_run_on_a_bare_machine(
     told = ["imdb_corpora.py", "--corpora", carry, "--pretrained", lm_directory]
     forward = [*told, "--out", tmp_path / "imdb", "--weights", weights / "imdb"]
     quick = [*told, "--variant", "quick", "--protocol", "fastai", "--out", tmp_path / "quick"]
+    stopped = ["--max-minutes", 0]
     calls = [
         [*wikipedia, "--dry-run", "--max-minutes", 1],
-        [*trained, "--max-minutes", 0],
+        [*trained, *stopped],
         trained,
+        [*forward, *stopped],
+        [*quick, *stopped, "--weights", weights / "quick"],
         forward,
         quick,
         [*forward, "--dry-run"],
@@ -122,8 +126,8 @@ def test_both_recipes_run_on_a_bare_machine(
         for line in done.stdout.splitlines()
         if line.startswith("ended")
     ]
-    assert codes[:7] == ["0", "75", "0", "0", "0", "0", "0"], done.stdout + done.stderr
-    assert "give --direction forward" in codes[7]
+    assert codes[:9] == ["0", "75", "0", "75", "75", *"0000"], done.stdout + done.stderr
+    assert "give --direction forward" in codes[9]
     for said in (
         "fit: --epochs",
         "test: perplexity",
@@ -134,5 +138,17 @@ def test_both_recipes_run_on_a_bare_machine(
     assert done.stdout.count("measured ") == 2
     lm = LanguageModel.load(join(weights / "lm", tmp_path / "wikipedia-base-forward"))
     assert lm.tokenizer == Corpus.load(corpora / "train").tokenizer
+    saved = LanguageModel.load(tmp_path / "lm" / "forward" / "language_model").net.state_dict()
+    assert all(
+        t.allclose(saved[n], rtol=0, atol=float(saved[n].abs().max()) / 250)
+        for n, t in lm.net.state_dict().items()
+    )
     classifier = TextClassifier.load(join(weights / "imdb", tmp_path / "imdb-classifier"))
     assert classifier.labels == ("bad", "good")
+    for stage in ("pre-training", "language model", "classifier"):
+        assert f"{stage}, forward, UNFINISHED: stopped after 1 of " in done.stdout
+    card = load_json(join(weights / "quick", tmp_path / "quick-classifier") / "config.json")["card"]
+    assert "UNFINISHED" in card["made_by"] and "UNFINISHED" in card["data"]
+    assert TextClassifier.load(tmp_path / "quick-classifier").labels == ("bad", "good")
+    finished = load_json(tmp_path / "imdb-classifier" / "config.json")["card"]
+    assert finished["made_by"] == "train_classifier"

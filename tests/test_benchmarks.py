@@ -356,3 +356,14 @@ def test_the_gpu_checks_fail_where_something_is_wrong(
     twice, resumed = gpu_exact.resumed(short)
     assert twice["agrees"] and not resumed["agrees"]
     assert "net.decoder_bias" in resumed["differs"] and "position" in resumed["differs"]
+
+
+def test_nothing_installed_is_taken_for_what_the_gpu_checks_import(tmp_path: Path) -> None:
+    """A package of that name elsewhere would win over folders without an `__init__.py`, on whatever machine it lies."""
+    for name in ("benchmarks", "tests"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").touch()
+    code = "import benchmarks.gpu_goldens, tests; print(benchmarks.__file__, tests.__file__)"
+    env = os.environ | {"PYTHONPATH": str(tmp_path)}
+    found = subprocess.check_output([sys.executable, "-c", code], text=True, env=env, cwd=ROOT)
+    assert found.split() == [f"{ROOT / name / '__init__.py'}" for name in ("benchmarks", "tests")]

@@ -11,6 +11,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import torch
 from tiny import TINY
 
 import ulmfit
@@ -19,8 +20,10 @@ from ulmfit.classifier import TextClassifier
 from ulmfit.cli import main
 from ulmfit.config import ClassifierConfig, ModelConfig, TokenizerConfig
 from ulmfit.ensemble import Ensemble
-from ulmfit.files.checkpoint import save_json
+from ulmfit.files.checkpoint import load_json, read_tensors, save_json
+from ulmfit.files.volumes import join
 from ulmfit.language_model import LanguageModel
+from ulmfit.text.corpus import Corpus
 from ulmfit.text.document import Document
 from ulmfit.text.tokenizer import Tokenizer
 
@@ -161,6 +164,53 @@ def test_the_imdb_recipe_is_fastais() -> None:
     assert not imdb.settings("no-lm", "honest", "both", "wt103").finetune
     small = imdb.settings("small", "honest", "forward", "wikipedia-small")
     assert small.lm.softmax == "sampled" and not small.transductive
+
+
+def test_weights_are_handed_out_as_they_stand_and_before_they_are_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Out of time, then killed while scoring, then to the end: each call leaves the weights that it could."""
+    wikipedia, weights, out = recipe("wikipedia"), tmp_path / "weights", tmp_path / "run"
+    corpus = wikipedia.toy_corpus()
+    Corpus.build([Document("the dog barks . " * 50)], corpus.tokenizer, path=tmp_path / "held")
+
+    def call(*flags: object) -> None:
+        told = ["wikipedia", "--smoke", "--epochs", "1", "--out", out, "--weights", weights, *flags]
+        monkeypatch.setattr("sys.argv", [*map(str, told), "--score", str(tmp_path / "held")])
+        wikipedia.main()
+
+    def came_back(name: str) -> tuple[str, torch.Tensor]:
+        joined = join(weights, tmp_path / name)
+        words = LanguageModel.load(joined).net.state_dict()["encoder.embedding.weight"]
+        return load_json(joined / "config.json")["card"]["made_by"], words
+
+    def close(words: torch.Tensor, wanted: torch.Tensor) -> bool:
+        return torch.allclose(words, wanted, rtol=0, atol=float(wanted.abs().max()) / 250)  # int8
+
+    with pytest.raises(SystemExit, match="75"):
+        call("--max-minutes", 0)
+    said, half = came_back("half")
+    assert said.startswith("pre-training, forward, UNFINISHED: stopped after 1 of ")
+    tensors, _ = read_tensors(out / "resume" / "pre-training, forward.safetensors")
+    assert close(half, tensors["net.encoder.embedding.weight"])
+
+    def killed(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(wikipedia, "score", killed)
+        call()
+    said, whole = came_back("whole")
+    saved = LanguageModel.load(out / "forward" / "language_model").net.state_dict()
+    wanted = saved["encoder.embedding.weight"]
+    assert said == "pretrain_lm" and close(whole, wanted) and not close(half, wanted)
+    call()
+    assert load_json(out / "config.json")["results"]["held"]["perplexity"] > 1
+    assert came_back("again")[0] == "pretrain_lm"
+    out = tmp_path / "other"
+    with pytest.raises(SystemExit, match=r"weights is not empty, and not of the run in .*other"):
+        call()
+    assert not out.exists() and came_back("untouched")[0] == "pretrain_lm"
 
 
 def install(package: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:

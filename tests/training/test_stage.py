@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,15 +11,15 @@ from tiny import TINY
 from torch import nn
 
 from ulmfit.config import NO_DROPOUT, OutOfTime
-from ulmfit.nn.heads import LMNet
-from ulmfit.nn.losses import lm_loss
+from ulmfit.nn.heads import ClassifierNet, LMNet
+from ulmfit.nn.losses import classifier_loss, lm_loss
 from ulmfit.runtime import Runtime
-from ulmfit.text.batches import LMBatches
+from ulmfit.text.batches import DocumentBatches, LMBatches
 from ulmfit.text.corpus import Corpus
 from ulmfit.text.document import Document
 from ulmfit.text.tokenizer import Tokenizer
 from ulmfit.training.log import Log
-from ulmfit.training.loop import Optim
+from ulmfit.training.loop import Batches, Optim
 from ulmfit.training.phases import Phase
 from ulmfit.training.resume import ResumePoint
 from ulmfit.training.schedule import OneCycle
@@ -90,6 +91,81 @@ def test_the_estimate_trains_a_copy(stage: Stage, runtime: Runtime) -> None:
     assert stage.estimate(runtime) > 0
     assert all(torch.equal(before[n], t) for n, t in stage.net.state_dict().items())
     assert all(p.requires_grad for p in stage.net.parameters())
+
+
+class Clock:
+    """Time that passes only where a test says so."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("ulmfit.training.stage.time", clock)
+    return clock
+
+
+class Slow:
+    """Batches whose epoch takes a thousand seconds to put together."""
+
+    def __init__(self, batches: Batches, clock: Clock) -> None:
+        self.steps_per_epoch, self.steady = batches.steps_per_epoch, batches.steady
+        self.corpus = getattr(batches, "corpus", None)
+        self._batches, self._clock = batches, clock
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
+        self._clock.now += 1000
+        yield from self._batches.epoch(epoch, start)
+
+
+def test_the_estimate_counts_neither_the_first_step_nor_how_batches_are_made(
+    stage: Stage, runtime: Runtime, clock: Clock
+) -> None:
+    steps = iter([70.0, *[2.0] * 1000])  # the first warms up
+
+    def loss_fn(net: Any, batch: Any, carry: Any) -> Any:
+        clock.now += next(steps)
+        return lm_loss(net, batch, carry)
+
+    stage.loss_fn, stage.batches = loss_fn, Slow(stage.batches, clock)
+    assert stage.estimate(runtime) == pytest.approx(2.0 * stage.steps())
+
+
+def test_the_estimate_of_a_classifier_goes_by_tokens(
+    reviews: list[Document], tokenizer: Tokenizer, runtime: Runtime, clock: Clock
+) -> None:
+    """Its first batch holds the longest document, and others differ, too."""
+    texts = [
+        Document(f"{r.text} " * (40 if n == 7 else 1 + n % 5), r.label)
+        for n, r in enumerate(reviews)
+    ]
+    corpus = Corpus.build(texts, tokenizer)
+
+    def loss_fn(net: Any, batch: Any, carry: Any) -> Any:
+        clock.now += float(batch.lengths.sum())  # a second a token
+        return classifier_loss(net, batch, carry)
+
+    net = ClassifierNet(len(tokenizer), TINY, NO_DROPOUT, 2, bptt=10)
+    phases = [Phase(2, (1e-3,) * len(net.layer_groups()))]
+    batches = Slow(DocumentBatches(corpus, 4, shuffle=True), clock)
+    stage = Stage("classifier", net, loss_fn, batches, phases, Optim(0.1))
+    assert batches.steps_per_epoch > 5
+    assert stage.estimate(runtime) == pytest.approx(2 * corpus.n_tokens)
+
+
+def test_an_epoch_of_one_step_is_estimated(stage: Stage, runtime: Runtime, clock: Clock) -> None:
+    def loss_fn(net: Any, batch: Any, carry: Any) -> Any:
+        clock.now += 2.0
+        return lm_loss(net, batch, carry)
+
+    assert isinstance(stage.batches, LMBatches)
+    stage.batches = LMBatches(stage.batches.corpus, 4, 10**6, shuffle=True)
+    stage.loss_fn = loss_fn
+    assert stage.batches.steps_per_epoch == 1 and stage.estimate(runtime) == 2.0 * stage.steps()
 
 
 def test_training_lowers_the_loss(stage: Stage, runtime: Runtime, tmp_path: Path) -> None:

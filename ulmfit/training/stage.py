@@ -2,8 +2,9 @@
 
 import copy
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from ulmfit.training.phases import Phase, plan
 from ulmfit.training.resume import ResumePoint
 from ulmfit.world import ALONE, World
 
-ESTIMATE_STEPS = 3
+ESTIMATE_STEPS = 3  # timed, behind one that warms up
 DRAWN = 100  # steps of a phase, at most, whose rates are kept for a picture
 
 
@@ -24,6 +25,21 @@ class WarmUp(NamedTuple):
 
     name: str
     run: Callable[[Any], None]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Batches that are there already, as an epoch."""
+
+    batches: list[Any]
+    steady: bool
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return len(self.batches)
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
+        return iter(self.batches[start:])
 
 
 @dataclass
@@ -67,7 +83,7 @@ class Stage:
                     "rates": {step: phase.schedule(step / steps) for step in drawn},
                 }
             )
-        corpus = getattr(self.batches, "corpus", None)  # batches made by hand may have none
+        corpus = self.corpus
         return {
             "size": self.size(),
             "first": self.warm_up.name if self.warm_up else None,
@@ -83,27 +99,42 @@ class Stage:
         return f"{parameters / 1e6:.1f} M parameters, {self.steps():,} steps, {self.batches}"
 
     def estimate(self, runtime: Runtime) -> float:
-        """Seconds of training, measured on a few steps of a throw-away copy with everything trained: an upper bound."""
-        twin = copy.deepcopy(self.net).to(runtime.device)
-        per_epoch, last = self.batches.steps_per_epoch, self.phases[-1]
-        probe = Phase(ESTIMATE_STEPS / per_epoch, last.lrs, last.schedule)
+        """Seconds of training, measured on a few steps of a throw-away copy with everything trained: an upper bound. What is
+        done once an epoch, to put its batches together and to evaluate, is left out.
 
-        def measure() -> float:
-            began, log = time.monotonic(), Log("probe")
+        Where batches differ in size the steps count by their tokens, a document's without its padding.
+        """
+        twin = copy.deepcopy(self.net).to(runtime.device)
+        # drawn before the clock runs: the first one waits for a whole epoch to be put together
+        first, *rest = islice(self.batches.epoch(0), 1 + ESTIMATE_STEPS)
+        timed = rest or [first]  # an epoch of one step
+
+        def measure(drawn: list[Any]) -> float:
+            """It ends with a look at the loss, which waits for a GPU."""
+            began, last = time.monotonic(), self.phases[-1]
             fit(
                 twin,
                 self.loss_fn,
-                self.batches,
-                [probe],
+                Drawn(drawn, self.batches.steady),
+                [Phase(1.0, last.lrs, last.schedule)],
                 optim=self.optim,
                 runtime=runtime,
-                log=log,
+                log=Log("probe"),
                 description="",
             )
             return time.monotonic() - began
 
-        measure()  # warms up
-        return measure() / probe.steps(per_epoch) * self.steps()
+        measure([first])  # warms up
+        epochs, corpus = self.steps() / self.batches.steps_per_epoch, self.corpus
+        share = len(timed) / self.batches.steps_per_epoch
+        if corpus and not self.batches.steady:
+            share = sum(int(batch.lengths.sum()) for batch in timed) / corpus.n_tokens
+        return measure(timed) / share * epochs
+
+    @property
+    def corpus(self) -> Any:
+        """What is read; batches made by hand may have none."""
+        return getattr(self.batches, "corpus", None)
 
     def steps(self) -> int:
         """Optimizer updates of all phases."""

@@ -1,0 +1,1 @@
+"""Measurements, and what measures: each file says how it is called; raw lines go to results/."""
