@@ -75,6 +75,7 @@ SMALL = FitConfig(
         batch_size=64,
         negatives=4096,
         dropout_scale=0.2,
+        full_dropout_passes=0.0,
     ),
     classifier=replace(SMALL_CLASSIFIER, epochs=(1, 1, 1, 1), valid_fraction=0.06),
 )

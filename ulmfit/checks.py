@@ -37,7 +37,8 @@ from ulmfit.vectors import SKIPGRAM
 ABOVE_0 = ("lr", "frozen_lr", "lr_decay", "lr_divisors", "max_grad_norm")
 FROM_0 = (
     *("weight_decay", "dropout_scale", "ar", "tar"),
-    *("skipgram_epochs", "pseudo_labels", "gentle_beyond", "many_classes"),
+    *("skipgram_epochs", "full_dropout_passes"),
+    *("pseudo_labels", "gentle_beyond", "many_classes"),
 )
 FROM_1 = (
     *(

@@ -86,11 +86,10 @@ class PretrainConfig:
     bptt: int = 70  # tokens per stream and step (AWD §5)
     weight_decay: float = 0.01  # decoupled
     max_grad_norm: float | None = 0.5  # gradient clipping
-    dropout_scale: float = 0.2  # factor on LM_DROPOUT; little data seen means little dropout
+    dropout_scale: float = 0.2  # factor on LM_DROPOUT; what is read once wants little
     ar: float = 0.0  # activation regularisation (AWD §4.6), 2.0 in fastai
     tar: float = 0.0  # temporal activation regularisation (AWD §4.6), 1.0 in fastai
-    # in training only; evaluation always uses the full one
-    softmax: Literal["full", "sampled"] = "sampled"
+    softmax: Literal["full", "sampled"] = "sampled"  # in training only
     negatives: int = 4096  # words drawn per step by the sampled softmax, shared by the batch
     # shape of the learning rate over a phase
     schedule: Literal["one_cycle", "slanted_triangular"] = "one_cycle"
@@ -116,10 +115,10 @@ class FinetuneConfig:
     weight_decay: float = 0.1  # decoupled
     max_grad_norm: float | None = 0.1  # gradient clipping (fastai ulmfit.ipynb)
     dropout_scale: float = 1.0  # factor on LM_DROPOUT
+    full_dropout_passes: float = 0.0  # with fewer, dropout falls in proportion, down to 0.3
     ar: float = 2.0  # activation regularisation
     tar: float = 1.0  # temporal activation regularisation
-    # in training only; evaluation always uses the full one
-    softmax: Literal["full", "sampled"] = "full"
+    softmax: Literal["full", "sampled"] = "full"  # in training only
     negatives: int = 4096  # words drawn per step by the sampled softmax
     # shape of the learning rate over a phase
     schedule: Literal["one_cycle", "slanted_triangular"] = "one_cycle"
@@ -176,12 +175,13 @@ class ClassifierConfig:
 SMALL_FINETUNE = FinetuneConfig(
     skipgram_epochs=3,
     frozen_epochs=0.0,
+    epochs=4.0,
     lr=6e-3,
     max_tokens=1_100_000,
     batch_size=16,
     weight_decay=0.01,
     max_grad_norm=0.25,
-    dropout_scale=0.3,
+    full_dropout_passes=3.0,
     ar=0.0,
     tar=0.0,
     softmax="sampled",

@@ -1,6 +1,7 @@
 """Before a language model is trained: what it starts from, and a `Stage` with net, data and phases."""
 
 import math
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -40,6 +41,7 @@ from ulmfit.training.phases import (
     documents_note,
     finetune_phases,
     pretrain_phases,
+    repetition,
 )
 from ulmfit.training.stage import Stage, WarmUp
 from ulmfit.vectors import continue_skipgram, init_embeddings, within
@@ -131,6 +133,9 @@ def finetune_stage(
     phases = finetune_phases(
         config, len(lm.net.layer_groups()), batches.tokens_per_epoch, batches.steps_per_epoch
     )
+    factor = repetition(config, phases)
+    batches.note += f" (few passes over them: dropout × {factor:.2g})" if factor < 1 else ""
+    config = replace(config, dropout_scale=config.dropout_scale * factor)
     stage = lm_stage("language model", lm, corpus, valid, batches, phases, config, runtime)
     if config.skipgram_epochs:
         part, passes = within(corpus, config.skipgram_epochs, config.skipgram_tokens, runtime.seed)

@@ -20,6 +20,7 @@ from ulmfit.training.phases import (
     long_enough,
     plan,
     pretrain_phases,
+    repetition,
 )
 from ulmfit.training.schedule import OneCycle
 
@@ -158,9 +159,19 @@ def test_short_phases_are_given_more_epochs_and_only_they(steps_per_epoch: int) 
     assert long_enough(given[1:2], steps_per_epoch, 30) == []
 
 
-def test_ten_epochs_that_suffice_stay_ten() -> None:
+def test_epochs_that_suffice_stay_as_they_are() -> None:
     (phase,) = finetune_phases(SMALL_FINETUNE, 3, tokens=5_000, steps_per_epoch=9)
-    assert (phase.epochs, phase.steps(9)) == (10, 90)
+    assert (phase.epochs, phase.steps(9)) == (4, 36)
+
+
+@pytest.mark.parametrize(
+    ("passes", "factor"),
+    [([0.2], 0.3), ([0.9], 0.3), ([0.5, 1.0], 0.5), ([1.0, 2.0], 1.0), ([9.0], 1.0)],
+)
+def test_what_is_read_often_gets_the_whole_dropout(passes: list[float], factor: float) -> None:
+    phases = [Phase(epochs, (0.1,)) for epochs in passes]
+    assert repetition(SMALL_FINETUNE, phases) == pytest.approx(factor)
+    assert repetition(FinetuneConfig(), phases) == 1  # fastai's: the same for all
 
 
 def test_pretraining_is_one_phase_stretched_over_its_tokens() -> None:

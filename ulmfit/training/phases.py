@@ -8,6 +8,7 @@ from ulmfit.config import ClassifierConfig, FinetuneConfig, PretrainConfig
 from ulmfit.training import schedule
 from ulmfit.training.schedule import OneCycle, Schedule
 
+LEAST_DROPOUT = 0.3  # of a language model's, where its texts are read once or in part
 LOWEST_RATE = 0.25  # of `lr`, where an epoch has many more steps than `gentle_beyond`
 
 
@@ -76,6 +77,15 @@ def finetune_phases(
     phases = long_enough([frozen, unfrozen], steps_per_epoch, config.min_steps)
     share = _share(config.max_tokens, sum(p.epochs for p in phases) * tokens)
     return [replace(p, epochs=p.epochs * share) for p in phases]
+
+
+def repetition(config: FinetuneConfig, phases: Sequence[Phase]) -> float:
+    """Factor on all dropout: 1 from `full_dropout_passes` passes over the texts on, less with fewer, down to `LEAST_DROPOUT`.
+    What is read once can't be learnt by heart, and dropout only slows its learning; what is read often is (docs/log.md)."""
+    passes = sum(phase.epochs for phase in phases)
+    if passes >= config.full_dropout_passes:
+        return 1.0
+    return max(LEAST_DROPOUT, passes / config.full_dropout_passes)
 
 
 def classifier_phases(
@@ -186,4 +196,5 @@ __all__ = [
     "plan",
     "pretrain_phases",
     "quick_unfreezing",
+    "repetition",
 ]
