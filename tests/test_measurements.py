@@ -178,7 +178,7 @@ def test_ablations_report_the_mean_of_three(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = [
-        {"variant": variant, "seed": seed, "accuracy": accuracy}  # as before other data
+        {"variant": variant, "seed": seed, "accuracy": accuracy}
         for variant, figures in (
             ("whole", (0.5, 0.81, 0.82, 0.83)),
             ("quick", (0.0, 0.80, 0.80, 0.81)),
@@ -186,7 +186,8 @@ def test_ablations_report_the_mean_of_three(
         )
         for seed, accuracy in zip((0, 0, 1, 2), figures, strict=False)
     ]
-    lines += [{"data": "trec", "variant": "whole", "seed": 0, "accuracy": 0.1}]
+    lines = [{"data": "demo", "recipe": ablations.RECIPE} | line for line in lines]
+    lines += [lines[0] | {"data": "trec", "accuracy": 0.1}, lines[0] | {"recipe": "another"}]
     monkeypatch.setattr(record, "RESULTS", tmp_path)
     monkeypatch.setattr(ablations, "RECORDED", tmp_path / "recorded.json")
     (tmp_path / "ablations.jsonl").write_text("\n".join(map(json.dumps, lines)))
