@@ -161,7 +161,7 @@ class ClassifierConfig:
     pseudo_labels: int = 0  # documents to begin with: if under half are labelled, others by guesses
     head_only_below: int = 0  # labelled documents; with fewer, no more than the head is trained
     gentle_beyond: int = 0  # steps an epoch; with more, rates fall in proportion, down to a quarter
-    many_classes: int = 0  # with more, half the dropout, and the last phase is three times as long
+    many_classes: int = 0  # with more, half the dropout, and the last phase is twice as long
     # weights by how rare a class is, n / (classes · its texts); of several labels, each against its absence (scikit-learn)
     class_weight: Literal["balanced"] | None = None
     label_smoothing: float = 0.0  # share of a label that is spread over all of them, in training

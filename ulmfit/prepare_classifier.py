@@ -19,7 +19,7 @@ from ulmfit.training.loop import Optim
 from ulmfit.training.phases import classifier_phases, documents_note
 from ulmfit.training.stage import Stage
 
-PATIENCE = 3  # times the epochs of the last phase, where there are more than `many_classes`
+PATIENCE = 2  # times the epochs of the last phase, where there are more than `many_classes`
 
 
 def classifier_stage(
@@ -76,7 +76,7 @@ def for_classes(config: ClassifierConfig, classes: int) -> tuple[ClassifierConfi
         return config, ""
     *before, last = config.epochs
     scale, epochs = config.dropout_scale / 2, (*before, PATIENCE * last)
-    said = f" (many: half the dropout, and {PATIENCE} times the epochs at last)"
+    said = f" (many: half the dropout, and twice the epochs at last)"
     return replace(config, dropout_scale=scale, epochs=epochs), said
 
 

@@ -206,7 +206,7 @@ def train_classifier(
     runtime: Runtime,
     run: Run,
 ) -> TextClassifier:
-    """A classifier on the encoder of `lm`, by gradual unfreezing (paper §3.3).
+    """A classifier on the encoder of `lm`, phase by phase (paper §3.3).
 
     Where few documents are labelled, it is trained on guessed labels of `unlabelled` texts first (`pseudo_labels`); beside
     a corpus, which holds no words to guess by, there are no guesses.
