@@ -19,6 +19,7 @@ from ulmfit.training.loop import Optim
 from ulmfit.training.phases import classifier_phases, documents_note
 from ulmfit.training.stage import Stage
 
+GUESSED_EPOCHS = 2  # of a phase on guessed labels, at most
 PATIENCE = 2  # times the epochs of the last phase, where there are more than `many_classes`
 
 
@@ -44,8 +45,8 @@ def classifier_stages(
 ) -> tuple[list[Stage], TextClassifier]:
     """What `train_classifier` will do, in order, and the classifier it will do it to.
 
-    With `guessed` labels (`pseudo_labels`) it is trained on all texts first, once for each of `epochs` that is not 0; of the
-    phases on the labelled ones the last is left: the head is not new any more.
+    With `guessed` labels (`pseudo_labels`) it is trained on all texts first, `GUESSED_EPOCHS` a phase at most; of the phases on
+    the labelled ones the last is left: the head is not new any more.
     """
     for name, part in (("", documents), ("validation ", valid)):
         if missing := sum(d.label is None for d in _labels(part)):
@@ -59,9 +60,9 @@ def classifier_stages(
     classifier = TextClassifier.create(lm, outputs, config)
     if not guessed or isinstance(documents, Corpus):
         return [_stage(classifier, documents, valid, config, runtime, many)], classifier
-    once = replace(config, epochs=tuple(min(1, epochs) for epochs in config.epochs))
+    short = replace(config, epochs=tuple(min(GUESSED_EPOCHS, epochs) for epochs in config.epochs))
     note = f"{many}, {len(guessed):,} of the labels guessed"
-    first = _stage(classifier, [*documents, *guessed], (), once, runtime, note)
+    first = _stage(classifier, [*documents, *guessed], (), short, runtime, note)
     first.name = f"pseudo-labels, {lm.config.direction}"
     note = f"{many}, behind {len(guessed):,} with guessed labels"
     last = _stage(classifier, documents, valid, config, runtime, note)
