@@ -77,7 +77,7 @@ def for_classes(config: ClassifierConfig, classes: int) -> tuple[ClassifierConfi
         return config, ""
     *before, last = config.epochs
     scale, epochs = config.dropout_scale / 2, (*before, PATIENCE * last)
-    said = f" (many: half the dropout, and twice the epochs at last)"
+    said = " (many: half the dropout, and twice the epochs at last)"
     return replace(config, dropout_scale=scale, epochs=epochs), said
 
 
