@@ -12,7 +12,6 @@ import argparse
 import random
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 
@@ -66,7 +65,7 @@ def measure(
 ) -> None:
     """Train and score every size and draw; print and record."""
     test = random.Random(0).sample(list(test), min(TEST, len(test)))
-    config = replace(SMALL_CLASSIFIER, epochs=tuple(args.epochs))
+    config = SMALL_CLASSIFIER
     for size in args.sizes:
         pairs = []
         for seed in args.draws:
@@ -76,7 +75,7 @@ def measure(
             told = {"config": config, "runtime": runtime, "run": run}
             members = [train_classifier(lm, documents, unlabelled=unlabelled, **told) for lm in lms]
             line = {"set": name, "labels": len(documents), "seed": seed}
-            line |= {"pseudo_labels": config.pseudo_labels, "epochs": args.epochs}
+            line |= {"pseudo_labels": config.pseudo_labels, "epochs": config.epochs}
             line |= accuracies(members, test)
             line |= {"tfidf": baseline_accuracy(documents, test), "test_documents": len(test)}
             pairs.append((line["ulmfit"], line["tfidf"]))
@@ -95,7 +94,6 @@ def main() -> None:
     parser.add_argument("--trec", type=Path, metavar="DIR")
     parser.add_argument("--sizes", type=int, nargs="+", default=[100, 300, 1000])
     parser.add_argument("--draws", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--epochs", type=int, nargs=4, default=SMALL_CLASSIFIER.epochs)
     parser.add_argument("--out", type=Path, default=Path("runs/few_labels"))
     parser.add_argument("--threads", type=int, default=None)
     args = parser.parse_args()

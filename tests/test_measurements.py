@@ -13,7 +13,7 @@ import pytest
 from tiny import TINY_FIT
 
 from benchmarks import ablations, few_labels, imbalance, label_kinds, next_labels, record
-from ulmfit.config import FitConfig
+from ulmfit.config import SMALL_CLASSIFIER, FitConfig
 from ulmfit.files.checkpoint import save_json
 from ulmfit.language_model import LanguageModel
 from ulmfit.text.document import Document
@@ -43,15 +43,13 @@ def test_few_labels_measures_and_records(
 ) -> None:
     monkeypatch.setattr(record, "RESULTS", tmp_path)
     documents = random.Random(0).sample(reviews, len(reviews))
-    told = argparse.Namespace(
-        sizes=[8], draws=[0, 1], epochs=[1, 0, 0, 1], out=tmp_path / "runs", threads=1
-    )
+    told = argparse.Namespace(sizes=[8], draws=[0, 1], out=tmp_path / "runs", threads=1)
     backward = LanguageModel.create(lm.tokenizer, replace(lm.config, direction="backward"))
     few_labels.measure("tiny", [lm, backward], documents[:40], documents, documents[40:], told)
     lines = record.read("few_labels")
     assert [line["seed"] for line in lines] == [0, 1]
     for line in lines:
-        assert line["labels"] == 8 and line["epochs"] == [1, 0, 0, 1]
+        assert line["labels"] == 8 and line["epochs"] == list(SMALL_CLASSIFIER.epochs)
         assert all(0 <= line[name] <= 1 for name in ("forward", "backward", "ulmfit", "tfidf"))
 
 

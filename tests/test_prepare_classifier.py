@@ -101,6 +101,10 @@ def test_the_labelled_texts_come_last_and_alone(
     assert "30 of the labels guessed" in first.plan() and "behind 30 with guessed" in last.size()
     (only,), _ = classifier_stages(lm, labelled, [], TINY_FIT.classifier, runtime)
     assert only.phases == alone.phases
+    config = replace(TINY_FIT.classifier, epochs=(1, 0, 0, 5), min_steps=1)
+    (first, last), _ = classifier_stages(lm, labelled, [], config, runtime, guessed)
+    assert [phase.epochs for phase in first.phases] == [1, 2]
+    assert [phase.epochs for phase in last.phases] == [5]
 
 
 @pytest.mark.parametrize("kind", ["single", "multi", "number"])

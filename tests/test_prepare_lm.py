@@ -10,10 +10,16 @@ import torch
 from tiny import TINY
 
 from ulmfit import prepare_lm
-from ulmfit.config import ClassifierConfig, FinetuneConfig, PretrainConfig, TokenizerConfig
+from ulmfit.config import (
+    LM_DROPOUT,
+    ClassifierConfig,
+    FinetuneConfig,
+    PretrainConfig,
+    TokenizerConfig,
+)
 from ulmfit.language_model import LanguageModel
 from ulmfit.prepare_classifier import classifier_stage
-from ulmfit.prepare_lm import pretrain_stage, start_lm
+from ulmfit.prepare_lm import finetune_stage, pretrain_stage, start_lm
 from ulmfit.runtime import Runtime
 from ulmfit.text.document import Document
 
@@ -72,6 +78,20 @@ def test_the_plan_says_what_few_documents_changed(
     config = FinetuneConfig(batch_size=64, bptt=10)
     stage, _ = prepare_lm.finetune_stage(lm, reviews, config, ENGLISH, runtime)
     assert "few documents: batch 64 → 8" in stage.plan()
+
+
+@pytest.mark.parametrize(("epochs", "factor"), [(0.5, 0.3), (2.0, 0.5), (4.0, 1.0)])
+def test_the_net_has_the_dropout_of_its_passes(
+    epochs: float, factor: float, lm: LanguageModel, reviews: list[Document], runtime: Runtime
+) -> None:
+    config = FinetuneConfig(
+        frozen_epochs=0, epochs=epochs, batch_size=8, bptt=10, min_steps=1, dropout_scale=0.5
+    )
+    config = replace(config, full_dropout_passes=4.0)
+    stage, tuned = finetune_stage(lm, reviews, config, ENGLISH, runtime)
+    assert tuned.net.encoder.dropout == LM_DROPOUT.scaled(0.5 * factor)
+    said = f"few passes over them: dropout × {factor:g}"
+    assert (said in stage.plan()) == (factor < 1)
 
 
 def test_fine_tuning_keeps_a_models_pieces(reviews: list[Document], runtime: Runtime) -> None:

@@ -39,9 +39,9 @@ from ulmfit.training.loop import Optim
 from ulmfit.training.phases import (
     Phase,
     documents_note,
+    dropout_factor,
     finetune_phases,
     pretrain_phases,
-    repetition,
 )
 from ulmfit.training.stage import Stage, WarmUp
 from ulmfit.vectors import continue_skipgram, init_embeddings, within
@@ -133,7 +133,7 @@ def finetune_stage(
     phases = finetune_phases(
         config, len(lm.net.layer_groups()), batches.tokens_per_epoch, batches.steps_per_epoch
     )
-    factor = repetition(config, phases)
+    factor = dropout_factor(config, phases)
     batches.note += f" (few passes over them: dropout × {factor:.2g})" if factor < 1 else ""
     config = replace(config, dropout_scale=config.dropout_scale * factor)
     stage = lm_stage("language model", lm, corpus, valid, batches, phases, config, runtime)

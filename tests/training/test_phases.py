@@ -14,13 +14,13 @@ from ulmfit.training.phases import (
     classifier_phases,
     discriminative,
     documents_note,
+    dropout_factor,
     finetune_phases,
     gradual_unfreezing,
     layer_rates,
     long_enough,
     plan,
     pretrain_phases,
-    repetition,
 )
 from ulmfit.training.schedule import OneCycle
 
@@ -170,8 +170,8 @@ def test_epochs_that_suffice_stay_as_they_are() -> None:
 )
 def test_what_is_read_often_gets_the_whole_dropout(passes: list[float], factor: float) -> None:
     phases = [Phase(epochs, (0.1,)) for epochs in passes]
-    assert repetition(SMALL_FINETUNE, phases) == pytest.approx(factor)
-    assert repetition(FinetuneConfig(), phases) == 1  # fastai's: the same for all
+    assert dropout_factor(SMALL_FINETUNE, phases) == pytest.approx(factor)
+    assert dropout_factor(FinetuneConfig(), phases) == 1  # fastai's: the same for all
 
 
 def test_pretraining_is_one_phase_stretched_over_its_tokens() -> None:

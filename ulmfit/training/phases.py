@@ -79,7 +79,7 @@ def finetune_phases(
     return [replace(p, epochs=p.epochs * share) for p in phases]
 
 
-def repetition(config: FinetuneConfig, phases: Sequence[Phase]) -> float:
+def dropout_factor(config: FinetuneConfig, phases: Sequence[Phase]) -> float:
     """Factor on all dropout: 1 from `full_dropout_passes` passes over the texts on, less with fewer, down to `LEAST_DROPOUT`.
     What is read once can't be learnt by heart, and dropout only slows its learning; what is read often is (docs/log.md)."""
     passes = sum(phase.epochs for phase in phases)
@@ -189,6 +189,7 @@ __all__ = [
     "classifier_phases",
     "discriminative",
     "documents_note",
+    "dropout_factor",
     "finetune_phases",
     "gradual_unfreezing",
     "layer_rates",
@@ -196,5 +197,4 @@ __all__ = [
     "plan",
     "pretrain_phases",
     "quick_unfreezing",
-    "repetition",
 ]
