@@ -34,6 +34,28 @@ def test_a_plain_line_now_and_then(clock: list[float], capsys: pytest.CaptureFix
     assert second == "training: 1,500/2,000 (75%, about 0.5 min left) steps loss 3.2"
 
 
+def test_the_time_left_follows_what_items_cost(
+    clock: list[float], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten quick ones, then ten that take three times as long."""
+
+    def work(items: int) -> float:
+        return items + 2 * max(0, items - 10)
+
+    for done, said in (
+        (0, "5/20 (25%, about 1.8 min left)"),
+        (10, "15/20 (75%, about 0.2 min left)"),
+    ):
+        with bar("training", total=20, done=done, work=work) as advance:
+            clock[0] += progress.LINE_EVERY_S
+            advance(5, "")
+        assert capsys.readouterr().err == f"training: {said} it\n"
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with bar("training", total=20, work=work) as advance:
+        advance(10, "")
+    assert "10/20 it" in capsys.readouterr().err
+
+
 def test_without_a_total_it_counts(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
     with bar("reading", total=None) as advance:
         clock[0] += progress.LINE_EVERY_S

@@ -6,11 +6,12 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 Say = Callable[[str], object]  # receives one sentence for the user
+Work = Callable[[int], float]  # what so many items cost, in any unit
 LINE_EVERY_S = 15.0  # seconds between two plain lines
 
 
@@ -37,10 +38,11 @@ def track(
 
 @contextmanager
 def bar(
-    description: str, *, total: int | None, unit: str = "it", done: int = 0
+    description: str, *, total: int | None, unit: str = "it", done: int = 0, work: Work = float
 ) -> Iterator[Callable[[int, str], None]]:
     """Gives `advance(amount, note)`; `note` is shown beside the bar. No description: silence.
 
+    `work`: where items take unequally long, what the first so many cost together; the time left follows it.
     Writes to stderr, so that stdout stays data.
     """
     if not description or not speaks():
@@ -52,18 +54,17 @@ def bar(
             import rich  # noqa: F401
     except ImportError:
         rich_bar = None
-    with (rich_bar or _plain_bar)(description, total, unit, done) as advance:
+    with (rich_bar or _plain_bar)(description, total, unit, done, work) as advance:
         yield advance
 
 
 @contextmanager
 def _rich_bar(
-    description: str, total: int | None, unit: str, done: int
+    description: str, total: int | None, unit: str, done: int, work: Work
 ) -> Iterator[Callable[[int, str], None]]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
-        MofNCompleteColumn,
         Progress,
         TextColumn,
         TimeElapsedColumn,
@@ -73,23 +74,35 @@ def _rich_bar(
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(unit),
+        TextColumn("{task.fields[place]}"),
         TimeElapsedColumn(),
         TextColumn("<"),
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
+    count = done
+
+    def state() -> dict[str, Any]:
+        of = "" if total is None else f"/{total:,}"
+        return {"completed": work(count), "place": f"{count:,}{of} {unit}"}
+
     with Progress(
         *columns, console=Console(stderr=True), refresh_per_second=4, speed_estimate_period=60
     ) as progress:
-        task = progress.add_task(description, total=total, completed=done, note="")
-        yield lambda amount, note: progress.update(task, advance=amount, note=note)
+        whole = None if total is None else work(total)
+        task = progress.add_task(description, total=whole, note="", **state())
+
+        def advance(amount: int, note: str) -> None:
+            nonlocal count
+            count += amount
+            progress.update(task, note=note, **state())
+
+        yield advance
 
 
 @contextmanager
 def _plain_bar(
-    description: str, total: int | None, unit: str, done: int
+    description: str, total: int | None, unit: str, done: int, work: Work
 ) -> Iterator[Callable[[int, str], None]]:
     start = spoken = time.monotonic()
     first, count = done, done
@@ -101,7 +114,7 @@ def _plain_bar(
         if now - spoken >= LINE_EVERY_S:
             spoken = now
             print(
-                f"{description}: {_position(count, first, total, now - start)} {unit} {note}".rstrip(),
+                f"{description}: {_position(count, first, total, now - start, work)} {unit} {note}".rstrip(),
                 file=sys.stderr,
                 flush=True,
             )
@@ -109,8 +122,8 @@ def _plain_bar(
     yield advance
 
 
-def _position(count: int, first: int, total: int | None, seconds: float) -> str:
+def _position(count: int, first: int, total: int | None, seconds: float, work: Work) -> str:
     if not total or count <= first:
         return f"{count:,}"
-    left = seconds / (count - first) * (total - count)
+    left = seconds / (work(count) - work(first)) * (work(total) - work(count))
     return f"{count:,}/{total:,} ({count / total:.0%}, about {left / 60:.1f} min left)"

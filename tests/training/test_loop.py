@@ -32,6 +32,8 @@ from ulmfit.training.loop import (
     fit,
     freeze,
     set_rates,
+    step_cost,
+    work_until,
 )
 from ulmfit.training.phases import Phase
 from ulmfit.training.resume import ResumePoint
@@ -485,3 +487,17 @@ def test_freezing_forgets_gradients_of_the_phase_before() -> None:
     freeze(net, (0.0, 1.0))
     assert all(p.grad is None for p in net.parameters())
     assert [p.requires_grad for p in net.parameters()] == [False, False, True, True]
+
+
+def test_a_step_costs_what_gradients_reach() -> None:
+    """Forward is one, backward two; a decoder that is the embedding sends gradients through everything."""
+    lm, classifier = LMNet(20, TINY, NO_DROPOUT), ClassifierNet(20, TINY, NO_DROPOUT, 2)
+    sizes = [sum(p.numel() for p in classifier.layer_groups()[f"lstm.{i}"]) for i in range(2)]
+    assert step_cost(classifier, [0, 0, 0, 1]) == 1.0
+    assert step_cost(classifier, [0, 0, 1, 1]) == 1 + 2 * sizes[1] / sum(sizes)
+    assert step_cost(classifier, [0, 1, 1, 1]) == step_cost(classifier, [1, 1, 1, 1]) == 3.0
+    assert step_cost(lm, [0, 0, 1]) == step_cost(lm, [1, 1, 1]) == 3.0
+
+
+def test_work_grows_by_what_the_steps_of_each_phase_cost() -> None:
+    assert [work_until([2, 3], [1.0, 3.0], steps) for steps in range(6)] == [0, 1, 2, 5, 8, 11]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,9 @@ def test_the_estimate_of_a_classifier_goes_by_tokens(
     stage = Stage("classifier", net, loss_fn, batches, phases, Optim(0.1))
     assert batches.steps_per_epoch > 5
     assert stage.estimate(runtime) == pytest.approx(2 * corpus.n_tokens)
+    head_first = [Phase(3, (0.0, 0.0, 0.0, 1e-2)), *phases]  # a step of the head takes a third
+    stage = replace(stage, phases=head_first)
+    assert stage.estimate(runtime) == pytest.approx((1 + 2) * corpus.n_tokens)
 
 
 def test_an_epoch_of_one_step_is_estimated(stage: Stage, runtime: Runtime, clock: Clock) -> None:

@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
+from itertools import dropwhile, islice
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -93,8 +94,9 @@ def fit(
         position = Position(phase, step, log.records(), watch.state())
         resume.save(net, optimizer, runtime, position, carry)
 
+    work = partial(work_until, totals, [step_cost(net, phase.lrs) for phase in phases])
     kept = runtime.keeping_memory() if batches.steady else nullcontext()
-    with kept, bar(description, total=sum(totals), unit="steps", done=done) as advance:
+    with kept, bar(description, total=sum(totals), unit="steps", done=done, work=work) as advance:
         for number in range(here.phase, len(phases)):
             phase, total = phases[number], totals[number]
             freeze(net, phase.lrs)
@@ -202,6 +204,25 @@ def build_optimizer(net: Any, weight_decay: float, runtime: Runtime) -> torch.op
             if members:
                 groups.append({"params": members, "weight_decay": decay, "layer_group": number})
     return torch.optim.AdamW(groups, lr=0.0, betas=(0.0, BETA2), eps=EPS, fused=runtime.fused)
+
+
+def work_until(totals: Sequence[int], costs: Sequence[float], steps: int) -> float:
+    """What the first `steps` steps cost together, of phases with so many steps at so much each."""
+    work = 0.0
+    for total, cost in zip(totals, costs, strict=True):
+        work += min(steps, total) * cost
+        steps -= min(steps, total)
+    return work
+
+
+def step_cost(net: Grouped, lrs: Sequence[float]) -> float:
+    """Time of a step, in forward passes: backward is two, of which an LSTM layer has its share by weights if the gradient
+    reaches it (docs/log.md: 1, 1.6, 3.0 and 3.1 by phase where this says 1, 1.7, 3 and 3)."""
+    groups = net.layer_groups()
+    trained = {name for name, lr in zip(groups, lrs, strict=True) if lr > 0}
+    sizes = {n: sum(p.numel() for p in groups[n]) for n in groups if n.startswith("lstm")}
+    reached = list(dropwhile(lambda name: not trained & {name, "embedding"}, sizes))
+    return 1 + 2 * sum(sizes[name] for name in reached) / max(1, sum(sizes.values()))
 
 
 def set_rates(optimizer: torch.optim.Optimizer, lrs: Sequence[float], momentum: float) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from ulmfit.files.checkpoint import load_into, load_json, save_json, save_tensors
 from ulmfit.runtime import Runtime
 from ulmfit.training.log import Log
-from ulmfit.training.loop import Batches, LossFn, Optim, fit
+from ulmfit.training.loop import Batches, LossFn, Optim, fit, step_cost
 from ulmfit.training.phases import Phase, plan
 from ulmfit.training.resume import ResumePoint
 from ulmfit.world import ALONE, World
@@ -99,19 +99,20 @@ class Stage:
         return f"{parameters / 1e6:.1f} M parameters, {self.steps():,} steps, {self.batches}"
 
     def estimate(self, runtime: Runtime) -> float:
-        """Seconds of training, measured on a few steps of a throw-away copy with everything trained: an upper bound. What is
-        done once an epoch, to put its batches together and to evaluate, is left out.
+        """Seconds of training, measured on a few steps of a throw-away copy, which trains what the last phase does; steps of
+        the others count by what they train (`step_cost`). What is done once an epoch, to put its batches together and to
+        evaluate, is left out.
 
         Where batches differ in size the steps count by their tokens, a document's without its padding.
         """
-        twin = copy.deepcopy(self.net).to(runtime.device)
+        twin, last = copy.deepcopy(self.net).to(runtime.device), self.phases[-1]
         # drawn before the clock runs: the first one waits for a whole epoch to be put together
         first, *rest = islice(self.batches.epoch(0), 1 + ESTIMATE_STEPS)
         timed = rest or [first]  # an epoch of one step
 
         def measure(drawn: list[Any]) -> float:
             """It ends with a look at the loss, which waits for a GPU."""
-            began, last = time.monotonic(), self.phases[-1]
+            began = time.monotonic()
             fit(
                 twin,
                 self.loss_fn,
@@ -125,8 +126,10 @@ class Stage:
             return time.monotonic() - began
 
         measure([first])  # warms up
-        epochs, corpus = self.steps() / self.batches.steps_per_epoch, self.corpus
-        share = len(timed) / self.batches.steps_per_epoch
+        per_epoch, corpus = self.batches.steps_per_epoch, self.corpus
+        work = sum(p.steps(per_epoch) * step_cost(self.net, p.lrs) for p in self.phases)
+        epochs = work / step_cost(self.net, last.lrs) / per_epoch
+        share = len(timed) / per_epoch
         if corpus and not self.batches.steady:
             share = sum(int(batch.lengths.sum()) for batch in timed) / corpus.n_tokens
         return measure(timed) / share * epochs
