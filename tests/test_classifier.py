@@ -189,15 +189,14 @@ def test_averages_anew_are_those_of_what_the_head_reads(
 ) -> None:
     lm.config = replace(lm.config, direction=direction)
     made = TextClassifier.create(lm, ("a", "b"), ClassifierConfig(bptt=6, max_len=12))
-    texts = [d.text for d in reviews]
-    made.update_bn(texts, runtime)
+    made.update_bn(reviews, runtime)
     seen: list[torch.Tensor] = []
     made.net.head.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
-    made.probabilities(texts, runtime)
+    made.probabilities([d.text for d in reviews], runtime)
     (norm, _), rows = made.net.head.norms, torch.cat(seen)
     torch.testing.assert_close(norm.running_mean, rows.mean(0))
     with pytest.raises(ValueError, match="two texts or more, not 1"):
-        made.update_bn(texts[:1], runtime)
+        made.update_bn(reviews[:1], runtime)
 
 
 def test_damaged_directories_are_named(classifier: TextClassifier, tmp_path: Path) -> None:

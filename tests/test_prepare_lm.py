@@ -65,6 +65,17 @@ def test_held_out_text_is_encoded_as_far_as_it_is_read(
     assert kept.name.startswith(lm.tokenizer.fingerprint)
 
 
+def test_labels_of_a_language_models_texts_are_not_looked_at(
+    lm: LanguageModel, reviews: list[Document], runtime: Runtime, tmp_path: Path
+) -> None:
+    """Of several kinds they would be refused, and of several labels a text a table would be kept."""
+    mixed = [replace(d, label=(4.0, "bad", ("a", "b"))[i % 3]) for i, d in enumerate(reviews)]
+    tuned, _ = finetune_stage(lm, mixed, FinetuneConfig(valid_fraction=0.1), ENGLISH, runtime)
+    config = PretrainConfig(batch_size=2, bptt=10, negatives=4)
+    made, _ = pretrain_stage(mixed, (), TINY, ENGLISH, config, runtime, tmp_path)
+    assert tuned.corpus.labels is None and made.corpus.labels is None
+
+
 def test_the_plan_says_what_few_documents_changed(
     lm: LanguageModel, reviews: list[Document], runtime: Runtime
 ) -> None:

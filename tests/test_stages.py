@@ -22,6 +22,7 @@ from ulmfit.run_directory import Run
 from ulmfit.runtime import Runtime
 from ulmfit.text.document import Document
 from ulmfit.text.tokenizer import Tokenizer
+from ulmfit.training.log import read_records
 
 Fit = Callable[..., Classifier]
 
@@ -252,11 +253,19 @@ def test_the_same_command_goes_on(
     assert np.array_equal(probabilities(resumed, reviews, runtime), whole)
 
 
+def curves(run: Path) -> list[dict[str, Any]]:
+    """What was measured while training, but for the time it took."""
+    return [
+        {k: v for k, v in r.items() if k != "seconds"} for r in read_records(run / "metrics.jsonl")
+    ]
+
+
 def test_pseudo_labels_go_on_where_they_were(
     fit: Fit,
     reviews: list[Document],
     runtime: Runtime,
     said: list[str],
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Killed while labels are guessed, while the classifier learns them, and behind that: the same bits as in one go."""
@@ -264,7 +273,7 @@ def test_pseudo_labels_go_on_where_they_were(
     few: dict[str, Any] = {
         "labelled": reviews[:16],
         "unlabelled": reviews[:48],  # whose labels are not looked at
-        "classifier": {"pseudo_labels": 40},
+        "classifier": {"pseudo_labels": 40, "update_bn": True},
         "directions": "both",
     }
     whole = probabilities(fit(out="whole", **few), reviews, runtime)
@@ -275,10 +284,12 @@ def test_pseudo_labels_go_on_where_they_were(
         (prepare_classifier, "classifier_loss", 5),
         (stages, "classifier_stages", 1),
         (prepare_classifier, "classifier_loss", 20),
+        (TextClassifier, "update_bn", 0),
     )
-    assert len([*killed(monkeypatch, lambda: fit(**few), *points)]) == 4
+    assert len([*killed(monkeypatch, lambda: fit(**few), *points)]) == 5
     resumed = fit(**few)
     assert np.array_equal(probabilities(resumed, reviews, runtime), whole)
+    assert curves(tmp_path / "run") == curves(tmp_path / "whole")
     without = probabilities(fit(out="without", **few | {"classifier": {}}), reviews, runtime)
     assert not np.array_equal(without, whole)
 

@@ -191,13 +191,17 @@ class TextClassifier(Classifier):
                 " texts with the tokenizer.json of that model"
             )
 
-    def update_bn(self, texts: Sequence[str] | Corpus, runtime: Runtime) -> None:
+    def update_bn(self, documents: Texts, runtime: Runtime) -> None:
         """BatchNorm's averages are those of these texts, read without dropout (PreciseBN, Wu & Johnson 2021); of more than
         `UPDATE_BN` so many are drawn. ValueError: fewer than two."""
-        if len(texts) < 2:
-            raise ValueError(f"BatchNorm's averages need two texts or more, not {len(texts)}")
-        some = random.Random(0).sample(range(len(texts)), min(len(texts), UPDATE_BN))
-        drawn = texts.subset(some) if isinstance(texts, Corpus) else [texts[i] for i in some]
+        n = len(documents)
+        if n < 2:
+            raise ValueError(f"BatchNorm's averages need two texts or more, not {n}")
+        some = random.Random(0).sample(range(n), min(n, UPDATE_BN))
+        if isinstance(documents, Corpus):
+            drawn: Sequence[str] | Corpus = documents.subset(some)
+        else:
+            drawn = [documents[i].text for i in some]
         self.net.head.update_bn(self.features(drawn, runtime))
 
     @torch.no_grad()

@@ -1,6 +1,7 @@
 """Before a language model is trained: what it starts from, and a `Stage` with net, data and phases."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -33,6 +34,7 @@ from ulmfit.progress import Say, silent
 from ulmfit.runtime import Runtime, seed_everything
 from ulmfit.text.batches import LMBatches
 from ulmfit.text.corpus import Corpus, Texts
+from ulmfit.text.document import Document
 from ulmfit.text.splits import hold_out, hold_out_encoded
 from ulmfit.text.tokenizer import Tokenizer
 from ulmfit.training.loop import Optim
@@ -99,7 +101,7 @@ def pretrain_stage(
             corpus = (
                 Corpus.load(path)
                 if path.exists()
-                else Corpus.build(documents, tokenizer, path=path)
+                else Corpus.build(_unlabelled(documents), tokenizer, path=path)
             )
     if config.init_embeddings and runtime.world.first:  # the others are given its weights
         init_embeddings(lm, config.init_embeddings, corpus, runtime.seed, say)
@@ -126,7 +128,7 @@ def finetune_stage(
         tokenizer = settled(tokenizer, lm.tokenizer.config)
         texts, keep = [d.text for d in documents], config.keep_words
         lm = lm.with_vocab(lm.tokenizer.adapted(texts, tokenizer, keep_words=keep))
-        corpus = Corpus.build(documents, lm.tokenizer)
+        corpus = Corpus.build(_unlabelled(documents), lm.tokenizer)
     rows = corpus.n_tokens // config.bptt
     batch_size = few_documents(rows, config)
     batches = lm_batches(lm, corpus, batch_size, config, runtime)
@@ -169,7 +171,8 @@ def lm_stage(
         enough = int(np.searchsorted(valid.offsets, VALID_TOKENS))  # as `build` below stops
         held = valid.subset(range(min(enough, len(valid))))
     elif valid:
-        held = Corpus.build(valid, lm.tokenizer, max_tokens=VALID_TOKENS, description="")
+        texts = _unlabelled(valid)
+        held = Corpus.build(texts, lm.tokenizer, max_tokens=VALID_TOKENS, description="")
 
     def evaluate() -> dict[str, float]:
         assert held is not None
@@ -216,6 +219,11 @@ def _held_out(documents: Texts, fraction: float, seed: int) -> tuple[Texts, Text
     if isinstance(documents, Corpus):
         return hold_out_encoded(documents, fraction, seed)
     return hold_out(documents, fraction, seed, stratify=False)
+
+
+def _unlabelled(documents: Sequence[Document]) -> list[Document]:
+    """Their texts alone: labels that a language model doesn't look at may be of several kinds."""
+    return [Document(document.text) for document in documents]
 
 
 def _tokenizer(texts: Texts, config: TokenizerConfig, say: Say = silent) -> Tokenizer:

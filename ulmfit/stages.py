@@ -236,8 +236,7 @@ def train_classifier(
         run.train(stage, runtime, config)
         kept = None
     if config.update_bn:
-        read = documents if isinstance(documents, Corpus) else [d.text for d in documents]
-        classifier.update_bn(read, runtime)
+        classifier.update_bn(documents, runtime)
     if classifier.outputs.kind == "single":
         calibrate_new(classifier, valid, runtime=runtime, say=run.say)
     run.save(classifier, saved, "train_classifier", stage, config, kept)

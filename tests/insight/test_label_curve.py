@@ -6,13 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tiny import TINY_FIT
 
-from ulmfit.config import FitConfig, OutOfTime
+from ulmfit.classifier import TextClassifier
+from ulmfit.config import FitConfig, OutOfTime, RuntimeConfig
 from ulmfit.files.checkpoint import CheckpointError
 from ulmfit.insight import label_curve as module
 from ulmfit.insight.label_curve import Point, default_sizes, draw_labels, label_curve
 from ulmfit.language_model import LanguageModel
+from ulmfit.pretrained import find
+from ulmfit.run_directory import Run
+from ulmfit.runtime import Runtime
+from ulmfit.stages import train_classifier
 from ulmfit.text.document import Document
 
 
@@ -86,6 +92,35 @@ def test_the_same_point_is_the_same_wherever_it_is_measured(
         return {(p.labels, p.draw): (p.accuracy, p.baseline) for p in curve.points}
 
     assert measured("a", [8, 24]).items() >= measured("b", [24]).items()
+
+
+def test_a_point_is_of_the_classifier_that_fit_would_make(
+    reviews: list[Document], config: FitConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(config, classifier=replace(config.classifier, update_bn=True))
+    measured, drawn = list[TextClassifier](), list[list[Document]]()
+    real_draw, real_evaluate = module.draw_labels, TextClassifier.evaluate
+
+    def draw(*given: Any) -> list[Document]:
+        drawn.append(real_draw(*given))
+        return drawn[-1]
+
+    def evaluate(self: TextClassifier, *given: Any, **told: Any) -> Any:
+        measured.append(self)
+        return real_evaluate(self, *given, **told)
+
+    monkeypatch.setattr(module, "draw_labels", draw)
+    monkeypatch.setattr(TextClassifier, "evaluate", evaluate)
+    label_curve(reviews, sizes=[24], draws=1, config=config, out=tmp_path / "curve")
+    lm, runtime = (
+        LanguageModel.load(find(config.pretrained, "forward")),
+        Runtime.start(RuntimeConfig()),
+    )
+    with Run.open(tmp_path / "run", {}, "") as run:
+        told = {"config": config.classifier, "runtime": runtime, "run": run}
+        made = train_classifier(lm, drawn[0], **told)
+    for name, tensor in measured[0].net.state_dict().items():
+        assert torch.equal(tensor, made.net.state_dict()[name]), name
 
 
 def test_the_language_model_reads_no_held_out_text_and_is_made_once(

@@ -217,6 +217,8 @@ def _measure(
         stages, member = classifier_stages(lm, documents, [], config.classifier, seeded, guessed)
         for stage in stages:
             stage.train(seeded)
+        if config.classifier.update_bn:
+            member.update_bn(documents, seeded)
         members.append(member)
     classifier: Classifier = members[0] if len(members) == 1 else Ensemble(members)
     accuracy = classifier.evaluate(parts.test, seeded, progress=f"scoring {labels:,} labels")

@@ -81,7 +81,9 @@ def fit(
     runtime.diverge()
     here, carry = resume.load(net, optimizer, runtime) if resume else (Position(), None)
     watch = Watch(description or log.stage, runtime, log.say)
-    if resume:
+    if resume and here.phase < len(
+        phases
+    ):  # behind a finished training stands what the next one wrote
         log.rewind(here.records)
         watch.restore(here.watch)
     per_epoch = batches.steps_per_epoch
