@@ -57,12 +57,18 @@ def test_at_least_one_chunk_is_pooled() -> None:
         check_classifier(replace(TINY_FIT.classifier, bptt=0))
 
 
-def test_few_documents_need_an_epoch_for_the_head() -> None:
-    """With fewer than `head_only_below` no other phase is left."""
-    config = replace(TINY_FIT.classifier, epochs=(0, 0, 0, 5), head_only_below=50)
-    check_classifier(config, 50)
-    with pytest.raises(ValueError, match=r"below 50 labelled documents .* the head's alone"):
-        check_classifier(config, 49)
+def test_some_phase_has_epochs() -> None:
+    check_classifier(replace(TINY_FIT.classifier, epochs=(0, 0, 0, 5), head_only_below=50))
+    for epochs in ((0, 0, 0, 0), (1, 1, 1, -1)):
+        with pytest.raises(ValueError, match="none trains anything, or one is negative"):
+            check_classifier(replace(TINY_FIT.classifier, epochs=epochs))
+
+
+def test_quick_unfreezing_has_its_own_schedule() -> None:
+    config = replace(TINY_FIT.classifier, unfreezing="quick")
+    check_classifier(config)
+    with pytest.raises(ValueError, match="quick has the schedule one_cycle, not slanted"):
+        check_classifier(replace(config, schedule="slanted_triangular"))
 
 
 def test_what_a_language_model_holds_out_is_a_fraction() -> None:

@@ -15,6 +15,7 @@ from ulmfit.classifier import TextClassifier
 from ulmfit.config import ClassifierConfig, Direction, SamplingConfig
 from ulmfit.files.checkpoint import CheckpointError, load_json, save_json
 from ulmfit.language_model import LanguageModel
+from ulmfit.outputs import BoundedNumber
 from ulmfit.prediction import Prediction
 from ulmfit.runtime import Runtime
 from ulmfit.text.document import Document
@@ -213,3 +214,12 @@ def test_damaged_directories_are_named(classifier: TextClassifier, tmp_path: Pat
         save_json(path / "config.json", changed)
         with pytest.raises(CheckpointError, match=reason):
             TextClassifier.load(path)
+
+
+def test_nothing_to_evaluate_on_is_said(
+    classifier: TextClassifier, lm: LanguageModel, runtime: Runtime
+) -> None:
+    numbers = TextClassifier.create(lm, BoundedNumber(0.0, 1.0), ClassifierConfig())
+    for each in (classifier, numbers):
+        with pytest.raises(ValueError, match="no documents to evaluate on"):
+            each.evaluate([], runtime)

@@ -33,6 +33,7 @@ def test_they_follow_from_the_labels() -> None:
     [
         ((1.5, 1.5), {}, "can't be learnt: give finite ones that differ"),
         ((1.5, float("inf")), {}, "can't be learnt"),
+        ((1.7e9, 1.7e9 + 59), {}, r"from 1700000000 to 1700000059 .*subtract the lowest"),
         ((1.5, 2.0), {"y_range": (2, 1)}, "from 2 to 1 can't be learnt"),
         ((1.5, 12.0), {"y_range": (0, 10)}, r"1 labels lie outside .* go from 1\.5 to 12\)"),
         ((1.5, 2.0), {"class_weight": "balanced"}, "class_weight balanced has no meaning .* a num"),

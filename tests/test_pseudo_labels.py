@@ -118,6 +118,7 @@ def test_enough_labels_few_texts_and_other_labels_need_no_guesses(
             FEW,
         ),
         ([replace(d, label=float(i)) for i, d in enumerate(labelled)], texts, FEW),
+        ([replace(d, label="good") for d in labelled], texts, FEW),
     ):
         assert pseudo_labelled(lm, documents, others, config, runtime) == []
 

@@ -363,6 +363,20 @@ def test_the_best_epoch_needs_many_to_choose_by(
     assert card["best"]["valid_accuracy"] == 0.9 and "last" not in card
 
 
+def test_the_card_tells_the_score_of_what_is_saved(
+    fit: Fit, reviews: list[Document], tmp_path: Path, runtime: Runtime
+) -> None:
+    """New averages of BatchNorm come behind the last epoch."""
+    told = {"directions": "both", "valid": reviews[48:], "test": []}
+    made = fit(finetune=False, classifier={"update_bn": True}, **told)
+    assert isinstance(made, Ensemble)
+    for member in made.members:
+        saved = tmp_path / "run" / member.config.direction / "classifier" / "config.json"
+        measured = member.outputs.judge(*member.score(reviews[48:], runtime))
+        noted = load_json(saved)["card"]["best"]
+        assert noted == pytest.approx({f"valid_{k}": v for k, v in measured.items()}, rel=1e-4)
+
+
 def test_a_run_opened_by_its_path_checks_each_stage(
     lm: LanguageModel,
     reviews: list[Document],

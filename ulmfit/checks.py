@@ -61,7 +61,7 @@ def check(config: FitConfig, parts: Parts, out: Path | None = None) -> None:
             f"keep=best chooses an epoch on the validation set and needs {BEST_NEEDS_DOCUMENTS} documents there, "
             f"not {len(parts.valid)}; give more or use keep=last"
         )
-    check_classifier(config.classifier, len(parts.train))
+    check_classifier(config.classifier)
     outputs = outputs_for(parts.train, config.classifier)
     if config.threshold_for is not None:
         precision_of(config.threshold_for)
@@ -75,8 +75,8 @@ def check(config: FitConfig, parts: Parts, out: Path | None = None) -> None:
         check_start(config.pretrained, direction, config.tokenizer, out)
 
 
-def check_classifier(config: ClassifierConfig, documents: int | None = None) -> None:
-    """ValueError for numbers that train nothing; `documents`: how many are labelled, where that is known."""
+def check_classifier(config: ClassifierConfig) -> None:
+    """ValueError for numbers that train nothing."""
     if (smallest := min(config.batch_size, config.min_batch_size)) < 2:
         raise ValueError(
             f"the classifier needs batches of at least 2 documents (BatchNorm), not {smallest}"
@@ -86,18 +86,13 @@ def check_classifier(config: ClassifierConfig, documents: int | None = None) -> 
         raise ValueError(
             f"max_len ({config.max_len}) must hold a chunk of bptt ({config.bptt}) tokens: whole chunks are pooled"
         )
+    if config.unfreezing == "quick" and config.schedule != "one_cycle":
+        raise ValueError(f"unfreezing quick has the schedule one_cycle, not {config.schedule}")
     if not 0 <= config.label_smoothing < 1:
         raise ValueError(f"label_smoothing lies in [0, 1), not {config.label_smoothing}")
-    if documents is None:
-        documents = config.head_only_below
-    if min(config.epochs, default=0) < 0 or not classifier_phases(
-        config, 2, config.batch_size, 1, documents
-    ):
-        few = f"; below {config.head_only_below} labelled documents (head_only_below) the head's alone are left"
-        raise ValueError(
-            f"epochs {config.epochs}: none trains anything, or one is negative"
-            + (few if documents < config.head_only_below else "")
-        )
+    phases = classifier_phases(config, 2, config.batch_size, 1, config.head_only_below)
+    if min(config.epochs, default=0) < 0 or not phases:
+        raise ValueError(f"epochs {config.epochs}: none trains anything, or one is negative")
 
 
 def check_lm(config: PretrainConfig | FinetuneConfig) -> None:

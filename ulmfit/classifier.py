@@ -95,6 +95,8 @@ class Classifier(ABC):
     ) -> dict[str, float]:
         """The metrics of its kind of label (`accuracy` and `macro_f1`; `micro_f1`, `macro_f1` and `average_precision`; `mae`,
         `rmse` and `r2`) and `documents`. ValueError: no documents, no label, one never seen in training, or one of another kind."""
+        if not len(documents):
+            raise ValueError("there are no documents to evaluate on; give at least one")
         truth, rows = self.score(documents, runtime, progress=progress)
         return self.outputs.metrics(truth, rows) | {"documents": len(documents)}
 

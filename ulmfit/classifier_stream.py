@@ -38,7 +38,7 @@ class SoFar(NamedTuple):
 
 
 class ClassifierStream:
-    """One text, piece by piece; `TextClassifier.stream` makes it. Holds at most `max_len` / `bptt` + 2 chunks, what
+    """One text, piece by piece; `TextClassifier.stream` makes it. Holds at most `max_len` / `bptt` chunks, what
     `TokenStream` holds back, and on a CPU the weights once more, in another order; `another` stream shares these. The
     classifier must not be trained meanwhile."""
 

@@ -139,7 +139,7 @@ class ClassifierConfig:
     lr_divisors: tuple[float, ...] = (1.0, 2.0, 4.0, 20.0)
     # per phase: head, top 2 groups, top 3 groups, …, the last one everything
     epochs: tuple[int, ...] = (1, 1, 1, 2)
-    # "quick": head, then everything (fastai's fine_tune)
+    # "quick": head, then everything (fastai's fine_tune), with its own rates below the head, and one_cycle
     unfreezing: Literal["gradual", "quick"] = "gradual"
     batch_size: int = 64  # documents per step
     bptt: int = 72  # tokens per chunk; gradients stop at a chunk's border

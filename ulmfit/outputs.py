@@ -32,6 +32,8 @@ from ulmfit.training.metrics import (
     number_metrics,
 )
 
+LEAST_STEPS = 1000  # of single precision, between the lowest number and the highest
+
 
 class Outputs(ABC):
     """One kind of label. Rows are (D, `size`) float32: what `activate` gave."""
@@ -255,10 +257,12 @@ def outputs_for(documents: Sequence[Document], config: ClassifierConfig) -> Outp
         return (SingleLabel if kind == "single" else MultiLabel)(classes_to_learn(labels))
     numbers = np.array(labels, np.float64)
     low, high = config.y_range or (numbers.min(), numbers.max())
-    if not np.isfinite(numbers).all() or not -np.inf < low < high < np.inf:
+    steps = LEAST_STEPS * np.finfo(np.float32).eps * max(abs(low), abs(high))
+    if not np.isfinite(numbers).all() or not steps < high - low < np.inf:
         raise ValueError(
-            f"numbers from {low:g} to {high:g} can't be learnt: give finite ones that differ"
-            " (--classifier.y-range LOW HIGH: the lowest and the highest that may be predicted)"
+            f"numbers from {low:.10g} to {high:.10g} can't be learnt: give finite ones that differ, by more than rounding to"
+            " single precision (subtract the lowest from all of them), or bounds of what may be predicted that do"
+            " (--classifier.y-range LOW HIGH)"
         )
     if outside := int(((numbers < low) | (numbers > high)).sum()):
         raise ValueError(

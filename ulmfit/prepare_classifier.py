@@ -19,7 +19,7 @@ from ulmfit.training.loop import Optim
 from ulmfit.training.phases import classifier_phases, documents_note
 from ulmfit.training.stage import Stage
 
-GUESSED_EPOCHS = 2  # of a phase on guessed labels, at most
+GUESSED_EPOCHS = 2  # of a phase on guessed labels, at most; `min_steps` may ask for more
 PATIENCE = 2  # times the epochs of the last phase, where there are more than `many_classes`
 
 
@@ -53,7 +53,7 @@ def classifier_stages(
             raise ValueError(
                 f"{missing} of {len(part)} {name}documents have no label; a classifier is trained on labelled ones only"
             )
-    check_classifier(config, len(documents))
+    check_classifier(config)
     seed_everything(runtime.seed)
     outputs = outputs_for(_labels(documents), config)
     config, many = for_classes(config, len(outputs.labels))

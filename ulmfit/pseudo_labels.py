@@ -23,7 +23,7 @@ from ulmfit.outputs import outputs_for
 from ulmfit.progress import Say, silent
 from ulmfit.runtime import Runtime
 from ulmfit.text.document import Document
-from ulmfit.text.labels import kind_of
+from ulmfit.text.labels import kind_of, label_names
 from ulmfit.text.splits import wants_guesses, without
 
 FOLDS = 5  # of the labelled texts, at most
@@ -37,10 +37,11 @@ def texts_to_guess(
     documents: Sequence[Document], texts: Sequence[Document], config: ClassifierConfig, seed: int
 ) -> list[Document]:
     """Some of the texts nobody labelled, as many as `documents` lack to be `config.pseudo_labels`; none where half of that
-    are labelled, where there are fewer texts than labelled ones, and where a label is more than one class."""
+    are labelled, where there are fewer texts than labelled ones, and where a label is more than one class or the only one."""
     if not wants_guesses(len(documents), config):
         return []
-    if kind_of(d.label for d in documents) != "single":
+    labels = [d.label for d in documents]
+    if kind_of(labels) != "single" or len(label_names(labels)) < 2:
         return []
     if len(pool := without(texts, documents)) < len(documents):
         return []

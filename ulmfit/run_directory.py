@@ -232,7 +232,7 @@ class Run:
         config: Any,
         best: dict[str, float] | None = None,
     ) -> None:
-        """Save what a stage made, with a card about it; `best` = metrics of the epoch kept, where it is not the last."""
+        """Save what a stage made, with a card about it; `best` = metrics of what is kept, if not the last epoch's."""
         if self.world.first:
             epoch = {"last": self._last_epoch()} if best is None else {"best": best}
             card = {"made_by": verb, "size": stage.size(), "config": asdict(config)}

@@ -214,14 +214,15 @@ def train_classifier(
     saved = run.path / lm.config.direction / "classifier"
     if run.has(saved):
         return TextClassifier.load(saved)
-    kept = run.path / "resume" / f"pseudo-labels, {lm.config.direction}.json"
+    guesses = run.path / "resume" / f"pseudo-labels, {lm.config.direction}.json"
     guessed = list[Document]()
     if not isinstance(documents, Corpus):
         told = (lm, documents, unlabelled, config, runtime)
-        guessed = pseudo_labelled(*told, say=run.say, kept=kept)
+        guessed = pseudo_labelled(*told, say=run.say, kept=guesses)
     (*first, stage), classifier = classifier_stages(lm, documents, valid, config, runtime, guessed)
     for other in first:
         run.train(other, runtime, config)
+    measured, evaluate = None, stage.evaluate
     if config.keep == "best":
         stage.evaluate = best = KeepBest(
             stage,
@@ -231,13 +232,13 @@ def train_classifier(
             world=runtime.world,
         )
         run.train(stage, runtime, config)
-        kept = best.restore()
+        measured = best.restore()
     else:
         run.train(stage, runtime, config)
-        kept = None
     if config.update_bn:
         classifier.update_bn(documents, runtime)
+        measured = evaluate() if evaluate else None
     if classifier.outputs.kind == "single":
         calibrate_new(classifier, valid, runtime=runtime, say=run.say)
-    run.save(classifier, saved, "train_classifier", stage, config, kept)
+    run.save(classifier, saved, "train_classifier", stage, config, measured)
     return classifier

@@ -49,6 +49,8 @@ def test_all_is_well() -> None:
         (train(unlabelled=2), "no label", "note", "as unlabelled texts"),
         (replace(WELL, new_labels={"test": ["c"]}), "labels", "do", "stops here"),
         (replace(WELL, classes={"a": 50}), "classes", "do", "two labels at least"),
+        (replace(WELL, classes={}, label_kind="multi"), "classes", "do", "one label at least"),
+        (replace(WELL, classes={"a": 50}, label_kind="multi"), "classes", "ok", NOTHING),
         (replace(WELL, classes={"a": 50, "b": 9}), "classes", "do", "Label more"),
         (replace(WELL, classes={"a": 50, "b": 1}), "classes", "do", "two of each"),
         (replace(WELL, classes={"a": 500, "b": 50}), "classes", "note", "macro-F1"),

@@ -50,6 +50,9 @@ def test_several_labels_are_counted_each_and_numbers_not() -> None:
     report = look([Document(text, float(i)) for i, text in enumerate(LONG[:5])])
     assert (report.label_kind, report.classes) == ("number", {})
     assert "numbers" in " ".join(finding.found for finding in findings(report, []))
+    twice = look([Document(LONG[0], 4.0)], test=[Document(LONG[0], 4.5), Document(LONG[1], 3.0)])
+    (overlap,) = twice.overlaps
+    assert "4" in str(overlap) and "no label" not in str(overlap)
 
 
 def test_copies_overlap_and_labels_are_counted_with_their_places() -> None:

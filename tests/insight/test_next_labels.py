@@ -107,7 +107,8 @@ def test_choices_name_their_text_and_reason_and_leave_copies_out(
         first, second = sorted(found.probabilities.values())[:-3:-1]
         assert choice.margin == pytest.approx(first - second, abs=1e-5)
         assert choice.reason.startswith(f"{found.label} ({first:.0%}) or ")
-    assert any("Unlike those ranked above" in choice.reason for choice in chosen)
+    unlike = ["Unlike those ranked above" in choice.reason for choice in chosen]
+    assert any(unlike) and not unlike[0]  # above the first there is none
     assert next_labels(classifier, [], 3, runtime) == []
     with pytest.raises(ValueError, match="n must be at least 1, not 0"):
         next_labels(classifier, texts, 0, runtime)

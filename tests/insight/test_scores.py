@@ -12,6 +12,7 @@ from ulmfit.insight.scores import (
     Predictions,
     calibration_error,
     class_scores,
+    confused,
     confusion,
     paired_difference,
     reliability,
@@ -77,7 +78,9 @@ def test_confusions_and_class_scores_are_scikit_learns() -> None:
     matrix = confusion(of.truth, of.predicted, 3)
     assert (matrix == metrics.confusion_matrix(of.truth, of.predicted)).all()
     expected = metrics.precision_recall_fscore_support(of.truth, of.predicted)
-    found = class_scores(matrix, LABELS)
+    pairs = [(int(matrix[i, j]), i, j) for i in range(3) for j in range(3) if i != j]
+    assert confused(of.truth, of.predicted) == sorted(pairs, reverse=True)
+    found = class_scores(of.truth, of.predicted, LABELS)
     assert [s.documents for s in found] == expected[3].tolist()
     for got, want in zip(
         ([s.precision for s in found], [s.recall for s in found], [s.f1 for s in found]),
@@ -88,7 +91,16 @@ def test_confusions_and_class_scores_are_scikit_learns() -> None:
 
 
 def test_a_label_that_does_not_occur_has_no_scores() -> None:
-    assert class_scores(np.array([[2, 0], [0, 0]]), ("a", "b"))[1][1:] == (0, None, None, None)
+    same = np.array([0, 0])
+    assert class_scores(same, same, ("a", "b"))[1][1:] == (0, None, None, None)
+    assert confused(same, same) == []
+
+
+def test_many_classes_take_no_table_of_all_pairs() -> None:
+    """A hundred thousand squared are 80 GB."""
+    labels, truth = tuple(map(str, range(100_000))), np.arange(50)
+    assert confused(truth, truth + 1)[0] == (1, 49, 50)
+    assert len(class_scores(truth, truth + 1, labels)) == len(labels)
 
 
 def test_each_document_is_in_the_bin_of_its_confidence() -> None:

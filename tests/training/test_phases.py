@@ -131,6 +131,15 @@ def test_very_few_documents_train_the_head_only(unfreezing: Literal["gradual", "
     assert documents_note(config, 64, 50) == ""
 
 
+@pytest.mark.parametrize("epochs", [(5,), (0, 0, 5)])
+def test_the_head_is_trained_alone_also_where_no_phase_is_its_own(epochs: tuple[int, ...]) -> None:
+    config = ClassifierConfig(epochs=epochs, lr_divisors=(1.0,) * len(epochs), head_only_below=50)
+    (head,) = classifier_phases(config, GROUPS, 32, 100, 49)
+    (everything,) = classifier_phases(config, GROUPS, 32, 100, 50)
+    assert head.lrs == (0,) * (GROUPS - 1) + everything.lrs[-1:] and all(everything.lrs)
+    assert head.epochs == everything.epochs == 5
+
+
 def test_finetuning_starts_with_the_words_and_keeps_within_its_tokens() -> None:
     config = FinetuneConfig(frozen_epochs=1, epochs=3)
     frozen, unfrozen = finetune_phases(config, 4, tokens=1000, steps_per_epoch=99)

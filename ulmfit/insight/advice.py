@@ -71,13 +71,15 @@ def _classes(report: Report) -> Iterator[Finding]:
     if report.label_kind == "number":
         yield Finding("labels", "ok", "numbers; nothing is looked for in them")
         return
-    if len(sizes) < 2:
+    several = report.label_kind == "multi"  # one label is there, or not
+    if len(sizes) < (1 if several else 2):
+        needed = "one label" if several else "two labels"
         advice = (
-            "A classifier needs two labels at least: choose another --label-column, or add texts."
+            f"A classifier needs {needed} at least: choose another --label-column, or add texts."
         )
         yield Finding("classes", "do", f"{len(sizes)} in train", advice)
         return
-    (_, largest), *_, (least, smallest) = sizes.items()
+    largest, (least, smallest) = max(sizes.values()), [*sizes.items()][-1]
     names = [f"{shown(label)} ({n:,})" for label, n in sizes.items()]
     if len(names) > CLASSES_SHOWN:
         names[2:-2] = ["…"]
@@ -166,7 +168,7 @@ def _copies(report: Report) -> Iterator[Finding]:
         found, train = f"nearly equal to an earlier text: {_counts(near)}", near.get("train", 0)
         advice, alone = NOTHING, "valid" not in report.parts
         if train and alone:
-            advice = "A tenth of train will be held out, and near copies may stand on both sides: give --valid, or remove them."
+            advice = "A part of train will be held out, and near copies may stand on both sides: give --valid, or remove them."
         yield Finding("near copies", "note", found, advice)
 
 

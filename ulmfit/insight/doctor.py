@@ -14,7 +14,7 @@ from ulmfit.insight.doctor_report import Coverage, Example, Found, Overlap, Part
 from ulmfit.insight.duplicates import number, similarity
 from ulmfit.pretrained import NONE, find
 from ulmfit.progress import track
-from ulmfit.text.document import Document
+from ulmfit.text.document import Document, Label
 from ulmfit.text.labels import kind_of, names_of
 from ulmfit.text.splits import same
 from ulmfit.text.tokenizer import Tokenizer, make_vocab
@@ -50,9 +50,7 @@ def examine(
     documents = {part: found for part, found in documents.items() if found}
     texts = [
         _Text(
-            Place(
-                part, row, None if d.label is None else ", ".join(names_of(d.label)) or "no label"
-            ),
+            Place(part, row, _said(d.label)),
             d.text,
         )
         for part, found in documents.items()
@@ -90,6 +88,14 @@ def examine(
         max_len=classifier.max_len,
         coverage=_coverage(pretrained, tokenizer, learnt) if tokenizer and learnt else None,
     )
+
+
+def _said(label: Label | None) -> str | None:
+    if label is None:
+        return None
+    if kind_of([label]) == "number":
+        return f"{label:g}"
+    return ", ".join(names_of(label)) or "no label"
 
 
 def _labels(documents: Sequence[Document]) -> Counter[str]:

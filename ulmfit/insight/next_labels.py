@@ -79,7 +79,7 @@ def pick(features: Array, probabilities: Array, n: int, seed: int) -> list[tuple
     unsure = np.argsort(gap, kind="stable")[: UNSURE * n]
     spread = features[unsure].std(axis=0)
     points = (features[unsure] - features[unsure].mean(axis=0)) / np.where(spread > 0, spread, 1)
-    draw, drawn, distances = np.random.default_rng(seed), [0], [np.inf]  # the least certain first
+    draw, drawn, distances = np.random.default_rng(seed), [0], [0.0]  # the least certain first
     nearest = ((points - points[0]) ** 2).sum(axis=1)
     while len(drawn) < min(n, len(unsure)):
         nearest[drawn] = 0

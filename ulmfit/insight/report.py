@@ -19,6 +19,7 @@ from ulmfit.insight.scores import (
     Predictions,
     calibration_error,
     class_scores,
+    confused,
     confusion,
     paired_difference,
     reliability,
@@ -133,16 +134,13 @@ def _plain(record: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, float, 
 
 def _classes(of: Predictions) -> dict[str, Any]:
     """The matrix of few classes, or the commonest confusions of many; and a table of classes."""
-    n = len(of.labels)
-    matrix = confusion(of.truth, of.predicted, n)
-    scores = class_scores(matrix, of.labels)
-    pairs = [(int(matrix[i, j]), i, j) for i in range(n) for j in range(n) if i != j]
-    pairs = sorted((p for p in pairs if p[0]), reverse=True)
+    n, told = len(of.labels), (of.truth, of.predicted)
+    scores = class_scores(*told, of.labels)
     shown = sorted(scores, key=lambda score: score.f1 or 0.0)[:CLASSES] if n > CLASSES else scores
     return {
         "labels": of.labels,
-        "matrix": matrix.tolist() if n <= MATRIX else None,
-        "pairs": [(count, of.labels[i], of.labels[j]) for count, i, j in pairs[:10]],
+        "matrix": confusion(*told, n).tolist() if n <= MATRIX else None,
+        "pairs": [(count, of.labels[i], of.labels[j]) for count, i, j in confused(*told)[:10]],
         "scores": shown,
         "left_out": n - len(shown),
     }

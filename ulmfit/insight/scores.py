@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -99,8 +100,15 @@ def mcnemar(only_ours: int, only_theirs: int) -> float:
 
 
 def confusion(truth: NDArray[np.int64], predicted: NDArray[np.int64], n: int) -> NDArray[np.int64]:
-    """(n, n) documents by label (rows) and by prediction (columns)."""
+    """(n, n) documents by label (rows) and by prediction (columns); for few classes."""
     return np.bincount(truth * n + predicted, minlength=n * n).reshape(n, n)
+
+
+def confused(truth: NDArray[np.int64], predicted: NDArray[np.int64]) -> list[tuple[int, int, int]]:
+    """(documents, label, another predicted instead), the most frequent first."""
+    wrong = truth != predicted
+    pairs = Counter(zip(truth[wrong].tolist(), predicted[wrong].tolist(), strict=True))
+    return sorted(((count, *pair) for pair, count in pairs.items()), reverse=True)
 
 
 class ClassScore(NamedTuple):
@@ -113,11 +121,14 @@ class ClassScore(NamedTuple):
     f1: float | None
 
 
-def class_scores(matrix: NDArray[np.int64], labels: tuple[str, ...]) -> list[ClassScore]:
+def class_scores(
+    truth: NDArray[np.int64], predicted: NDArray[np.int64], labels: tuple[str, ...]
+) -> list[ClassScore]:
     """Precision, recall and F1 of each label."""
+    of_each = (truth[truth == predicted], truth, predicted)
+    counts = (np.bincount(rows, minlength=len(labels)).tolist() for rows in of_each)
     found = []
-    for k, label in enumerate(labels):
-        hit, is_one, said = int(matrix[k, k]), int(matrix[k].sum()), int(matrix[:, k].sum())
+    for label, hit, is_one, said in zip(labels, *counts, strict=True):
         precision, recall = (hit / n if n else None for n in (said, is_one))
         f1 = 2 * hit / (is_one + said) if is_one + said else None
         found.append(ClassScore(label, is_one, precision, recall, f1))

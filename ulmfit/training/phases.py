@@ -97,7 +97,8 @@ def classifier_phases(
     unfreezing = quick_unfreezing if config.unfreezing == "quick" else gradual_unfreezing
     phases = unfreezing(config, lr, groups)
     if documents < config.head_only_below:
-        phases = phases[:1]
+        head = [replace(p, lrs=(0.0,) * (groups - 1) + p.lrs[-1:]) for p in phases if p.epochs]
+        phases = head[:1]
     return long_enough(phases, steps_per_epoch, config.min_steps)
 
 
