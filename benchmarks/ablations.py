@@ -6,8 +6,8 @@
 
 The demo: 1,000 labels, 18,904 reviews without, 5,000 held out. `--data`: a fifth of that file is held out, so that nothing is chosen
 on a test part. Where only the classifier differs, its language model is that of the whole method with the same seed. Appends one JSON
-line a training to benchmarks/results/ablations.jsonl, and of the demo writes the means that `ulmfit demo` shows as recorded. One to
-eight minutes a training on one thread; finished ones are not repeated.
+line a training to benchmarks/results/ablations.jsonl, and of the demo writes the means that `ulmfit demo` shows as recorded. One
+minute to eight a training on one thread, twice that beside other work; finished ones are not repeated.
 """
 
 import argparse

@@ -5,7 +5,7 @@
 
 LM is a language model that has read IMDB's train and unlabelled reviews (`recipes/imdb.py` makes it); of two, one a direction, the
 classifiers are averaged. The first DIR holds IMDB, the second TREC-6's train and test tables (columns text, label), whose training
-questions its language model reads here. Appends to benchmarks/results/few_labels.jsonl. Two to eight minutes a training on one thread.
+questions its language model reads here. Appends to benchmarks/results/few_labels.jsonl. Half a minute (TREC-6) to eight a training on one thread.
 """
 
 import argparse

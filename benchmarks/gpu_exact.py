@@ -1,6 +1,6 @@
 """Whether a GPU computes what the CPU does: fastai's goldens, the loss in half precision, a training stopped and gone on with.
 
-    python -m benchmarks.gpu_exact                                 # everything, under two minutes on an H200
+    python -m benchmarks.gpu_exact                                 # everything; meant to take two minutes on an H200
     python -m benchmarks.gpu_exact curves --corpus carry/wikipedia --commit abc1234
     python -m benchmarks.gpu_exact --size tiny                     # the checks themselves, on a CPU, in seconds
 

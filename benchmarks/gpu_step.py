@@ -1,6 +1,6 @@
 """What a training step costs on a GPU, and where its time goes.
 
-    python -m benchmarks.gpu_step                                 # everything, five minutes on an H200
+    python -m benchmarks.gpu_step                                 # everything; meant to take five minutes on an H200
     python -m benchmarks.gpu_step lm parts --minutes 2 --commit abc1234
     python -m benchmarks.gpu_step --size tiny                     # the harness itself, on a CPU, in seconds
 

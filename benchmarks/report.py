@@ -199,7 +199,7 @@ def accuracy_part(lines: Sequence[dict[str, Any]]) -> str:
     for peer in dict.fromkeys(line["peer"] for line in lines):
         own = [line for line in lines if line["peer"] == peer]
         rows.append([peer, *(cell([line for line in own if line["set"] == s]) for s in sets)])
-    said = "`make bench-accuracy`: test accuracy in %, each seed in brackets, minutes of training and prediction behind it."
+    said = "`make bench-accuracy`, a set at a time: test accuracy in %, each seed in brackets, minutes of training and prediction behind it."
     return "\n\n".join(["### Accuracy beside other ways", said, table(("peer", *sets), rows)])
 
 

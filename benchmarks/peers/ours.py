@@ -8,7 +8,7 @@ import ulmfit
 from ulmfit.config import FitConfig, RuntimeConfig
 from ulmfit.text.document import Document
 
-TOKENS_A_MINUTE = 110_000  # read by the language model, of the demo's 9.4 minutes on two cores
+TOKENS_A_MINUTE = 110_000  # read by the language model: the demo took 9.4 minutes on two cores then
 
 
 class Peer:
