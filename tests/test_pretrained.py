@@ -7,6 +7,7 @@ import shutil
 import tarfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,15 +19,23 @@ from ulmfit import pretrained
 from ulmfit.classifier import TextClassifier
 from ulmfit.config import SMALL, ClassifierConfig, FitConfig
 from ulmfit.ensemble import Ensemble
-from ulmfit.files.checkpoint import CheckpointError
+from ulmfit.files.checkpoint import CheckpointError, load_json, save_json
 from ulmfit.files.download import DownloadError, Remote
 from ulmfit.language_model import LanguageModel
+from ulmfit.run_directory import Run
 from ulmfit.text.document import Document
 from ulmfit.text.rules import SPECIAL_TOKENS
 from ulmfit.text.tokenizer import Tokenizer
 
 MOST_BYTES = 15_000_000
 ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Path:
+    """A run that must not be lost."""
+    Run.open(tmp_path / "old").finish({})
+    return tmp_path / "old"
 
 
 def test_shipped_models_load_and_have_cards() -> None:
@@ -78,6 +87,40 @@ def test_a_model_of_the_other_direction_is_no_substitute(lm_directory: Path) -> 
         ValueError, match=r"reads backward.*--direction backward \(fit .*--directions backward\)"
     ):
         pretrained.find(str(lm_directory / "backward" / "language_model"), "forward")
+
+
+@pytest.mark.parametrize("directions", ["backward", "both"])
+def test_nor_is_an_installed_one(directions: Any, finished: Path, reviews: list[Document]) -> None:
+    """`both` would average a model with itself."""
+    config = replace(TINY_FIT, pretrained="wikipedia-small-forward", directions=directions)
+    with pytest.raises(ValueError, match=r"^wikipedia-small-forward reads .*the name wikipedia-small, "):  # fmt: skip
+        ulmfit.fit(reviews, config=config, out=finished, overwrite=True)
+    assert load_json(finished / "config.json")["finished"]
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_an_installed_classifier_is_no_language_model(
+    both: bool,
+    lm: LanguageModel,
+    reviews: list[Document],
+    finished: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    package = tmp_path / "ulmfit_films"
+    for direction in ("forward", "backward") if both else ("forward",):
+        twin = LanguageModel(lm.net, lm.tokenizer, replace(TINY, direction=direction))
+        place = package / direction / "classifier" if both else package
+        TextClassifier.create(twin, ("a", "b"), ClassifierConfig()).save(place)
+    if both:
+        save_json(package / "config.json", {"kind": "classifiers", "format": 1, "card": {}})
+    monkeypatch.setattr(pretrained, "installed", lambda: {"films": package})
+    held = "holds a forward and a backward classifier" if both else "is a forward classifier"
+    with pytest.raises(ValueError, match=rf"'films': the installed model {held}; give .*\(\)"):
+        ulmfit.fit(
+            reviews, config=replace(TINY_FIT, pretrained="films"), out=finished, overwrite=True
+        )
+    assert load_json(finished / "config.json")["finished"]
 
 
 def test_the_unknown_is_answered_with_the_known(lm: LanguageModel, tmp_path: Path) -> None:

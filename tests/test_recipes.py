@@ -245,7 +245,7 @@ def test_a_packaged_model_has_a_name(
     assert "ulmfit_film_reviews" not in sys.modules
     main(["models"])
     assert "film-reviews\n  data: toy" in capsys.readouterr().out
-    with pytest.raises(ValueError, match="not a 'language_model'"):
+    with pytest.raises(ValueError, match="the installed model is a forward classifier"):
         pretrained.load("film-reviews", "forward")
 
 

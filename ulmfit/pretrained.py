@@ -106,19 +106,20 @@ def find(name: str, direction: Direction | None = None, *, say: Say = tell) -> P
     its direction ("wikipedia-small", "wt103-forward"). What lies on disk under a known name wins, and that is said. A
     published model is downloaded when first asked for.
     """
-    if not on_disk(name, say) and (
-        found := shipped(name, direction) or published(name, direction, say=say)
-    ):
+    here = on_disk(name, say)
+    own = None if here else shipped(name, direction)
+    if not (here or own) and (found := published(name, direction, say=say)):
         return found
-    wanted = (direction,) if direction else DIRECTIONS
-    below = [Path(name) / d / LANGUAGE_MODEL for d in wanted]
-    for candidate in (*below, Path(name)):
+    place, wanted = own or Path(name), (direction,) if direction else DIRECTIONS
+    for candidate in (*(place / d / LANGUAGE_MODEL for d in wanted), place):
         if reads := _reads(candidate, LANGUAGE_MODEL):
-            _check_direction(candidate, reads, direction)
+            _check_direction(name if own else candidate, reads, direction)
             return candidate
+    there = [n for n, at in installed().items() if _reads(at, LANGUAGE_MODEL)]
+    instead = _instead(place, "the installed model" if own else "the directory")
     raise ValueError(
-        f"no {direction + ' ' if direction else ''}language model {name!r}: {_instead(Path(name))}; give the directory "
-        f"of one, a shipped one ({', '.join(models())}), one that fastai has published ({', '.join(PUBLISHED)}), "
+        f"no {direction + ' ' if direction else ''}language model {name!r}: {instead}; give the directory "
+        f"of one, a shipped one ({', '.join(there)}), one that fastai has published ({', '.join(PUBLISHED)}), "
         f'or "{NONE}" to start from random weights'
     )
 
@@ -138,18 +139,18 @@ def _reads(directory: Path, kind: str) -> str | None:
     return content.get("model", {}).get("direction") if content.get("kind") == kind else None
 
 
-def _instead(path: Path) -> str:
-    """What is there under the name of a language model that is not."""
+def _instead(path: Path, what: str) -> str:
+    """What is there, called `what`, under the name of a language model that is not."""
     if not path.is_dir():
         return "that is a file" if path.exists() else "no directory of that name"
     if itself := _reads(path, CLASSIFIER):
-        return f"the directory is a {itself} classifier"
+        return f"{what} is a {itself} classifier"
     found = {
-        what: [d for d in DIRECTIONS if _reads(path / d / what, what)]
-        for what in (LANGUAGE_MODEL, CLASSIFIER)
+        kind: [d for d in DIRECTIONS if _reads(path / d / kind, kind)]
+        for kind in (LANGUAGE_MODEL, CLASSIFIER)
     }
-    held = [f"a {' and a '.join(ds)} {what.replace('_', ' ')}" for what, ds in found.items() if ds]
-    return f"the directory holds {', and '.join(held) or 'no model'}"
+    held = [f"a {' and a '.join(ds)} {kind.replace('_', ' ')}" for kind, ds in found.items() if ds]
+    return f"{what} holds {', and '.join(held) or 'no model'}"
 
 
 def load(name: str, direction: Direction, *, say: Say = tell) -> LanguageModel | None:
@@ -169,9 +170,12 @@ def _among(names: set[str], name: str | Path, direction: Direction | None) -> st
 
 def _check_direction(source: str | Path, reads: str, wanted: Direction | None) -> None:
     if wanted and reads != wanted:
+        bare = str(source).removesuffix(f"-{reads}")
+        both = f"{bare}-{wanted}" in {*installed(), *PUBLISHED}
         raise ValueError(
             f"{source} reads {reads}, but a {wanted} model is needed; use --direction {reads} "
             f"(fit and train-classifier: --directions {reads})"
+            + (f", or the name {bare}, which is for both directions" if both else "")
         )
 
 
