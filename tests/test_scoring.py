@@ -2,7 +2,10 @@
 
 import io
 import json
+import re
 import sys
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import polars
@@ -13,7 +16,7 @@ from ulmfit.config import ClassifierConfig
 from ulmfit.language_model import LanguageModel
 from ulmfit.progress import silent
 from ulmfit.runtime import Runtime
-from ulmfit.scoring import score_file
+from ulmfit.scoring import check_fits, score_file, write_table
 from ulmfit.text.files import DataError
 
 CSV = 'id,text,"a, b"\n007,"great, ""so"" great",x\n1,awful,\n2,"two\nlines",z\n'
@@ -125,6 +128,73 @@ def test_what_could_not_be_written_is_refused_before_the_work(
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(DataError, match=reason):
         score(classifier, str(tmp_path / "in.jsonl"), out and tmp_path / out, runtime)  # type: ignore[arg-type]
+
+
+def columns() -> "dict[str, polars.Series]":
+    """One of each type that a table may bring, and those that make trouble inside of others, too."""
+    hour, day = timedelta(hours=1), date(2020, 2, 29)
+    made = [
+        polars.Series("bytes", [b"\xff"]),
+        polars.Series("time span", [hour]),
+        polars.Series("python", [object()], polars.Object),
+        polars.Series("no keys", [{}], polars.Struct([])),
+        polars.Series("list", [[1, 2]]),
+        polars.Series("array", [[1, 2]], polars.Array(polars.Int64, 2)),
+        polars.Series("object", [{"a": 1}]),
+        polars.Series("list of bytes", [[b"\xff"]]),
+        polars.Series("object with bytes", [{"a": b"\xff"}]),
+        polars.Series("list of no keys", [[{}]], polars.List(polars.Struct([]))),
+        polars.Series("list of time spans", [[hour]]),
+        polars.Series("nothing", [None]),
+        polars.Series("yes", [True]),
+        polars.Series("whole", [2**63], polars.UInt64),
+        polars.Series("number", [0.5]),
+        polars.Series("decimal", [Decimal("0.5")]),
+        polars.Series("day", [day]),
+        polars.Series("moment", [datetime(2020, 2, 29)]),
+        polars.Series("time", [time(1)]),
+        polars.Series("category", ["a"], polars.Categorical),
+        polars.Series("enum", ["a"], polars.Enum(["a"])),
+        polars.Series("string", ["a"]),
+    ]
+    return {series.name: series for series in made}
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"])
+@pytest.mark.parametrize("name", columns())
+def test_what_a_format_cannot_hold_is_known_before(name: str, suffix: str, tmp_path: Path) -> None:
+    """`check_fits` refuses just what can't be written, and both name what they are about."""
+    frame = columns()[name].to_frame()
+    try:
+        write_table(frame, tmp_path / f"out{suffix}")
+        written = True
+    except DataError as error:
+        assert re.search(rf"out{suffix} can't be written: [^\n]+$", str(error))
+        assert not list(tmp_path.iterdir())
+        written = False
+    try:
+        check_fits(frame, suffix, "in.parquet")
+        assert written
+    except DataError as error:
+        assert not written
+        assert re.match(rf"in.parquet: column '{name}' holds .*, which {suffix} can't hold; ", str(error))  # fmt: skip
+        for other in re.findall(r"\.\w+", str(error).split("; ")[1]):  # what it advises helps
+            check_fits(frame, other, "in.parquet")
+
+
+@pytest.mark.parametrize("out", [None, "out.csv", "out.jsonl"])
+def test_bytes_beside_the_text_are_refused_before_the_work(
+    out: str | None,
+    classifier: TextClassifier,
+    runtime: Runtime,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(classifier, "predict", lambda *arguments, **more: pytest.fail("too late"))
+    polars.DataFrame({"text": ["a"], "picture": [b"\xff"]}).write_parquet(tmp_path / "in.parquet")
+    reason = r"'picture' holds bytes.*ends in \.parquet, or drop or convert it$"
+    with pytest.raises(DataError, match=reason):
+        score(classifier, str(tmp_path / "in.parquet"), out and tmp_path / out, runtime)  # type: ignore[arg-type]
 
 
 def test_lists_go_where_they_can(

@@ -21,6 +21,7 @@ from ulmfit.progress import Say
 from ulmfit.runtime import Runtime
 from ulmfit.text.bad_rows import OnBad
 from ulmfit.text.columns import texts_by_piece
+from ulmfit.text.document import shown
 from ulmfit.text.files import DataError, suffix_of
 from ulmfit.text.pieces import LARGE, pieces_of
 from ulmfit.text.tables import TABLES, Table, open_table, table_from
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     import polars
 
 MOST_NUMBERS = 2_000_000  # probabilities held at once
+FLAT = (".csv", ".tsv")  # without a way to write lists and objects
 JOINED = "|"  # between the labels of a text where a format has no lists
 
 
@@ -50,11 +52,11 @@ def score_file(
     if out is not None:
         check_path(Path(out), source)
     name = "standard input" if source == "-" else Path(source).name
-    flat = not as_json if out is None else suffix_of(Path(out)) in (".csv", ".tsv")
-    if flat:
+    suffix = format_of(out, as_json)
+    if flat := suffix in FLAT:
         _check_joined(classifier)
     with _pieces(source, name, say) as pieces:
-        checked = (_checked(table, classifier, flat, name) for table in pieces)
+        checked = (_checked(table, classifier, suffix, name) for table in pieces)
         frames = (
             table.frame().with_columns(
                 **_columns(_predicted(classifier, texts, runtime), classifier.outputs, flat)
@@ -62,7 +64,7 @@ def score_file(
             for table, texts in texts_by_piece(checked, text_column, on_bad, say, name)
         )
         if out is None:
-            _print(frames, as_json)
+            print_tables(frames, as_json)
         else:
             rows = write_tables(frames, Path(out))
             say(f"{rows:,} rows written to {out}")
@@ -88,12 +90,11 @@ def _pieces(source: str, name: str, say: Say) -> Iterator[Iterable[Table]]:
         yield pieces_of(path, say) or [open_table(path, say)]
 
 
-def _checked(table: Table, classifier: Classifier, flat: bool, name: str) -> Table:
-    """The piece as a frame. DataError where what is predicted has no place in it."""
+def _checked(table: Table, classifier: Classifier, suffix: str, name: str) -> Table:
+    """The piece as a frame. DataError where what is predicted has no place in it, or it none in the format."""
     frame = table.frame()
     check_free(frame, classifier.outputs.columns, name)
-    if flat:
-        check_flat(frame, name)
+    check_fits(frame, suffix, name)
     return replace(table, columns=frame)
 
 
@@ -148,13 +149,49 @@ def check_free(frame: "polars.DataFrame", added: Sequence[str], name: str) -> No
         )
 
 
-def check_flat(frame: "polars.DataFrame", name: str) -> None:
-    """DataError where a column holds lists or objects: CSV has no way to write them."""
-    if nested := [column for column, kind in frame.schema.items() if kind.is_nested()]:
-        raise DataError(
-            f"{name}: column {nested[0]!r} holds lists or objects, which CSV and TSV can't; "
-            "give --out a name that ends in .jsonl or .parquet, or use --json"
-        )
+def format_of(out: str | None, as_json: bool) -> str:
+    """The suffix that says in which format rows are written, also without a file."""
+    return suffix_of(Path(out)) if out is not None else ".jsonl" if as_json else ".csv"
+
+
+def check_fits(frame: "polars.DataFrame", suffix: str, name: str) -> None:
+    """DataError where a column holds what files that end in `suffix` have no way to write."""
+    for column, kind in frame.schema.items():
+        if what := _unfit(kind, suffix):
+            fit = [other for other in (".jsonl", ".parquet") if not _unfit(kind, other)]
+            ways = [f"give --out a name that ends in {' or '.join(fit)}"] if fit else []
+            ways += ["use --json"] if ".jsonl" in fit else []
+            raise DataError(
+                f"{name}: column {shown(column)!r} holds {what}, which {suffix} can't hold; "
+                + ", ".join([*ways, "or drop or convert it" if fit else "drop or convert it"])
+            )
+
+
+def _unfit(kind: "polars.DataType", suffix: str) -> str:
+    """What in a column of that type has no place in the format; nothing where all has."""
+    import polars
+
+    kinds = list(_within(kind))
+    if suffix in FLAT and kind.is_nested():
+        return "lists or objects"
+    if suffix in FLAT and kind == polars.Duration:
+        return "lengths of time"
+    if suffix != ".parquet" and polars.Binary in kinds:
+        return "bytes"
+    if suffix == ".parquet" and any(isinstance(k, polars.Struct) and not k.fields for k in kinds):
+        return "objects without keys"
+    return "Python's objects" if polars.Object in kinds else ""
+
+
+def _within(kind: Any) -> Iterator[Any]:
+    """The type of a column, and of all that its values hold."""
+    import polars
+
+    yield kind
+    if isinstance(kind, polars.List | polars.Array):
+        yield from _within(kind.inner)
+    for field in kind.fields if isinstance(kind, polars.Struct) else ():
+        yield from _within(field.dtype)
 
 
 def _columns(
@@ -177,9 +214,12 @@ def _columns(
     }
 
 
-def _print(frames: "Iterable[polars.DataFrame]", as_json: bool) -> None:
-    for frame, first in _alike(frames, as_json):
-        sys.stdout.write(frame.write_ndjson() if as_json else frame.write_csv(include_header=first))
+def print_tables(frames: "Iterable[polars.DataFrame]", as_json: bool) -> None:
+    """A table in pieces, to standard output."""
+    with _told("the table"):
+        for frame, first in _alike(frames, as_json):
+            written = frame.write_ndjson() if as_json else frame.write_csv(include_header=first)
+            sys.stdout.write(written)
 
 
 def write_table(frame: "polars.DataFrame", path: Path) -> None:
@@ -191,15 +231,18 @@ def write_tables(frames: "Iterable[polars.DataFrame]", path: Path) -> int:
     """The same of a table in pieces, of which one at a time is in memory; how many rows there were."""
     frames = iter(frames)
     frames = chain([next(frames)], frames)  # mistakes in the first one show before anything is made
-    suffix, rows = suffix_of(path), 0
-    if suffix == ".parquet":
-        return _write_parquet(frames, path)
-    flat = suffix in (".csv", ".tsv")
+    write = _write_parquet if suffix_of(path) == ".parquet" else _write_lines
+    with _told(path):
+        return write(frames, path)
+
+
+def _write_lines(frames: "Iterable[polars.DataFrame]", path: Path) -> int:
+    flat, rows = suffix_of(path) in FLAT, 0
     with atomic(path) as temporary, open(temporary, "wb") as file:
         for frame, first in _alike(frames, not flat):
             rows += frame.height
             if flat:
-                separator = "," if suffix == ".csv" else "\t"
+                separator = "," if suffix_of(path) == ".csv" else "\t"
                 frame.write_csv(file, include_header=first, separator=separator)
             else:
                 frame.write_ndjson(file)
@@ -219,6 +262,18 @@ def _write_parquet(frames: "Iterable[polars.DataFrame]", path: Path) -> int:
             parts.append(polars.scan_parquet(part))
         polars.concat(parts, how="diagonal_relaxed").sink_parquet(temporary)
     return rows
+
+
+@contextmanager
+def _told(what: object) -> Iterator[None]:
+    """Raises a DataError for what polars has against writing a table."""
+    import polars
+
+    try:
+        yield
+    except (polars.exceptions.PolarsError, polars.exceptions.PanicException) as error:
+        reason = str(error).split("\n\n")[0]
+        raise DataError(f"{what} can't be written: {reason}") from error
 
 
 def _alike(

@@ -57,12 +57,14 @@ def test_what_is_wrong_is_said_before_the_model_is_loaded(
 ) -> None:
     monkeypatch.setattr("ulmfit.saved.load_classifier", None)
     polars.DataFrame({"text": ["a"], "rank": [1]}).write_csv(tmp_path / "ranked.csv")
+    polars.DataFrame({"text": ["a"], "picture": [b"b"]}).write_parquet(tmp_path / "new.parquet")
     for data, more, why in (
         (table, ["--out", "next.txt"], "next.txt can't be written"),
         (table, ["--out", table], "is the file that is read"),
         (table, [], "no text in 1 row"),
         (table, ["--n", "0"], "n must be at least 1, not 0"),
         (str(tmp_path / "ranked.csv"), [], "has a column 'rank' already"),
+        (str(tmp_path / "new.parquet"), ["--json"], "'picture' holds bytes, which .jsonl can't"),
     ):
         with pytest.raises(SystemExit, match=why):
             main(["next-labels", "model", data, *more])

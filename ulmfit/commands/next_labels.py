@@ -1,6 +1,5 @@
 """The verb that says which texts to label next: its fields are the flags, its docstring is the help."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -36,9 +35,15 @@ class NextLabels:
 
         from ulmfit.insight.next_labels import next_labels
         from ulmfit.saved import load_classifier
-        from ulmfit.scoring import check_flat, check_free, check_path, write_table
+        from ulmfit.scoring import (
+            check_fits,
+            check_free,
+            check_path,
+            format_of,
+            print_tables,
+            write_table,
+        )
         from ulmfit.text.columns import usable_texts
-        from ulmfit.text.files import suffix_of
         from ulmfit.text.tables import open_table
 
         if self.n < 1:
@@ -49,8 +54,7 @@ class NextLabels:
         table = open_table(self.data, note)
         frame = table.frame()
         check_free(frame, ADDED, self.data)
-        if not self.json if self.out is None else suffix_of(Path(self.out)) in (".csv", ".tsv"):
-            check_flat(frame, self.data)
+        check_fits(frame, format_of(self.out, self.json), self.data)
         texts = usable_texts(table, self.text_column, self.on_bad, note)
         rows = [row for row, text in enumerate(texts) if text is not None]
         classifier, runtime = load_classifier(self.model), self.machine.start(self.seed)
@@ -73,7 +77,7 @@ class NextLabels:
         ranked = frame[[rows[choice.index] for choice in chosen]]
         ranked = ranked.with_columns(polars.Series(name, v) for name, v in added.items())
         if self.out is None:
-            sys.stdout.write(ranked.write_ndjson() if self.json else ranked.write_csv())
+            print_tables([ranked], self.json)
         else:
             write_table(ranked, Path(self.out))
             note(f"{len(ranked):,} rows written to {self.out}, the most worthwhile first")
