@@ -76,6 +76,35 @@ def test_a_missing_field_is_empty_and_said_and_a_row_without_any_is_bad() -> Non
     assert "no text in 1 row (row 2)" in said[1]
 
 
+# ---- bytes ----
+
+
+def test_bytes_are_the_text_they_hold() -> None:
+    """Parquet of programs that have no strings: the same documents, of several labels, too."""
+    for labels in (["schön", "schlecht", None], [["schön", "neu"], [], ["neu"]]):
+        texts = ["Größe", "x", "y"]
+        columns = {"text": pl.Series(texts), "label": pl.Series(labels)}
+        kinds = {"text": pl.Binary, "label": pl.Binary}
+        if isinstance(labels[0], list):
+            kinds["label"] = pl.List(pl.Binary)  # type: ignore[assignment]
+        frame = pl.DataFrame(columns)
+        made = documents_of(frame.cast(kinds), on_bad="skip")  # type: ignore[arg-type]
+        assert made == documents_of(frame, on_bad="skip")
+
+
+@pytest.mark.parametrize(
+    ("text", "label", "place"),
+    [
+        ([b"a", None, b"\xff"], ["x", "y", "z"], "'text' holds bytes that are not UTF-8 in row 3"),
+        (["a", "b", "c"], [b"x", b"\xe9", b"z"], "'label' holds .* in row 2; store it as text"),
+        (["a", "b", "c"], [[b"x"], [], [b"y", b"\xe9"]], "'label' holds .* in row 3"),
+    ],
+)
+def test_bytes_that_are_no_text_are_refused(text: list, label: list, place: str) -> None:
+    with pytest.raises(DataError, match=f"^f: column {place}"):
+        documents_of(pl.DataFrame({"text": text, "label": label}), source="f", on_bad="skip")
+
+
 # ---- labels ----
 
 

@@ -54,9 +54,24 @@ class Table:
         return len(self.numbers)
 
     def values(self, column: str) -> list[Any]:
-        """A column as Python values; None where there is none."""
+        """A column as Python values; None where there is none. Bytes are text, which not every writer of Parquet says.
+        DataError: they are not UTF-8."""
         found = self.columns[column]
-        return found if isinstance(found, list) else found.to_list()
+        if isinstance(found, list):
+            return found
+        import polars
+
+        values, kind = found.to_list(), found.dtype
+        for row, value in enumerate(values if kind.is_nested() or kind == polars.Binary else ()):
+            try:
+                values[row] = _as_text(value)
+            except UnicodeDecodeError:
+                place = f"{self.unit} {self.numbers[row]}"
+                raise DataError(
+                    f"{self.source}: column {shown(column)!r} holds {NOT_UTF8} in {place}; store it as text, or name another"
+                    " column"
+                ) from None
+        return values
 
     def bad_row(self, row: int, why: str) -> Bad:
         """`row` counts from 0 within the table."""
@@ -70,6 +85,13 @@ class Table:
             return self.columns
         made = (series(name, values, self.source) for name, values in self.columns.items())
         return polars.DataFrame(list(made))
+
+
+def _as_text(value: Any) -> Any:
+    """Bytes as the text they hold, also in lists; other values as they are."""
+    if isinstance(value, list):
+        return [_as_text(v) for v in value]
+    return value.decode() if isinstance(value, bytes) else value
 
 
 def table_of(frame: "polars.DataFrame", source: str) -> Table:
