@@ -1,5 +1,6 @@
 import gzip
 import io
+import json
 from pathlib import Path
 
 import polars as pl
@@ -63,6 +64,16 @@ def test_columns_of_one_name_are_told_apart(tmp_path: Path) -> None:
     frame = read_table(write(tmp_path / "a.csv", "a,b,a,a\n1,2,3,4\n"), said.append)
     assert frame.columns == ["a", "b", "a_2", "a_3"]
     assert said[0] == "a.csv: another column 'a' is called 'a_2'"
+
+
+@pytest.mark.parametrize("header", [",text", ",text,column_0", "column_0,,text"])
+def test_a_column_without_a_name_stays_so(tmp_path: Path, header: str) -> None:
+    """Such as the index that pandas' to_csv writes first."""
+    content = f"{header}\n{header.replace('text', 'fine').replace('column', 'x')}\n"
+    assert read_table(write(tmp_path / "a.csv", content)).write_csv().replace('""', "") == content
+    names = header.split(",")
+    line = json.dumps({name: str(i) for i, name in enumerate(names)}) + "\n"
+    assert read_table(write(tmp_path / "a.jsonl", line)).columns == names
 
 
 def test_bad_rows_have_their_place(tmp_path: Path) -> None:

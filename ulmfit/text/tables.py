@@ -83,8 +83,8 @@ class Table:
 
         if not isinstance(self.columns, Mapping):
             return self.columns
-        made = (series(name, values, self.source) for name, values in self.columns.items())
-        return polars.DataFrame(list(made))
+        columns = self.columns.items()  # in a list, polars would give one without a name another
+        return polars.DataFrame({name: series(name, v, self.source) for name, v in columns})
 
 
 def _as_text(value: Any) -> Any:
