@@ -14,7 +14,8 @@ from tiny import TINY
 
 import ulmfit
 from ulmfit.classifier import TextClassifier
-from ulmfit.cli import BY_HAND, COMMANDS, GO_ON, main
+from ulmfit.cli import BY_HAND, COMMANDS, GO_ON, main, parse
+from ulmfit.commands.flags import Sources
 from ulmfit.config import ClassifierConfig, OutOfTime
 from ulmfit.files.checkpoint import load_json
 from ulmfit.language_model import LanguageModel
@@ -116,6 +117,25 @@ def test_fit_evaluate_predict_replay(capsys: Captured) -> None:
 
 
 @pytest.mark.usefixtures("here")
+def test_a_replay_reads_files_as_the_run_did() -> None:
+    """Also into the same kind of classifier; a flag still wins, and None stands for what was left out."""
+    rows = polars.read_csv("train.csv").rows()
+    lines = [
+        f'"{text}",{label};{("new", "old")[i // 2 % 2]}' for i, (text, label) in enumerate(rows)
+    ]
+    Path("tags.csv").write_text("\n".join(["body,tags", *lines, ",no text\n"]))
+    told = "--text-column body --label-column tags --label-separator ; --on-bad skip --no-finetune"
+    fit(*told.split(), data="tags.csv")
+    again = ["fit", "tags.csv", "--config", "run/config.json", "--out", "again"]
+    main([*again, "--no-report"])
+    old, new = (load_json(Path(p) / "config.json") for p in ("run", "again"))
+    assert all(new[name] == old[name] for name in ("identity", "config", "data", "columns"))
+    assert ulmfit.load("again").labels == ("bad", "good", "new", "old")
+    columns = parse("fit", [*again[1:], "--label-separator", "None", "--on-bad", "error"]).columns
+    assert columns == Sources(text_column=("body",), label_column="tags")
+
+
+@pytest.mark.usefixtures("here")
 def test_dry_run(capsys: Captured) -> None:
     fit("--dry-run")
     shown = capsys.readouterr()
@@ -165,6 +185,8 @@ def test_language_models_are_trained_and_measured(capsys: Captured) -> None:
         "1",
     ]
     main(["finetune-lm", "texts.txt", "--out", "ft", "--pretrained", "pretrained", *small])
+    replay = parse("finetune-lm", ["more.txt", "--out", "x", "--config", "ft/config.json"])
+    assert replay.columns == Sources(split_on="line") and replay.config.epochs == 1
     main(["evaluate", "ft", "texts.txt", "--json"])
     assert json.loads(capsys.readouterr().out)["perplexity"] > 1
     train = "train-classifier train.csv --lm ft --out run --min-steps 4 --device cpu"

@@ -64,7 +64,8 @@ RESUMED = (*SEVERAL, "demo", "label-curve")  # verbs that keep what an unfinishe
 GO_ON = 75  # exit code for "repeat this later", EX_TEMPFAIL of sysexits.h
 BY_HAND = 130  # exit code after Ctrl-C, as shells have it
 REPLAY = (
-    "--config FILE takes all settings of an earlier run from its config.json; flags override them."
+    "--config FILE takes all settings of an earlier run from its config.json, also how its files were read; flags "
+    "override them."
 )
 
 
@@ -126,16 +127,20 @@ def config_flag(arguments: Sequence[str]) -> tuple[Path | None, list[str]]:
 
 
 def replayed(command: Any, path: Path) -> Any:
-    """`command` with other defaults: those that a run's config.json records. Files still come from flags."""
+    """`command` with other defaults: those that a run's config.json records, of its settings and of how its files were
+    read. Files still come from flags."""
     from ulmfit.files.checkpoint import load_json
 
-    saved = load_json(path).get("config")
+    record = load_json(path)
+    saved = record.get("config")
     if not isinstance(saved, dict):
         raise ValueError(
             f"{path} records no settings; give the config.json at the top of a run directory"
         )
     if command is TrainClassifier:
         saved = of_classifier(saved)
+    if isinstance(columns := record.get("columns"), dict):  # what was asked in Python has none
+        saved = saved | {"columns": columns}
     parts = {f.name: f for f in fields(command) if f.name in saved}
     if unknown := saved.keys() - parts.keys():
         raise ValueError(f"{path} was written by another command: it sets {sorted(unknown)}")

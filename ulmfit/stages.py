@@ -4,7 +4,7 @@
 the language models they start from. Each prepares a `Stage` – net, data, phases – which can be printed or trained.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,7 @@ def fit(
     out: str | Path,
     overwrite: bool = False,
     tensorboard: bool = False,
+    columns: Mapping[str, Any] | None = None,
     say: Say = silent,
 ) -> Classifier:
     """Documents → saved classifier. Labels are needed of `labelled`, `valid` and `test` only.
@@ -57,7 +58,8 @@ def fit(
     `valid=None` holds out `config.classifier.valid_fraction` of `labelled`. Texts of the validation and test sets are
     kept out of the language model's corpus unless `config.transductive`. `test` is scored once, at the end.
     An unfinished run of the same command in `out` goes on; any other is refused unless `overwrite`.
-    `tensorboard` also writes the curves to `out`/tensorboard.
+    `tensorboard` also writes the curves to `out`/tensorboard. `columns`: how the command line read its files, which the run
+    keeps for --config.
     """
     machine = Runtime.start(runtime)
     say = say if machine.world.first else silent
@@ -73,6 +75,8 @@ def fit(
     told: dict[str, Any] = {"overwrite": overwrite, "tensorboard": tensorboard, "say": say}
     with Run.open(out, settings, data, **told, world=machine.world) as run:
         run.keep(labelled=fingerprint(labelled))  # for `trained_on`
+        if columns is not None:
+            run.keep(columns=dict(columns))
         members = []
         for direction in directions(config):
             lm = start_lm(

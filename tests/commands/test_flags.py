@@ -53,6 +53,7 @@ class Verb:
     direction: str = "forward"
     overwrite: bool = False
     tensorboard: bool = False
+    columns: Sources = Sources(split_on="line", data_dir="data")
     tokenizer: TokenizerConfig = TokenizerConfig()
     config: FinetuneConfig = FinetuneConfig()
     runtime: RuntimeConfig = RuntimeConfig(device="cpu")
@@ -71,6 +72,7 @@ def test_a_run_is_finished_or_goes_on(tmp_path: Path) -> None:
         assert run.path == tmp_path / "run" and runtime.device.type == "cpu"
     record = load_json(tmp_path / "run" / "config.json")
     assert record["finished"] and record["config"]["direction"] == "forward"
+    assert record["columns"]["split_on"] == "line" and "data_dir" not in record["columns"]
 
 
 def test_a_file_wins_over_a_data_set_of_that_name(

@@ -114,6 +114,10 @@ class Sources:
                 f"{', '.join(given) or 'nothing'}); `ulmfit datasets` lists the names"
             )
 
+    def recorded(self) -> dict[str, Any]:
+        """What a run keeps of it, for --config: all but where data sets lie."""
+        return {name: value for name, value in asdict(self).items() if name != "data_dir"}
+
     def read_all(self, paths: Sequence[str]) -> list[Any]:
         """The texts of several files, folders or data sets, for a language model."""
         if not paths:
@@ -183,6 +187,7 @@ def open_run(command: Any, *documents: Any) -> Iterator[tuple[Any, Any]]:
     runtime = Runtime.start(command.runtime)  # may refuse, before anything is overwritten
     with Run.open(command.out, settings, data, **told, say=note, world=runtime.world) as run:
         note(runtime.describe())
+        run.keep(columns=command.columns.recorded())
         yield run, runtime
         run.finish({})
     note(f"saved in {run.path}")

@@ -65,7 +65,7 @@ class Fit:
             return
         run = {"out": self.out, "overwrite": self.overwrite, "tensorboard": self.tensorboard}
         try:
-            stages.fit(labelled, **parts, **told, **run)
+            stages.fit(labelled, **parts, **told, **run, columns=self.columns.recorded())
         except FinishedError:
             if speaks() and (not self.report or (Path(self.out) / NAME).exists()):
                 raise
