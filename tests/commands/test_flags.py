@@ -92,6 +92,19 @@ def test_a_file_wins_over_a_data_set_of_that_name(
         columns.read("trec")
 
 
+def test_a_pattern_in_a_folder_named_like_a_data_set_is_a_pattern(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "imdb").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "imdb" / f"{name}.csv").write_text(f"text,label\n{name},x\n")
+    assert [d.text for d in Sources().read("imdb/*.csv")] == ["a", "b"]
+    assert "not the public data set" in capsys.readouterr().err
+    with pytest.raises(ValueError, match=r"imdb has no part '\*\.tsv'"):
+        Sources().read("imdb/*.tsv")
+
+
 @pytest.mark.parametrize(
     "command",
     [

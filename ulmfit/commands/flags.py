@@ -76,13 +76,14 @@ class Sources:
         from ulmfit.datasets import documents_for, is_name
         from ulmfit.text.readers import files_of, read_documents
 
-        if is_name(path) and (self.data_dir is not None or not Path(path).exists()):
+        there = Path(path).exists() or bool(files_of(path))
+        if is_name(path) and (self.data_dir is not None or not there):
             if labelled and (kind not in (None, "single") or self.label_separator):
                 raise ValueError(
                     f"{path} has one class a text, as all public data sets that have names"
                 )
             return documents_for(path, use, labelled=labelled, data_dir=self.data_dir, say=say)
-        if not Path(path).exists() and not files_of(path):
+        if not there:
             raise ValueError(
                 f"there is no file or folder {path} (looked in {Path.cwd()}) and no data set of that name;"
                 " `ulmfit datasets` lists them"
