@@ -26,6 +26,7 @@ def write(folder: Path, files: Mapping[str, str | bytes]) -> Path:
 @pytest.mark.parametrize("files", [published.IMDB, published.STANFORD])
 def test_reviews_by_folder(files: Mapping[str, str], tmp_path: Path) -> None:
     write(tmp_path, files)
+    write(tmp_path, {"train/pos/._0_9.txt": b"\0\5\x16\7"})  # what macOS adds
     for part in ("train", "test"):
         found = layouts.review_folders(tmp_path, part, silent)
         assert found == [Document(f"{part} {text}", label) for text, label in published.REVIEWS]

@@ -46,6 +46,17 @@ def test_a_folder_by_label(folder: Path) -> None:
     assert [(d.text.strip(), d.label) for d in unlabelled] == [(d.text, None) for d in documents]
 
 
+def test_hidden_files_change_nothing(folder: Path) -> None:
+    """Such as those of macOS and Jupyter."""
+    before = list(read_documents(folder))
+    for name in ("pos/._0.txt", "neg/.ipynb_checkpoints/0-checkpoint.txt", ".cache/0.txt"):
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"\0\5\x16\7")
+    assert list(read_documents(folder)) == before
+    assert len(list(read_documents(folder / "neg", labelled=False))) == 2
+
+
 def test_bad_texts_in_a_folder(folder: Path) -> None:
     (folder / "pos" / "9.txt").write_text(" ")
     (folder / "neg" / "8.txt").write_bytes("über".encode() + b"\xe9")

@@ -35,7 +35,7 @@ def review_folders(folder: Path, part: Part, say: Say) -> list[Document] | None:
     documents = [
         Document(read_text(file, say), label)
         for label, place in by_label
-        for file in sorted(place.glob("*.txt"))
+        for file in sorted(place.glob("[!.]*.txt"))
     ]
     return _with_text(documents, str(folder), say)
 

@@ -113,7 +113,7 @@ def _folder(
     path: Path, how: Reading, split_on: SplitOn | None, longest: float
 ) -> Iterable[Document]:
     labelled, say = how.labelled, how.say
-    visible = sorted(p for p in path.iterdir() if not p.name.startswith("."))
+    visible = _visible(path)
     folders, files = [p for p in visible if p.is_dir()], [p for p in visible if p.is_file()]
     by_label = {folder: texts for folder in folders if (texts := _texts(folder))}
     if by_label:
@@ -138,9 +138,15 @@ def _folder(
 
 def _texts(folder: Path) -> list[Path]:
     """The texts directly inside; none where more lie further down, as in aclImdb/train."""
-    if any(p.is_dir() and _texts(p) for p in folder.iterdir()):
+    inside = _visible(folder)
+    if any(p.is_dir() and _texts(p) for p in inside):
         return []
-    return sorted(p for p in folder.iterdir() if p.is_file() and suffix_of(p) == ".txt")
+    return [p for p in inside if p.is_file() and suffix_of(p) == ".txt"]
+
+
+def _visible(folder: Path) -> list[Path]:
+    """What lies directly inside, by name, without what systems and editors hide there."""
+    return sorted(p for p in folder.iterdir() if not p.name.startswith("."))
 
 
 def _texts_by_label(
