@@ -91,6 +91,24 @@ def test_scores_of_two_models_together_are_not_one_models(run: Path) -> None:
     assert "test set" not in [r["dataset"]["name"] for r in results]
 
 
+def test_what_a_run_did_not_make_tells_nothing_of_it(run: Path, lm: LanguageModel) -> None:
+    made = TextClassifier.load(run / "forward" / "classifier")
+    for place in ("kept/classifier", "forward/mine", "backward/classifier"):
+        made.save(run / place)
+        assert "saved outside of a run" in section((run / place / NAME).read_text(), "Data")
+    lm.save(run / "forward" / "classifier")
+    assert "# ULMFiT language model" in (run / "forward" / "classifier" / NAME).read_text()
+
+
+def test_random_weights_are_no_language_model(run: Path) -> None:
+    record = load_json(run / "config.json")
+    assert "It began with the language model `" in model_card(run / "forward" / "classifier")
+    record["config"]["config"]["pretrained"] = "none"
+    save_json(run / "config.json", record)
+    card = model_card(run / "forward" / "classifier")
+    assert section(card, "Data").endswith("It began with random weights.") and "`none`" not in card
+
+
 def test_saved_by_hand_it_says_that_nothing_is_known(lm: LanguageModel, tmp_path: Path) -> None:
     for number, labels in enumerate(
         [("a`b\n", "c"), MultiLabel(("x", "y")), BoundedNumber(1.0, 5.0)]

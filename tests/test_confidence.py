@@ -9,6 +9,8 @@ import torch
 from tiny import TINY
 
 import ulmfit
+from ulmfit.card import NAME as CARD
+from ulmfit.card import model_card
 from ulmfit.classifier import TextClassifier
 from ulmfit.confidence import calibrate, calibrate_new
 from ulmfit.config import ClassifierConfig
@@ -145,6 +147,34 @@ def test_saved_in_a_run_or_a_directory(
     assert again.predict("the film", runtime) == classifier.predict("the film", runtime)
     assert load_json(folder / "config.json")["card"] == {"made_by": "test"}
     assert (folder / "model.safetensors").read_bytes() == weights
+
+
+def test_the_card_follows_the_calibration(both: Ensemble, tmp_path: Path) -> None:
+    """And nothing else in it is touched: people may have written there."""
+    save_json(tmp_path / "config.json", {"kind": "run", "finished": True})
+    folders = [tmp_path / m.config.direction / "classifier" for m in both.members]
+    said = list[str]()
+    for member, folder in zip(both.members, folders, strict=True):
+        member.save(folder)
+    for temperature in (1.7, 1.0, 1.2):
+        for member in both.members:
+            member.calibration = Calibration(temperature)
+        save_calibration(both, tmp_path, say=said.append)
+        for folder in folders:
+            assert (folder / CARD).read_text(encoding="utf-8") == model_card(folder)
+    card, told = folders[0] / CARD, "Probabilities were calibrated on held-out texts."
+    assert told in card.read_text(encoding="utf-8")
+    card.write_bytes(b"Ours \xe9\r\n" + told.encode())
+    both.members[0].calibration = Calibration()
+    save_calibration(both, tmp_path, say=said.append)
+    assert card.read_bytes().startswith(b"Ours \xe9\r\nProbabilities were not calibrated")
+    assert not said
+    card.write_bytes(b"Ours")
+    save_calibration(both, tmp_path, say=said.append)
+    assert card.read_bytes() == b"Ours" and f"{card} was changed by hand" in said[0]
+    card.unlink()
+    save_calibration(both, tmp_path, say=said.append)
+    assert not card.exists() and len(said) == 1
 
 
 def test_a_classifier_saved_before_there_were_temperatures(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ulmfit.config import NONE
 from ulmfit.files.checkpoint import atomic, load_json
 
 NAME = "README.md"
@@ -13,6 +14,10 @@ SHIPPED = Path(__file__).parent / "weights"
 SHIPPED_LICENCE = "cc-by-sa-4.0"  # the Hub's name for it
 MOST_LABELS = 50
 TASKS = {"classifier": "text-classification", "language_model": "text-generation"}
+CALIBRATED = {
+    True: "Probabilities were calibrated on held-out texts.",
+    False: "Probabilities were not calibrated; read them as an order, not as shares.",
+}
 MEASURES = {"macro_f1": "f1", "micro_f1": "f1"}  # the Hub's names for ours
 
 
@@ -22,11 +27,25 @@ def write_card(folder: Path) -> None:
         temporary.write_text(model_card(folder), encoding="utf-8", errors="replace")
 
 
+def tell_calibrated(folder: Path, calibrated: bool) -> bool:
+    """Put right what the card of a saved classifier says of its probabilities, and nothing else: the rest may have been
+    changed by hand. False where that was, too, and nothing is put right."""
+    path = folder / NAME
+    if not path.exists():
+        return True
+    right, wrong = (CALIBRATED[said].encode() for said in (calibrated, not calibrated))
+    content = path.read_bytes()
+    if wrong in content:
+        with atomic(path) as temporary:
+            temporary.write_bytes(content.replace(wrong, right))
+    return wrong in content or right in content
+
+
 def model_card(folder: Path) -> str:
     """Its text: front matter in YAML (all of it JSON values, which YAML can read), then Markdown."""
     saved = load_json(folder / "config.json")
     tokenizer = load_json(folder / "tokenizer.json")["config"]
-    run = _run(folder)
+    run = _run(folder, saved)
     sections = {
         f"# {_title(saved, run)}": [_what(saved, tokenizer)],
         "## Use": [_use(saved)],
@@ -42,10 +61,12 @@ def model_card(folder: Path) -> str:
     return f"---\n{head}---\n\n{body}\n"
 
 
-def _run(folder: Path) -> dict[str, Any]:
-    """The record of the run that the model lies in (RUN/direction/kind); empty where it lies in none."""
-    record = folder.resolve().parent.parent / "config.json"
-    found = load_json(record) if record.exists() else {}
+def _run(folder: Path, saved: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of the run that made the model, as RUN/direction/kind; empty where it lies elsewhere."""
+    folder = folder.resolve()
+    record = folder.parent.parent / "config.json"
+    own = (folder.parent.name, folder.name) == (saved["model"]["direction"], saved["kind"])
+    found = load_json(record) if own and record.exists() else {}
     return found | {"name": record.parent.name} if found.get("kind") == "run" else {}
 
 
@@ -128,7 +149,8 @@ def _data(saved: Mapping[str, Any], run: Mapping[str, Any]) -> Iterable[str]:
     if run.get("data"):
         yield f"Fingerprint of all texts and labels the run was given (SHA-256): `{run['data']}`."
     if base := _base(run):
-        yield f"It began with the language model `{_one_line(base)}`."
+        start = "random weights" if base == NONE else f"the language model `{_one_line(base)}`"
+        yield f"It began with {start}."
 
 
 def _metrics(saved: Mapping[str, Any], run: Mapping[str, Any]) -> Iterable[str]:
@@ -171,11 +193,7 @@ def _limits(saved: Mapping[str, Any], tokenizer: Mapping[str, Any]) -> Iterable[
         yield f"Of a long text all is read, but only about the last {pooled:,} tokens are pooled."
         calibrated = saved.get("calibration", {}).get("temperature", 1.0) != 1.0
         if saved.get("label_kind", "single") == "single":
-            yield (
-                "Probabilities were calibrated on held-out texts."
-                if calibrated
-                else "Probabilities were not calibrated; read them as an order, not as shares."
-            )
+            yield CALIBRATED[calibrated]
     words = "it knows" if tokenizer["kind"] == "words" else "its pieces spell"
     yield f"It sees only words {words}. Whether it treats groups of people alike was not examined."
 

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from ulmfit.card import NAME as CARD
+from ulmfit.card import tell_calibrated
 from ulmfit.classifier import KIND as CLASSIFIER
 from ulmfit.classifier import Classifier, TextClassifier
 from ulmfit.deploy.exported import ExportedClassifier
@@ -11,6 +13,7 @@ from ulmfit.files.checkpoint import CheckpointError, load_json, save_json
 from ulmfit.language_model import KIND as LANGUAGE_MODEL
 from ulmfit.language_model import LanguageModel
 from ulmfit.pretrained import DIRECTIONS, PUBLISHED, models, on_disk, published, shipped
+from ulmfit.progress import Say, silent
 from ulmfit.training.calibration import Calibration
 
 CALIBRATION = (
@@ -79,8 +82,9 @@ def check_own(path: str | Path) -> None:
         )
 
 
-def save_calibration(classifier: Classifier, path: str | Path) -> None:
-    """Writes what was calibrated into the run or classifier directory that `classifier` was loaded from or saved in.
+def save_calibration(classifier: Classifier, path: str | Path, *, say: Say = silent) -> None:
+    """Writes what was calibrated into the run or classifier directory that `classifier` was loaded from or saved in; the
+    model card says so, too, unless it was changed there, which is said.
 
     ValueError: a model's name, not a directory. CheckpointError: a directory without the classifier.
     """
@@ -88,7 +92,7 @@ def save_calibration(classifier: Classifier, path: str | Path) -> None:
     path = Path(path)
     if isinstance(classifier, Ensemble):
         for member in classifier.members:
-            _update(path / member.config.direction / CLASSIFIER, member.calibration)
+            _update(path / member.config.direction / CLASSIFIER, member.calibration, say)
         if classifier.calibration == Calibration():
             (path / CALIBRATION).unlink(missing_ok=True)
         else:
@@ -96,12 +100,14 @@ def save_calibration(classifier: Classifier, path: str | Path) -> None:
         return
     folders = [path, *(path / direction / CLASSIFIER for direction in DIRECTIONS)]
     records = [f for f in folders if (f / "config.json").exists()]
-    _update(records[-1] if records else path, classifier.calibration)
+    _update(records[-1] if records else path, classifier.calibration, say)
 
 
-def _update(folder: Path, calibration: Calibration) -> None:
+def _update(folder: Path, calibration: Calibration, say: Say) -> None:
     record = load_json(folder / "config.json")
     save_json(folder / "config.json", record | {"calibration": calibration.to_json()})
+    if not tell_calibrated(folder, calibration.temperature != 1.0):
+        say(f"{folder / CARD} was changed by hand: see whether what it says of probabilities holds")
 
 
 def _ensemble(members: list[TextClassifier], path: Path) -> Ensemble:

@@ -64,7 +64,7 @@ class Calibrate:
             fitted = " (fitted on it)" if name == self.data else ""
             found.append({"set": name, "": "before", **figures(before[name][1], truth)})
             found.append({"set": name, "": "after" + fitted, **figures(rows, truth)})
-        save_calibration(classifier, self.model)
+        save_calibration(classifier, self.model, say=note)
         if had_thresholds and self.threshold_for is None:
             note("the thresholds it had are dropped: they belonged to the old temperature")
         note(f"saved in {self.model}")
