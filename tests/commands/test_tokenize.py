@@ -14,6 +14,7 @@ from ulmfit.text import shards
 from ulmfit.text.corpus import Corpus
 from ulmfit.text.document import Document
 from ulmfit.text.tokenizer import Tokenizer
+from ulmfit.training.log import read_records
 
 Captured = pytest.CaptureFixture[str]
 FLAGS = "--split-on line --tokenizer.min-freq 2"
@@ -125,6 +126,11 @@ def test_the_vocabulary_may_be_that_of_a_corpus() -> None:
         ("tokenize a.txt", "give texts and --out DIR, or --merge DIR"),
         ("tokenize a.txt --out c --shard 3/2", "expected number/of"),
         ("tokenize a.txt --merge c", "stands alone"),
+        (
+            "tokenize --merge c --tokenizer.min-freq 9",
+            "stands alone: it takes files and flags from the counts; leave out --tokenizer.min-freq",
+        ),
+        ("tokenize --merge c --split-on line --out d", "; leave out --out, --split-on"),
         ("tokenize --merge c", "holds no counts"),
         ("tokenize a.txt --out c --workers 0", "at least one process"),
         ("tokenize a.txt --out c --tokenizer.max-vocab 3", "no room for a word"),
@@ -166,6 +172,15 @@ def test_pretraining_on_a_corpus_is_pretraining_on_its_files() -> None:
     assert same("c/tokenizer.json", "r2/forward/language_model/tokenizer.json")
 
 
+def test_a_file_beside_a_corpus_is_read_as_told() -> None:
+    given = "--split-on line --vocab-of pretrained"
+    run(f"tokenize a.txt --out c {given}")
+    run(f"pretrain-lm c --valid few.txt --split-on line --out r1 {TINY}")
+    run(f"pretrain-lm a.txt --valid few.txt {given} --out r2 {TINY}")
+    epochs = [r for i in (1, 2) for r in read_records(Path(f"r{i}/metrics.jsonl")) if r["kind"] == "epoch"]  # fmt: skip
+    assert epochs[0]["valid_loss"] == epochs[1]["valid_loss"]
+
+
 def test_finetuning_on_a_corpus_takes_its_vocabulary() -> None:
     run(f"tokenize a.txt --out c {FLAGS}")
     more = "--frozen-epochs 1 --min-steps 2"
@@ -183,7 +198,11 @@ def test_a_corpus_that_does_not_fit_is_refused_before_a_run_is_begun() -> None:
         ("pretrain-lm c --tokenizer.min-freq 5", "tokenized already"),
         ("pretrain-lm c --vocab-of pretrained", "tokenized already"),
         ("pretrain-lm c a.txt", "give it alone"),
-        ("pretrain-lm c --split-on line", "there are no files to read"),
+        (
+            "pretrain-lm c --split-on line --on-bad skip --label-separator ;",
+            r"no files to read; leave out --label-separator, --split-on, --on-bad",
+        ),
+        ("finetune-lm c --text-column t", "no files to read; leave out --text-column"),
     ):
         assert re.search(reason, error(f"{line} --out run")), line
         assert not Path("run").exists()

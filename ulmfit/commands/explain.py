@@ -9,8 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional
 
-from ulmfit.commands.flags import FILE, MODEL, NAME, TEXT, Flat, Machine, Sources, check_name, note
-from ulmfit.commands.use import given, one_of
+from ulmfit.commands.flags import (
+    FILE,
+    MODEL,
+    NAME,
+    TEXT,
+    Flat,
+    Machine,
+    Sources,
+    check_name,
+    given,
+    note,
+)
+from ulmfit.commands.use import one_of
 
 if TYPE_CHECKING:
     from ulmfit.insight.explain import Explanation

@@ -133,8 +133,9 @@ class Sources:
             found = self._open(path, False, "texts", self.on_bad, say, longest=LONGEST)
             yield from limited((d.text for d in found), path)
 
-    def encoded(self, paths: Sequence[str]) -> Any:
-        """The corpus that `ulmfit tokenize` wrote, where the one path is its directory; otherwise None."""
+    def encoded(self, paths: Sequence[str], *others: str | None) -> Any:
+        """The corpus that `ulmfit tokenize` wrote, where the one path is its directory; otherwise None. `others`: what is
+        read beside it."""
         from ulmfit.text.corpus import Corpus
         from ulmfit.text.stored import is_corpus
 
@@ -145,10 +146,10 @@ class Sources:
             )
         if not found:
             return None
-        if self != Sources():
+        if (told := given(self)) and not any(others):
             raise ValueError(
-                f"{found[0]} is a tokenized corpus: there are no files to read; leave out --text-column,"
-                " --label-column, --label-kind, --split-on and --data-dir"
+                f"{found[0]} is a tokenized corpus: there are no files to read; leave out {', '.join(told)}, or set back what"
+                " --config brought"
             )
         return Corpus.load(found[0])
 
@@ -192,6 +193,15 @@ def open_run(command: Any, *documents: Any) -> Iterator[tuple[Any, Any]]:
         yield run, runtime
         run.finish({})
     note(f"saved in {run.path}")
+
+
+def given(flags: Any, *names: str) -> list[str]:
+    """The flags that were given, of those named or of all."""
+    return [
+        "--" + field.name.replace("_", "-")
+        for field in fields(flags)
+        if field.name in (names or (field.name,)) and getattr(flags, field.name) != field.default
+    ]
 
 
 def check_name(out: str, suffix: str) -> None:

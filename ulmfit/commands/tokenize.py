@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from ulmfit.commands.flags import DIR, FILES, MODEL, Flat, Sources, note
+from ulmfit.commands.flags import DIR, FILES, MODEL, Flat, Sources, given, note
 from ulmfit.config import TokenizerConfig
 
 if TYPE_CHECKING:
@@ -113,8 +113,13 @@ class Tokenize:
     def _merge(self, folder: Path) -> None:
         from ulmfit.text.counts import merge
 
-        if self.texts or self.out or self.shard or self.vocab_of:
-            raise ValueError("--merge DIR stands alone: it takes files and flags from the counts")
+        told = given(self, "out", "vocab_of", "shard") + given(self.columns)
+        told += [flag.replace("--", "--tokenizer.") for flag in given(self.tokenizer)]
+        if self.texts or told:
+            raise ValueError(
+                "--merge DIR stands alone: it takes files and flags from the counts; leave out "
+                + ", ".join(["the files"] * bool(self.texts) + told)
+            )
         if (folder / "tokenizer.json").exists() and not self.overwrite:
             raise ValueError(
                 f"{folder / 'tokenizer.json'} is there already: go on with the shards, or merge again"

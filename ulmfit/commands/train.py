@@ -119,7 +119,7 @@ class PretrainLM:
             raise ValueError(
                 "--vocab-of takes the tokenizer of a model as it is; leave out --tokenizer.*, or --vocab-of"
             )
-        corpus = self.columns.encoded(self.texts)
+        corpus = self.columns.encoded(self.texts, self.valid)
         documents = self.columns.read_all(self.texts) if corpus is None else corpus
         valid = self.columns.read(self.valid, labelled=False, use="valid")
         tokenizer, made = self.tokenizer, self.tokenizer

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +17,7 @@ from ulmfit.commands.flags import (
     Machine,
     OnBad,
     Sources,
+    given,
     note,
 )
 from ulmfit.config import FitConfig, SamplingConfig
@@ -163,15 +164,6 @@ def _check_is_no_data_set(data: str) -> None:
             f"predict labels a table, and there is no file {data}; the data set of that name is for "
             "`ulmfit evaluate`"
         )
-
-
-def given(flags: Any, *names: str) -> list[str]:
-    """The flags that were given, of those named or of all."""
-    return [
-        "--" + field.name.replace("_", "-")
-        for field in fields(flags)
-        if field.name in (names or (field.name,)) and getattr(flags, field.name) != field.default
-    ]
 
 
 def one_of(data: str | None, text: str | None, file: str, for_files: Sequence[str]) -> None:
