@@ -5,15 +5,15 @@
     ulmfit predict imdb --text "One of the best films of the year."
 
 The package holds the model's files and no code. `ulmfit models` lists it by an entry point. A run with classifiers of both
-directions, or two that are named, become one package, which predicts their average. The weights stay as they are stored;
-`--storage int8` makes all matrices int8, a quarter of fp32.
+directions, or two that are named, become one package, which predicts their average, with the temperature that it has in
+their run. The weights stay as they are stored; `--storage int8` makes all matrices int8, a quarter of fp32.
 """
 
 import argparse
 import re
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -98,7 +98,7 @@ def package(
     else:
         for direction, model in found.items():
             copy(model, folder / direction / CLASSIFIER, storage)
-        unite(folder, name, given[0] / CALIBRATION)
+        unite(folder, name, found)
     said = f"A {kind.replace('_', ' ')} for ulmfit"
     told = {"name": name, "version": version, "said": said, "package": called}
     (out / "pyproject.toml").write_text(PYPROJECT.format(**told), encoding="utf-8")
@@ -144,13 +144,18 @@ def copy(model: Path, folder: Path, storage: Storage | None) -> None:
         write_card(folder)
 
 
-def unite(folder: Path, name: str, calibration: Path) -> None:
-    """What makes the classifiers below `folder` one: a record, a card, and the temperature of their average, if there is one."""
-    card = load_json(folder / "forward" / CLASSIFIER / "config.json")["card"]
-    save_json(folder / "config.json", {"kind": "classifiers", "format": 1, "card": card})
+def unite(folder: Path, name: str, found: Mapping[str, Path]) -> None:
+    """What makes the classifiers below `folder` one: a record, a card, and the temperature of their average, if there is
+    one; of classes, which want it, it is said if there is none."""
+    record = load_json(folder / "forward" / CLASSIFIER / "config.json")
+    save_json(folder / "config.json", {"kind": "classifiers", "format": 1, "card": record["card"]})
     (folder / CARD).write_text(BOTH.format(name=name), encoding="utf-8")
-    if calibration.exists():
-        shutil.copyfile(calibration, folder / calibration.name)
+    run = found["forward"].resolve().parent.parent
+    of_one_run = all(model.resolve() == run / d / CLASSIFIER for d, model in found.items())
+    if of_one_run and (run / CALIBRATION).exists():
+        shutil.copyfile(run / CALIBRATION, folder / CALIBRATION)
+    elif record.get("label_kind", "single") == "single":
+        print(f"their average is not calibrated: no run that both are of has a {CALIBRATION}; see ulmfit calibrate {folder}")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import lzma
+import re
 import sys
 import tomllib
 from dataclasses import replace
@@ -23,6 +24,7 @@ from ulmfit.ensemble import Ensemble
 from ulmfit.files.checkpoint import load_json, read_tensors, save_json
 from ulmfit.files.volumes import join
 from ulmfit.language_model import LanguageModel
+from ulmfit.outputs import MultiLabel
 from ulmfit.text.corpus import Corpus
 from ulmfit.text.document import Document
 from ulmfit.text.tokenizer import Tokenizer
@@ -249,8 +251,13 @@ def test_a_packaged_model_has_a_name(
         pretrained.load("film-reviews", "forward")
 
 
+@pytest.mark.parametrize("named", [".", "forward/classifier backward/classifier"])
 def test_both_directions_are_one_package(
-    lm: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    named: str,
+    lm: LanguageModel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Captured,
 ) -> None:
     """What is installed predicts what the run does, with the temperature of its average."""
     run, out, texts = tmp_path / "run", tmp_path / "both", ["a lovely film", "dull"]
@@ -260,7 +267,8 @@ def test_both_directions_are_one_package(
         member.save(run / direction / "classifier", card={"data": "toy"})
     save_json(run / "config.json", {"kind": "run", "finished": True})
     save_json(run / "calibration.json", {"temperature": 1.5})
-    recipe("package_model").package([run], "both-ways", "0.1.0", out)
+    recipe("package_model").package([run / n for n in named.split()], "both-ways", "0.1.0", out)
+    assert "calibrate" not in capsys.readouterr().out
     install(out, "both-ways", monkeypatch)
     packaged = ulmfit.load("both-ways")
     assert isinstance(packaged, Ensemble) and packaged.calibration.temperature == 1.5
@@ -268,6 +276,24 @@ def test_both_directions_are_one_package(
         packaged.probabilities(texts), ulmfit.load(run).probabilities(texts)
     )
     assert pretrained.models()["both-ways"] == {"data": "toy"}
+
+
+def test_classifiers_of_two_runs_have_no_common_temperature(
+    lm: LanguageModel, tmp_path: Path, capsys: Captured
+) -> None:
+    """That is said for classes; for several labels there is none anyway."""
+    for kind, labels in (("one", ("bad", "good")), ("many", MultiLabel(("bad", "good")))):
+        models = list[Path]()
+        for direction in ("forward", "backward"):
+            reader = LanguageModel.create(lm.tokenizer, replace(TINY, direction=direction))
+            models.append(tmp_path / kind / f"of {direction}" / direction / "classifier")
+            TextClassifier.create(reader, labels, ClassifierConfig()).save(models[-1])
+            save_json(models[-1].parent.parent / "calibration.json", {"temperature": 1.5})
+        out = tmp_path / f"{kind}-package"
+        recipe("package_model").package(models, "both-ways", "0.1.0", out)
+        assert not (out / "ulmfit_both_ways" / "calibration.json").exists()
+        told = f"not calibrated: .* see ulmfit calibrate {re.escape(str(out / 'ulmfit_both_ways'))}"
+        assert bool(re.search(told, capsys.readouterr().out)) is (kind == "one")
 
 
 def test_what_can_not_be_packaged_is_refused(lm_directory: Path, tmp_path: Path) -> None:
