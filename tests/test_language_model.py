@@ -35,9 +35,10 @@ def greedy(**values: object) -> SamplingConfig:
 # ---- files ----
 
 
-def test_saved_and_loaded_is_the_same(lm: LanguageModel, tmp_path: Path) -> None:
-    lm.save(tmp_path / "lm", card={"data": "tiny"})
-    again = LanguageModel.load(tmp_path / "lm")
+@pytest.mark.parametrize("kind", [str, Path])
+def test_saved_and_loaded_is_the_same(kind: type, lm: LanguageModel, tmp_path: Path) -> None:
+    lm.save(kind(tmp_path / "lm"), card={"data": "tiny"})
+    again = LanguageModel.load(kind(tmp_path / "lm"))
     assert torch.equal(logits(again), logits(lm))
     assert again.config == lm.config and again.tokenizer == lm.tokenizer
     assert load_json(tmp_path / "lm" / "config.json")["card"] == {"data": "tiny"}

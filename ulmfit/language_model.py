@@ -60,9 +60,10 @@ class LanguageModel:
         return cls(LMNet(len(tokenizer), config, NO_DROPOUT).eval(), tokenizer, config)
 
     def save(
-        self, path: Path, *, storage: Storage = "fp32", card: dict[str, Any] | None = None
+        self, path: str | Path, *, storage: Storage = "fp32", card: dict[str, Any] | None = None
     ) -> None:
         """A directory: config.json, tokenizer.json, model.safetensors, README.md. `card` is kept inside config.json."""
+        path = Path(path)
         path.mkdir(parents=True, exist_ok=True)
         save_tensors(path / "model.safetensors", self.net.state_dict(), storage=storage)
         self.tokenizer.save(path / "tokenizer.json")

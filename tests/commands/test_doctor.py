@@ -60,6 +60,20 @@ def test_texts_in_order_need_nothing(tmp_path: Path, capsys: Captured) -> None:
     assert capsys.readouterr().out.splitlines()[-1] == "Nothing needs doing."
 
 
+@pytest.mark.parametrize("labels", [["x", "y"], [["x"], ["x", "y"]], [0.5, 1.5]])
+@pytest.mark.parametrize("given", [("--test",), ("--valid",), ("--valid", "--test")])
+def test_labels_of_any_kind_need_no_training_set(
+    labels: list, given: tuple[str, ...], tmp_path: Path, capsys: Captured
+) -> None:
+    rows = [{"text": f"text number {i}", "label": labels[i % 2]} for i in range(20)]
+    path = tmp_path / "m.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    told = [word for flag in given for word in (flag, str(path))]
+    cli.main(["doctor", *told, "--pretrained", "none", "--json"])
+    parts = json.loads(capsys.readouterr().out)["parts"]
+    assert {name: part["texts"] for name, part in parts.items()} == {flag[2:]: 20 for flag in given}
+
+
 def test_the_name_of_a_file_is_no_finding(tmp_path: Path, capsys: Captured) -> None:
     rows = [
         (f"text number {i} {'abcdefgh'[i % 8] * i}", "a; b" if i % 2 else "b") for i in range(40)

@@ -37,6 +37,7 @@ class Doctor:
 
     def run(self) -> None:
         from dataclasses import replace
+        from functools import partial
 
         from ulmfit.checks import check_classifier
         from ulmfit.insight.advice import findings
@@ -62,16 +63,18 @@ class Doctor:
             if isinstance(line, Skipped):
                 skipped.append(line)
 
-        read = self.columns.read
-        labelled = read(self.labelled, on_bad="skip", say=said)
-        kind = kind_of(d.label for d in labelled)
+        def kind(documents: list[Any]) -> Any:
+            return kind_of(d.label for d in documents) if documents else None
+
+        read = partial(self.columns.read, on_bad="skip", say=said)
+        labelled = read(self.labelled)
+        unlabelled = read(self.unlabelled, labelled=False, use="unlabelled")
+        valid = read(self.valid, use="valid", kind=kind(labelled))
         report = examine(
             labelled,
-            unlabelled=read(
-                self.unlabelled, labelled=False, use="unlabelled", on_bad="skip", say=said
-            ),
-            valid=read(self.valid, use="valid", on_bad="skip", say=said, kind=kind),
-            test=read(self.test, use="test", on_bad="skip", say=said, kind=kind),
+            unlabelled=unlabelled,
+            valid=valid,
+            test=read(self.test, use="test", kind=kind(labelled or valid)),
             pretrained=self.pretrained,
             classifier=classifier,
         )
