@@ -72,7 +72,7 @@ class Sources:
         kind: LabelKind | None = None,
         longest: float = inf,
     ) -> Iterable[Any]:
-        """`read`, as a stream where `read_documents` gives one; CSV and data sets are in memory."""
+        """`read`, as a stream where `read_documents` gives one; data sets are in memory."""
         from ulmfit.datasets import documents_for, is_name
         from ulmfit.text.readers import files_of, read_documents
 
