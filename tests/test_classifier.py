@@ -223,3 +223,19 @@ def test_nothing_to_evaluate_on_is_said(
     for each in (classifier, numbers):
         with pytest.raises(ValueError, match="no documents to evaluate on"):
             each.evaluate([], runtime)
+
+
+def test_averages_anew_are_those_of_texts_from_everywhere(
+    classifier: TextClassifier,
+    reviews: list[Document],
+    runtime: Runtime,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Files are often sorted by label."""
+    drawn: list[str] = []
+    real = classifier.features
+    monkeypatch.setattr(module, "UPDATE_BN", 20)
+    monkeypatch.setattr(classifier, "features", lambda t, r: (drawn.extend(t), real(t, r))[1])
+    classifier.update_bn(reviews, runtime)
+    places = [[d.text for d in reviews].index(text) for text in drawn]
+    assert len(set(places)) == 20 and min(places) < 20 and max(places) >= 40

@@ -20,7 +20,7 @@ from ulmfit.language_model import LanguageModel
 from ulmfit.runtime import Runtime
 from ulmfit.saved import save_calibration
 from ulmfit.text.document import Document
-from ulmfit.training.calibration import MIN_DOCUMENTS, Calibration
+from ulmfit.training.calibration import MIN_DOCUMENTS, Calibration, thresholds
 from ulmfit.training.metrics import log_loss
 
 
@@ -209,3 +209,14 @@ def test_what_is_refused(
     named = TextClassifier.create(lm, ("sure", "unsure"), ClassifierConfig())
     with pytest.raises(ValueError, match="a label is called 'unsure'"):
         calibrate(named, reviews, threshold_for="precision=0.9")
+
+
+def test_thresholds_are_of_the_probabilities_that_are_predicted(
+    classifier: TextClassifier, both: Ensemble, reviews: list[Document], runtime: Runtime
+) -> None:
+    """Not of those before the temperature."""
+    for model in (classifier, both):
+        calibrate(model, reviews, threshold_for="precision=0.2", runtime=runtime)
+        truth, rows = model.score(reviews, runtime)
+        wanted = thresholds(rows, truth, model.labels, 0.2)
+        assert any(wanted.values()) and model.calibration.thresholds == pytest.approx(wanted)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import TINY_FIT
+from tiny import TINY, TINY_FIT
 
-from ulmfit.config import ClassifierConfig
+from ulmfit.config import BOS_ID, ClassifierConfig, Direction
 from ulmfit.language_model import LanguageModel
 from ulmfit.prepare_classifier import classifier_stage, classifier_stages
 from ulmfit.run_directory import Run
@@ -16,7 +16,9 @@ from ulmfit.stages import train_classifier
 from ulmfit.text.corpus import Corpus
 from ulmfit.text.document import Document
 from ulmfit.text.tokenizer import Tokenizer
+from ulmfit.training.loop import Optim
 from ulmfit.training.metrics import log_loss
+from ulmfit.training.schedule import SlantedTriangular
 
 
 def test_a_classifier_needs_labels(
@@ -155,3 +157,38 @@ def test_a_corpus_of_other_words_is_refused(
         ValueError, match=f"{len(reviews)} of {len(reviews)} documents have no label"
     ):
         classifier_stage(lm, bare, (), TINY_FIT.classifier, runtime)
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_texts_are_trained_on_in_the_direction_of_the_encoder_and_in_another_order_each_time(
+    direction: Direction, lm: LanguageModel, reviews: list[Document], runtime: Runtime
+) -> None:
+    """Also where the encoder reads them once for all epochs."""
+    lm = LanguageModel(lm.net, lm.tokenizer, replace(TINY, direction=direction))
+    config = replace(TINY_FIT.classifier, cache_features=True)
+    stage, _ = classifier_stage(lm, reviews, (), config, runtime)
+    other, _ = classifier_stage(lm, reviews, (), config, replace(runtime, seed=1))
+    read_once = stage.loss_fn.keywords["frozen"].documents()  # type: ignore[attr-defined]
+    for batch in (next(iter(stage.batches.epoch(0))), next(iter(read_once))):
+        assert bool((batch.tokens[:, 0] == BOS_ID).all()) == (direction == "forward")
+    orders = [
+        [i for batch in batches.epoch(epoch) for i in batch.index.tolist()]
+        for batches, epoch in ((stage.batches, 0), (stage.batches, 1), (other.batches, 0))
+    ]
+    assert orders[0] not in orders[1:]
+
+
+def test_what_is_told_of_a_classifier_is_what_it_is_trained_with(
+    lm: LanguageModel, reviews: list[Document], runtime: Runtime
+) -> None:
+    numbers = {"ar": 0.3, "tar": 0.7, "weight_decay": 0.05, "max_grad_norm": 0.2}
+    config = replace(TINY_FIT.classifier, schedule="slanted_triangular", **numbers)  # type: ignore[arg-type]
+    config = replace(config, class_weight="balanced", label_smoothing=0.1)
+    few = [d for d in reviews if d.label == "good"] + reviews[1:20:2]  # 30 and 10
+    stage, _ = classifier_stage(lm, few, (), config, runtime)
+    told = stage.loss_fn.keywords  # type: ignore[attr-defined]
+    assert (told["ar"], told["tar"]) == (0.3, 0.7) and stage.optim == Optim(0.05, 0.2)
+    assert all(phase.schedule == SlantedTriangular() for phase in stage.phases)
+    criterion = told["criterion"].keywords
+    assert criterion["smoothing"] == 0.1
+    torch.testing.assert_close(criterion["weights"], torch.tensor([2.0, 2 / 3]))  # 40 / (2 · n)

@@ -11,8 +11,10 @@ from tiny import TINY
 
 from ulmfit import prepare_lm
 from ulmfit.config import (
+    BOS_ID,
     LM_DROPOUT,
     ClassifierConfig,
+    Direction,
     FinetuneConfig,
     PretrainConfig,
     TokenizerConfig,
@@ -22,6 +24,8 @@ from ulmfit.prepare_classifier import classifier_stage
 from ulmfit.prepare_lm import finetune_stage, pretrain_stage, start_lm
 from ulmfit.runtime import Runtime
 from ulmfit.text.document import Document
+from ulmfit.training.loop import Optim
+from ulmfit.training.schedule import SlantedTriangular
 
 ENGLISH = TokenizerConfig()
 
@@ -139,3 +143,44 @@ def test_skipgram_comes_before_the_language_model(
     assert re.search(r"1 pass of skip-gram over \d\d of [\d,]+ tokens", said)
     plain, _ = prepare_lm.finetune_stage(lm, reviews, FinetuneConfig(bptt=10), ENGLISH, runtime)
     assert plain.warm_up is None
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_texts_are_trained_on_in_the_direction_of_the_model_and_in_another_order_each_time(
+    direction: Direction, lm: LanguageModel, reviews: list[Document], runtime: Runtime
+) -> None:
+    lm = LanguageModel(lm.net, lm.tokenizer, replace(TINY, direction=direction))
+    config = FinetuneConfig(batch_size=8, bptt=10, valid_fraction=0.0)
+    stage, _ = finetune_stage(lm, reviews, config, ENGLISH, runtime)
+    other, _ = finetune_stage(lm, reviews, config, ENGLISH, replace(runtime, seed=1))
+    first, *others = (
+        next(iter(batches.epoch(epoch))).tokens
+        for batches, epoch in ((stage.batches, 0), (stage.batches, 1), (other.batches, 0))
+    )
+    assert (first[0, 0] == BOS_ID) == (direction == "forward")  # a document's first token, or last
+    assert not any(torch.equal(first, tokens) for tokens in others)
+
+
+def test_the_perplexity_is_of_texts_that_are_not_trained_on(
+    lm: LanguageModel, reviews: list[Document], runtime: Runtime, tmp_path: Path
+) -> None:
+    tuning, _ = finetune_stage(lm, reviews, FinetuneConfig(valid_fraction=0.2), ENGLISH, runtime)
+    config = PretrainConfig(batch_size=2, bptt=10, negatives=4, valid_fraction=0.2)
+    training, _ = pretrain_stage(reviews, (), TINY, ENGLISH, config, runtime, tmp_path)
+    for stage in (tuning, training):
+        assert len(stage.corpus) == 48 and stage.evaluate is not None
+
+
+def test_what_is_told_of_a_language_model_is_what_it_is_trained_with(
+    lm: LanguageModel, reviews: list[Document], runtime: Runtime
+) -> None:
+    numbers = {"ar": 0.3, "tar": 0.7, "weight_decay": 0.05, "max_grad_norm": 0.2}
+    config = FinetuneConfig(
+        softmax="sampled", negatives=9, schedule="slanted_triangular", **numbers
+    )
+    config = replace(config, bptt=2, min_steps=7)  # pieces of text count, not documents
+    stage, _ = finetune_stage(lm, reviews, config, ENGLISH, runtime)
+    told = stage.loss_fn.keywords  # type: ignore[attr-defined]
+    assert (told["ar"], told["tar"], told["sampler"].k) == (0.3, 0.7, 9)
+    assert stage.optim == Optim(0.05, 0.2) and stage.batches.batch_size == 64  # type: ignore[attr-defined]
+    assert all(phase.schedule == SlantedTriangular() for phase in stage.phases)

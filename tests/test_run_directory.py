@@ -19,6 +19,7 @@ from ulmfit.prepare_classifier import classifier_stage
 from ulmfit.run_directory import FinishedError, Run
 from ulmfit.runtime import Runtime
 from ulmfit.text.document import Document
+from ulmfit.training.log import read_records
 from ulmfit.training.phases import Phase, layer_rates
 from ulmfit.world import World
 
@@ -65,7 +66,7 @@ def test_overwriting_deletes_only_what_a_run_writes(tmp_path: Path) -> None:
     for name in ("notes", "forward", "backward", "corpus", "resume", "tensorboard", "predictions"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").touch()
-    for name in ("metrics.jsonl", "doctor.json", "report.html"):
+    for name in ("metrics.jsonl", "doctor.json", "report.html", "calibration.json"):
         (tmp_path / name).touch()
     Run.open(tmp_path, CONFIG, "data", overwrite=True).close()
     assert {p.name for p in tmp_path.iterdir()} == {"config.json", "notes", "thesis.tex"}
@@ -277,3 +278,15 @@ def test_a_training_that_stops_has_cost_something_too(
     with Run.open(tmp_path) as run, pytest.raises(KeyboardInterrupt):
         run.train(stage, runtime, TINY_FIT.classifier)
     assert load_json(tmp_path / "config.json")["stages"][stage.name]["seconds"] > 0
+
+
+def test_the_card_has_the_figures_of_the_last_epoch(
+    lm: LanguageModel, reviews: list[Document], runtime: Runtime, tmp_path: Path
+) -> None:
+    stage, made = classifier_stage(lm, reviews[:40], reviews[40:], TINY_FIT.classifier, runtime)
+    with Run.open(tmp_path) as run:
+        run.train(stage, runtime, TINY_FIT.classifier)
+        run.save(made, tmp_path / "saved", "verb", stage, TINY_FIT.classifier)
+    records = read_records(tmp_path / "metrics.jsonl")
+    card = load_json(tmp_path / "saved" / "config.json")["card"]
+    assert card["last"] == records[-1] and card["last"]["phase"] == 4

@@ -22,6 +22,7 @@ from ulmfit.run_directory import Run
 from ulmfit.runtime import Runtime
 from ulmfit.text.document import Document
 from ulmfit.text.tokenizer import Tokenizer
+from ulmfit.training.calibration import Calibration, fit_temperature
 from ulmfit.training.log import read_records
 
 Fit = Callable[..., Classifier]
@@ -512,3 +513,16 @@ def test_too_few_to_calibrate_is_said(fit: Fit, said: list[str], tmp_path: Path)
     made = fit(finetune=False)
     assert made.calibration.temperature == 1
     assert any("temperature 1: 5 validation documents are too few" in line for line in said)
+
+
+def test_the_temperature_is_that_of_what_is_saved(
+    fit: Fit, reviews: list[Document], runtime: Runtime
+) -> None:
+    """New averages of BatchNorm come before it: they change how sure a classifier is."""
+    valid = [replace(d, text=f"Again {d.text}") for d in reviews]
+    learns = {"update_bn": True, "lr": 0.2, "epochs": (6, 1, 1, 2)}
+    made = fit(finetune=False, classifier=learns, valid=valid, test=[])
+    found = made.calibration.temperature
+    made.calibration = Calibration()
+    truth, rows = made.score(valid, runtime)
+    assert 0.1 < found < 10 and found == pytest.approx(fit_temperature(rows, truth), rel=1e-3)

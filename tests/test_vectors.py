@@ -22,15 +22,16 @@ def corpus(reviews: list[Document], tokenizer: Tokenizer) -> Corpus:
 def test_rows_of_another_model_are_copied(
     lm: LanguageModel, lm_directory: Path, corpus: Corpus
 ) -> None:
-    vocab = (*lm.tokenizer.vocab[:12], "unheard")
+    vocab = (*lm.tokenizer.vocab[:9], "unheard", *lm.tokenizer.vocab[12:8:-1])  # in another order
     new = LanguageModel.create(Tokenizer(lm.tokenizer.config, vocab), TINY)
-    random_row = new.net.encoder.embedding.weight[12].clone()
+    random_row = new.net.encoder.embedding.weight[9].clone()
     said: list[str] = []
     init_embeddings(new, str(lm_directory), corpus.subset([]), 0, said.append)
-    assert said[0].startswith("12 of 13 embeddings begin with those of ")
+    assert said[0].startswith("13 of 14 embeddings begin with those of ")
     weight = new.net.encoder.embedding.weight
-    assert torch.equal(weight[:12], lm.net.encoder.embedding.weight[:12])
-    assert torch.equal(weight[12], random_row)
+    places = [*range(9), 12, 11, 10, 9]
+    assert torch.equal(weight[[*range(9), *range(10, 14)]], lm.net.encoder.embedding.weight[places])
+    assert torch.equal(weight[9], random_row)
 
 
 def test_the_bias_is_the_log_frequency(
@@ -82,3 +83,18 @@ def test_skipgram_keeps_within_its_bound(corpus: Corpus) -> None:
     assert places == sorted(set(places))
     assert within(corpus, 3, n // 2, 1)[0].fingerprint != part.fingerprint
     assert len(within(corpus, 3, 1, 0)[0]) == 1
+
+
+def test_skipgram_leaves_each_word_near_its_own_row(lm: LanguageModel, corpus: Corpus) -> None:
+    """After one pass over few texts; the more passes, the further it goes."""
+    weight, moved = lm.net.encoder.embedding.weight, list[float]()
+    before = weight.detach().clone()
+    for passes in (1, 20):
+        with torch.no_grad():
+            weight.copy_(before)
+        continue_skipgram(lm.net, corpus, passes, 0)
+        after = weight.detach()
+        met = (after != before).any(dim=1)
+        likeness = torch.cosine_similarity(after[met], before[met])
+        moved.append(1 - likeness.min().item())
+    assert met.sum() > 20 and moved[0] < 0.1 < moved[1]

@@ -20,6 +20,7 @@ from ulmfit.language_model import LanguageModel
 from ulmfit.runtime import Runtime
 from ulmfit.saved import load
 from ulmfit.text.document import Document
+from ulmfit.training.calibration import Calibration
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -112,3 +113,22 @@ def test_refusals_come_before_the_work(
             with pytest.raises(ImportError, match=f"needs {package}.*pip install onnx onnxruntime"):
                 export(made, tmp_path / "f")
     assert not (tmp_path / "f").exists()
+
+
+@pytest.mark.parametrize(("low_precision", "bound"), [(False, 1e-5), (True, 0.05)])
+@pytest.mark.parametrize("several", [False, True])
+def test_what_was_calibrated_goes_with_it(
+    several: bool, low_precision: bool, bound: float, lm: LanguageModel, reviews: list[Document],
+    runtime: Runtime, tmp_path: Path,
+) -> None:  # fmt: skip
+    members = [classifier(lm, direction) for direction in ("forward", "backward")]
+    whole, texts = Ensemble(members) if several else members[0], [d.text for d in reviews]
+    for each in (*members, whole):
+        each.calibration = Calibration(2.5)
+    rows = whole.probabilities(texts, runtime)
+    half = float(np.median(rows.max(axis=1)))
+    whole.calibration = Calibration(2.5, dict.fromkeys(whole.labels, half))
+    export(whole, tmp_path / "e", texts, low_precision=low_precision)
+    exported = Predictor(tmp_path / "e")
+    assert np.abs(exported.probabilities(texts) - rows).max() < bound
+    assert 20 < sum(p.sure for p in exported.predict(texts)) < 40

@@ -292,3 +292,15 @@ def test_labels_never_seen_are_refused() -> None:
         texts_as_labels = [Document("a", f"{i}{'long' * 90}") for i in range(7)]
         with pytest.raises(ValueError, match=r"lacks: (\dlo\w{37}…, ){5}… \(7 in all\)"):
             parts(MANY, **{name: texts_as_labels})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("transductive", [False, True])
+def test_no_label_of_a_held_out_text_is_guessed(transductive: bool) -> None:
+    """Also where a language model may read it; and of equal texts one is read."""
+    valid, test = documents(4, "a", 200), documents(4, "b", 200)
+    more = [Document(d.text) for d in [*documents(9, "x"), *valid, *test, *documents(9, "x")]]
+    made, _ = parts(MANY, more, valid=valid, test=test, transductive=transductive)
+    assert made.unlabelled == more[:9]
+    assert len(made.texts) == len(MANY) + 9 + 8 * transductive
+    made, _ = parts(MANY, [Document(d.text) for d in MANY], transductive=transductive)
+    assert made.valid and texts(made.unlabelled) == texts(made.train)

@@ -27,7 +27,7 @@ def drawn(n: int, classes: int, heat: float, seed: int = 0) -> tuple[np.ndarray,
 
 
 @pytest.mark.parametrize("classes", [2, 5])
-@pytest.mark.parametrize("heat", [0.5, 1.0, 3.0])
+@pytest.mark.parametrize("heat", [0.1, 0.5, 1.0, 3.0, 6.0])
 def test_the_temperature_is_found_again(classes: int, heat: float) -> None:
     rows, truth = drawn(4_000, classes, heat)
     assert fit_temperature(rows, truth) == pytest.approx(heat, rel=0.1)
@@ -113,6 +113,15 @@ def test_documents_of_one_probability_stay_together() -> None:
     rows = np.array([[0.9, 0.1]] * 60 + [[0.8, 0.2]] * 60, np.float32)
     found = thresholds(rows, [0] * 61 + [1] * 59, ("a", "b"), 0.9)
     assert found["a"] == pytest.approx(0.9)  # not within the 0.8s
+
+
+def test_the_threshold_is_the_lowest_that_keeps_the_promise() -> None:
+    sureness = np.linspace(0.99, 0.6, 100)
+    rows = np.stack([sureness, 1 - sureness], axis=1)
+    assert thresholds(rows, [0] * 100, ("a", "b"), 0.95)["a"] == pytest.approx(0.6)
+    wrong_below = [0] * 80 + [1] * 20
+    found = thresholds(rows, wrong_below, ("a", "b"), 0.95)["a"]
+    assert found is not None and sureness[81] < found <= sureness[79]
 
 
 def test_the_lower_bound_by_hand() -> None:

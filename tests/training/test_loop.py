@@ -450,6 +450,47 @@ def test_steps_positions_and_carry(runtime: Runtime) -> None:
     assert epochs == [4, 6, 10]
 
 
+def test_a_step_is_that_of_the_optimizer_with_all_its_numbers(runtime: Runtime) -> None:
+    """Rates by group and schedule, momentum, decay, and gradients clipped by their norm together."""
+
+    def loss(net: Line, batch: Any, carry: Any) -> Any:
+        return Value((net.high(net.low(torch.ones(1, 1))) ** 2).sum()), None
+
+    def falling(progress: float) -> tuple[float, float]:
+        return 1 - progress / 2, 0.5 + progress / 4
+
+    net, by_hand = Line(), Line()
+    by_hand.load_state_dict(net.state_dict())
+    fit(net, loss, Numbers(), [Phase(1.0, (0.1, 0.2), falling)], optim=Optim(0.3, 1e-5),
+        runtime=runtime, log=Log("test"), description="")  # fmt: skip
+    optimizer = build_optimizer(by_hand, 0.3, runtime)
+    for step in range(4):
+        factor, momentum = falling(step / 4)
+        set_rates(optimizer, (0.1 * factor, 0.2 * factor), momentum)
+        loss(by_hand, None, None)[0].total.backward()
+        nn.utils.clip_grad_norm_(by_hand.parameters(), 1e-5)
+        optimizer.step()
+        optimizer.zero_grad()
+    assert same_bits(state(net), state(by_hand))
+
+
+def test_the_loss_shown_of_an_epoch_is_its_own(runtime: Runtime) -> None:
+    losses = list[float]()
+
+    class Told(Log):
+        def epoch(self, update: int, **values: Any) -> None:
+            losses.append(values["train_loss"])
+
+    def loss(net: Line, batch: Pair, carry: Any) -> Any:
+        value = Value((net.high(net.low(torch.ones(1, 1))) ** 2).sum())
+        value.main = batch[0].float().sum()  # the number of the epoch
+        return value, None
+
+    fit(Line(), loss, Numbers(), [Phase(3.0, (0.1, 0.1), OneCycle())], optim=Optim(0.0),
+        runtime=runtime, log=Told("test"), description="")  # fmt: skip
+    assert losses == pytest.approx([0.0, 1.0, 2.0])
+
+
 def test_adams_moments_start_anew_with_each_phase(runtime: Runtime) -> None:
     """As after fastai's `freeze_to` and `unfreeze`: phases in one go are trainings one after the other."""
 

@@ -22,7 +22,7 @@ from ulmfit.training.phases import (
     plan,
     pretrain_phases,
 )
-from ulmfit.training.schedule import OneCycle
+from ulmfit.training.schedule import OneCycle, SlantedTriangular
 
 GROUPS = 5
 
@@ -84,6 +84,8 @@ def test_quick_unfreezing_is_fastais_fine_tune() -> None:
     assert (head.epochs, rest.epochs) == (1, 4)
     assert head.lrs == (0, 0, 0, 0, 2e-3)
     assert rest.lrs == pytest.approx([1e-5 * 100 ** (i / 4) for i in range(5)])
+    phases = classifier_phases(ClassifierConfig(unfreezing="quick"), 5, 64, 99, 6336)
+    assert [phase.epochs for phase in phases] == [1, 1 + 1 + 2]
     assert (head.schedule, rest.schedule) == (
         OneCycle(warm_up=0.99),
         OneCycle(warm_up=0.3, div=5.0),
@@ -186,6 +188,10 @@ def test_what_is_read_often_gets_the_whole_dropout(passes: list[float], factor: 
 def test_pretraining_is_one_phase_stretched_over_its_tokens() -> None:
     (phase,) = pretrain_phases(PretrainConfig(epochs=1, max_tokens=500), 3, tokens=1000)
     assert phase.epochs == 0.5 and phase.steps(100) == 50 and all(phase.lrs)
+    (phase,) = pretrain_phases(PretrainConfig(epochs=4, max_tokens=2000), 3, tokens=1000)
+    assert phase.epochs == 2  # of all passes together no more is read
+    (phase,) = pretrain_phases(PretrainConfig(schedule="slanted_triangular"), 3, tokens=1000)
+    assert phase.schedule == SlantedTriangular()
 
 
 def test_unequal_phases_are_an_error() -> None:

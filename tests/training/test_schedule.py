@@ -41,7 +41,8 @@ def test_slanted_triangular_is_equation_3() -> None:
     cut = int(total * cut_frac)
     for t in (0, 1, 50, 99, 100, 101, 500, 999):
         p = t / cut if t < cut else 1 - (t - cut) / (cut * (1 / cut_frac - 1))
-        assert SlantedTriangular()(t / total)[0] == pytest.approx((1 + p * (ratio - 1)) / ratio)
+        factor, momentum = SlantedTriangular()(t / total)
+        assert factor == pytest.approx((1 + p * (ratio - 1)) / ratio) and momentum == 0.7
 
 
 def test_names_of_the_config_exist() -> None:
