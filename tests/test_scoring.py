@@ -28,6 +28,13 @@ def classifier(lm: LanguageModel) -> TextClassifier:
 
 
 @pytest.fixture
+def unasked(classifier: TextClassifier, monkeypatch: pytest.MonkeyPatch) -> TextClassifier:
+    """For what must be refused before anything is predicted."""
+    monkeypatch.setattr(classifier, "predict", lambda *arguments, **more: pytest.fail("too late"))
+    return classifier
+
+
+@pytest.fixture
 def table(tmp_path: Path) -> str:
     (tmp_path / "in.csv").write_text(CSV)
     return str(tmp_path / "in.csv")
@@ -116,18 +123,12 @@ def test_bad_tables_are_refused_and_nothing_is_written(
     ],
 )
 def test_what_could_not_be_written_is_refused_before_the_work(
-    out: str | None,
-    reason: str,
-    classifier: TextClassifier,
-    runtime: Runtime,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    out: str | None, reason: str, unasked: TextClassifier, runtime: Runtime, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(classifier, "predict", lambda *arguments, **more: pytest.fail("too late"))
     (tmp_path / "in.jsonl").write_text('{"text": "a", "tags": [1, 2]}\n')
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(DataError, match=reason):
-        score(classifier, str(tmp_path / "in.jsonl"), out and tmp_path / out, runtime)  # type: ignore[arg-type]
+        score(unasked, str(tmp_path / "in.jsonl"), out and tmp_path / out, runtime)  # type: ignore[arg-type]
 
 
 def columns() -> "dict[str, polars.Series]":
@@ -184,17 +185,12 @@ def test_what_a_format_cannot_hold_is_known_before(name: str, suffix: str, tmp_p
 
 @pytest.mark.parametrize("out", [None, "out.csv", "out.jsonl"])
 def test_bytes_beside_the_text_are_refused_before_the_work(
-    out: str | None,
-    classifier: TextClassifier,
-    runtime: Runtime,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    out: str | None, unasked: TextClassifier, runtime: Runtime, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(classifier, "predict", lambda *arguments, **more: pytest.fail("too late"))
     polars.DataFrame({"text": ["a"], "picture": [b"\xff"]}).write_parquet(tmp_path / "in.parquet")
     reason = r"'picture' holds bytes.*ends in \.parquet, or drop or convert it$"
     with pytest.raises(DataError, match=reason):
-        score(classifier, str(tmp_path / "in.parquet"), out and tmp_path / out, runtime)  # type: ignore[arg-type]
+        score(unasked, str(tmp_path / "in.parquet"), out and tmp_path / out, runtime)  # type: ignore[arg-type]
 
 
 def test_lists_go_where_they_can(

@@ -49,10 +49,7 @@ def examine(
     documents = {part: list(found) for part, found in given.items()}
     documents = {part: found for part, found in documents.items() if found}
     texts = [
-        _Text(
-            Place(part, row, _said(d.label)),
-            d.text,
-        )
+        _Text(Place(part, row, _said(d.label)), d.text)
         for part, found in documents.items()
         for row, d in enumerate(found, 1)
         if d.text.strip()

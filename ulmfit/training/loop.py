@@ -81,9 +81,8 @@ def fit(
     runtime.diverge()
     here, carry = resume.load(net, optimizer, runtime) if resume else (Position(), None)
     watch = Watch(description or log.stage, runtime, log.say)
-    if resume and here.phase < len(
-        phases
-    ):  # behind a finished training stands what the next one wrote
+    # Behind a training that is finished stands what the next one wrote.
+    if resume and here.phase < len(phases):
         log.rewind(here.records)
         watch.restore(here.watch)
     per_epoch = batches.steps_per_epoch
