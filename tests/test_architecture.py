@@ -34,7 +34,7 @@ COLUMNS = {
         "tables",
         "columns plain",
         "pieces",
-        "readers batches splits",
+        "readers writers batches splits",
         "layouts",
     ],
     "nn": [
@@ -61,7 +61,7 @@ ABOVE = [
     "pretrained deploy.exported deploy.export",
     "saved run_directory vectors",
     "checks baseline confidence deploy.hub",
-    "prepare_lm prepare_classifier pseudo_labels scoring evaluation",
+    "prepare_lm prepare_classifier pseudo_labels predict_table evaluation",
     "stages bench",
     "insight.pictures insight.duplicates insight.doctor_report insight.characters insight.scores insight.curves insight.page insight.explain",
     "insight.doctor insight.advice insight.charts insight.power_law insight.next_labels",

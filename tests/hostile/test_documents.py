@@ -12,12 +12,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ulmfit import scoring
+from ulmfit import predict_table as predicting
 from ulmfit.classifier import TextClassifier
 from ulmfit.config import ClassifierConfig
 from ulmfit.language_model import LanguageModel
+from ulmfit.predict_table import predict_table
 from ulmfit.runtime import Runtime
-from ulmfit.scoring import score_file
 from ulmfit.text import pieces
 from ulmfit.text.batches import MOST_TOKENS, DocumentBatches
 from ulmfit.text.corpus import Corpus
@@ -93,7 +93,7 @@ def many(rows: int) -> str:
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tables count as large at once, and go in pieces of some rows."""
     monkeypatch.setattr(pieces, "LARGE", 1)
-    monkeypatch.setattr(scoring, "LARGE", 1)
+    monkeypatch.setattr(predicting, "LARGE", 1)
     monkeypatch.setattr(pieces, "ROWS", 7)
     real = pieces.separated.pieces
     monkeypatch.setattr(pieces.separated, "pieces", lambda lines, separator: real(lines, separator, 100))  # fmt: skip
@@ -114,7 +114,7 @@ def test_pieces_are_the_whole_and_in_order(
         {".csv": frame.write_csv, ".jsonl": frame.write_ndjson, ".parquet": frame.write_parquet}[source](path)  # fmt: skip
     target, said = out and str(tmp_path / f"out{out}"), list[str]()
     name = "-" if source == "-" else str(path)
-    score_file(classifier, name, target, None, runtime, say=said.append)
+    predict_table(classifier, name, target, None, runtime, say=said.append)
     if target is None:
         found = polars.read_csv(io.StringIO(capsys.readouterr().out), infer_schema=False)
     elif out == ".parquet":
@@ -140,10 +140,10 @@ def test_bad_rows_of_all_pieces_are_told_together(
     (tmp_path / "in.csv").write_text(many(30) + "30,\nonly one\n" + "31,good\n" * 20 + "x,y,z\n")
     source, out, said = str(tmp_path / "in.csv"), str(tmp_path / "out.csv"), list[str]()
     with pytest.raises(DataError, match="no text in 1 row"):
-        score_file(classifier, source, out, None, runtime, say=said.append)
+        predict_table(classifier, source, out, None, runtime, say=said.append)
     assert not Path(out).exists()
     said.clear()
-    score_file(classifier, source, out, None, runtime, on_bad="skip", say=said.append)
+    predict_table(classifier, source, out, None, runtime, on_bad="skip", say=said.append)
     assert polars.read_csv(out).height == 51
     assert sum("3 of 53 rows skipped" in line for line in said) == 1
 
@@ -156,8 +156,8 @@ def test_columns_that_come_later(
     (tmp_path / "in.jsonl").write_text("".join(rows))
     source = str(tmp_path / "in.jsonl")
     with pytest.raises(DataError, match=r"'more' are not in all parts.*\.jsonl"):
-        score_file(classifier, source, str(tmp_path / "o.csv"), None, runtime, say=str)
-    score_file(classifier, source, str(tmp_path / "o.parquet"), None, runtime, say=str)
+        predict_table(classifier, source, str(tmp_path / "o.csv"), None, runtime, say=str)
+    predict_table(classifier, source, str(tmp_path / "o.parquet"), None, runtime, say=str)
     assert polars.read_parquet(tmp_path / "o.parquet")["more"].to_list() == [None] * 9 + [1]
 
 
@@ -177,5 +177,5 @@ def test_many_rows_are_not_held(
 
     monkeypatch.setattr(pieces, "rows_table", watched)
     (tmp_path / "in.csv").write_text(many(300))
-    score_file(classifier, str(tmp_path / "in.csv"), str(tmp_path / "o.csv"), None, runtime, say=str)  # fmt: skip
+    predict_table(classifier, str(tmp_path / "in.csv"), str(tmp_path / "o.csv"), None, runtime, say=str)  # fmt: skip
     assert len(most) > 50 and max(most) <= 3  # itertools.tee held 57

@@ -35,7 +35,9 @@ class NextLabels:
 
         from ulmfit.insight.next_labels import next_labels
         from ulmfit.saved import load_classifier
-        from ulmfit.scoring import (
+        from ulmfit.text.columns import usable_texts
+        from ulmfit.text.tables import open_table
+        from ulmfit.text.writers import (
             check_fits,
             check_free,
             check_path,
@@ -43,8 +45,6 @@ class NextLabels:
             print_tables,
             write_table,
         )
-        from ulmfit.text.columns import usable_texts
-        from ulmfit.text.tables import open_table
 
         if self.n < 1:
             raise ValueError(f"--n must be at least 1, not {self.n}")

@@ -91,17 +91,17 @@ class Predict:
                 f"{self.model} is an export, which computes on the CPU; leave out --device"
             )
         if self.data is not None:
-            self._score_file(self.data)
+            self._predict_table(self.data)
         elif self.text is not None:
             found = self._found(self.text, exported)
             print(json.dumps(asdict(found)) if self.json else found.line())
 
-    def _score_file(self, data: str) -> None:
+    def _predict_table(self, data: str) -> None:
+        from ulmfit.predict_table import predict_table
         from ulmfit.saved import load_classifier
-        from ulmfit.scoring import score_file
 
         runtime, model = self.machine.start(), load_classifier(self.model)
-        score_file(
+        predict_table(
             model,
             data,
             self.out,

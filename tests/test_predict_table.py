@@ -2,10 +2,7 @@
 
 import io
 import json
-import re
 import sys
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
 from pathlib import Path
 
 import polars
@@ -14,9 +11,9 @@ import pytest
 from ulmfit.classifier import TextClassifier
 from ulmfit.config import ClassifierConfig
 from ulmfit.language_model import LanguageModel
+from ulmfit.predict_table import predict_table
 from ulmfit.progress import silent
 from ulmfit.runtime import Runtime
-from ulmfit.scoring import check_fits, score_file, write_table
 from ulmfit.text.files import DataError
 
 CSV = 'id,text,"a, b"\n007,"great, ""so"" great",x\n1,awful,\n2,"two\nlines",z\n'
@@ -40,10 +37,10 @@ def table(tmp_path: Path) -> str:
     return str(tmp_path / "in.csv")
 
 
-def score(
+def predict(
     classifier: TextClassifier, source: str, out: Path | None, runtime: Runtime, **more: bool
 ) -> None:
-    score_file(classifier, source, out and str(out), None, runtime, say=silent, **more)
+    predict_table(classifier, source, out and str(out), None, runtime, say=silent, **more)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"])
@@ -51,7 +48,7 @@ def test_columns_and_rows_stay_in_order(
     suffix: str, classifier: TextClassifier, table: str, runtime: Runtime, tmp_path: Path
 ) -> None:
     out = tmp_path / "new folder" / f"out{suffix}"
-    score(classifier, table, out, runtime)
+    predict(classifier, table, out, runtime)
     readers = {
         ".csv": lambda: polars.read_csv(out, infer_schema=False),
         ".tsv": lambda: polars.read_csv(out, separator="\t", infer_schema=False),
@@ -75,13 +72,13 @@ def test_standard_streams(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    score(classifier, table, None, runtime)
+    predict(classifier, table, None, runtime)
     plain = capsys.readouterr().out
     assert plain.startswith('id,text,"a, b",prediction,probability\n007,')
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(CSV.encode())))
-    score(classifier, "-", None, runtime)
+    predict(classifier, "-", None, runtime)
     assert capsys.readouterr().out == plain
-    score(classifier, table, None, runtime, as_json=True)
+    predict(classifier, table, None, runtime, as_json=True)
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["id"] for row in rows] == ["007", "1", "2"]
     assert rows[0].keys() == {"id", "text", "a, b", "prediction", "probability"}
@@ -108,7 +105,7 @@ def test_bad_tables_are_refused_and_nothing_is_written(
 ) -> None:
     (tmp_path / "in.csv").write_text(content)
     with pytest.raises(DataError, match=reason):
-        score(classifier, str(tmp_path / "in.csv"), out and tmp_path / out, runtime)  # type: ignore[arg-type]
+        predict(classifier, str(tmp_path / "in.csv"), out and tmp_path / out, runtime)  # type: ignore[arg-type]
     assert [p.name for p in tmp_path.iterdir()] == ["in.csv"]
 
 
@@ -128,59 +125,7 @@ def test_what_could_not_be_written_is_refused_before_the_work(
     (tmp_path / "in.jsonl").write_text('{"text": "a", "tags": [1, 2]}\n')
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(DataError, match=reason):
-        score(unasked, str(tmp_path / "in.jsonl"), out and tmp_path / out, runtime)  # type: ignore[arg-type]
-
-
-def columns() -> "dict[str, polars.Series]":
-    """One of each type that a table may bring, and those that make trouble inside of others, too."""
-    hour, day = timedelta(hours=1), date(2020, 2, 29)
-    made = [
-        polars.Series("bytes", [b"\xff"]),
-        polars.Series("time span", [hour]),
-        polars.Series("python", [object()], polars.Object),
-        polars.Series("no keys", [{}], polars.Struct([])),
-        polars.Series("list", [[1, 2]]),
-        polars.Series("array", [[1, 2]], polars.Array(polars.Int64, 2)),
-        polars.Series("object", [{"a": 1}]),
-        polars.Series("list of bytes", [[b"\xff"]]),
-        polars.Series("object with bytes", [{"a": b"\xff"}]),
-        polars.Series("list of no keys", [[{}]], polars.List(polars.Struct([]))),
-        polars.Series("list of time spans", [[hour]]),
-        polars.Series("nothing", [None]),
-        polars.Series("yes", [True]),
-        polars.Series("whole", [2**63], polars.UInt64),
-        polars.Series("number", [0.5]),
-        polars.Series("decimal", [Decimal("0.5")]),
-        polars.Series("day", [day]),
-        polars.Series("moment", [datetime(2020, 2, 29)]),
-        polars.Series("time", [time(1)]),
-        polars.Series("category", ["a"], polars.Categorical),
-        polars.Series("enum", ["a"], polars.Enum(["a"])),
-        polars.Series("string", ["a"]),
-    ]
-    return {series.name: series for series in made}
-
-
-@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"])
-@pytest.mark.parametrize("name", columns())
-def test_what_a_format_cannot_hold_is_known_before(name: str, suffix: str, tmp_path: Path) -> None:
-    """`check_fits` refuses just what can't be written, and both name what they are about."""
-    frame = columns()[name].to_frame()
-    try:
-        write_table(frame, tmp_path / f"out{suffix}")
-        written = True
-    except DataError as error:
-        assert re.search(rf"out{suffix} can't be written: [^\n]+$", str(error))
-        assert not list(tmp_path.iterdir())
-        written = False
-    try:
-        check_fits(frame, suffix, "in.parquet")
-        assert written
-    except DataError as error:
-        assert not written
-        assert re.match(rf"in.parquet: column '{name}' holds .*, which {suffix} can't hold; ", str(error))  # fmt: skip
-        for other in re.findall(r"\.\w+", str(error).split("; ")[1]):  # what it advises helps
-            check_fits(frame, other, "in.parquet")
+        predict(unasked, str(tmp_path / "in.jsonl"), out and tmp_path / out, runtime)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("out", [None, "out.csv", "out.jsonl"])
@@ -190,14 +135,14 @@ def test_bytes_beside_the_text_are_refused_before_the_work(
     polars.DataFrame({"text": ["a"], "picture": [b"\xff"]}).write_parquet(tmp_path / "in.parquet")
     reason = r"'picture' holds bytes.*ends in \.parquet, or drop or convert it$"
     with pytest.raises(DataError, match=reason):
-        score(unasked, str(tmp_path / "in.parquet"), out and tmp_path / out, runtime)  # type: ignore[arg-type]
+        predict(unasked, str(tmp_path / "in.parquet"), out and tmp_path / out, runtime)  # type: ignore[arg-type]
 
 
 def test_lists_go_where_they_can(
     classifier: TextClassifier, runtime: Runtime, tmp_path: Path
 ) -> None:
     (tmp_path / "in.jsonl").write_text('{"text": "a", "tags": [1, 2]}\n')
-    score(classifier, str(tmp_path / "in.jsonl"), tmp_path / "out.parquet", runtime)
+    predict(classifier, str(tmp_path / "in.jsonl"), tmp_path / "out.parquet", runtime)
     assert polars.read_parquet(tmp_path / "out.parquet")["tags"].to_list() == [[1, 2]]
 
 
@@ -207,7 +152,7 @@ def test_errors_of_standard_input_call_it_so(
     for content in (b"", b"id\n1\n", b"text\n" + b"\xff" * 9):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
         with pytest.raises(DataError, match="standard input"):
-            score(classifier, "-", None, runtime)
+            predict(classifier, "-", None, runtime)
 
 
 def test_the_file_read_is_not_written(
@@ -218,10 +163,10 @@ def test_the_file_read_is_not_written(
     (tmp_path / "same.csv").hardlink_to(table)
     for out in (Path(table), tmp_path / "link.csv", tmp_path / "same.csv"):
         with pytest.raises(DataError, match="is the file that is read; give another name"):
-            score(classifier, table, out, runtime)
+            predict(classifier, table, out, runtime)
         assert out.read_text() == CSV
     (tmp_path / "out.csv").write_text(CSV)
-    score(classifier, table, tmp_path / "out.csv", runtime)
+    predict(classifier, table, tmp_path / "out.csv", runtime)
     assert "prediction" in (tmp_path / "out.csv").read_text()
 
 
@@ -232,7 +177,7 @@ def test_bad_rows_can_be_skipped(
     (tmp_path / "in.csv").write_text("id,text\n1,great\n2,\n3,a,b\n4,awful\n")
     said: list[str] = []
     out = str(tmp_path / "out.csv")
-    score_file(
+    predict_table(
         classifier, str(tmp_path / "in.csv"), out, None, runtime, on_bad="skip", say=said.append
     )
     rows = polars.read_csv(out).rows(named=True)
