@@ -1,4 +1,4 @@
-"""Archives unpacked so that they can't do harm: inside one folder, within bounds, whole or not at all."""
+"""Archives unpacked so that they can't do harm: inside one folder, within bounds, atomically."""
 
 import gzip
 import os
@@ -24,12 +24,12 @@ DAMAGE = (
     ValueError,
     LookupError,
     OverflowError,
-    RecursionError,  # header upon header
+    RecursionError,  # too many headers in a row
 )
 
 
 def unpack(archive: Path, folder: Path, *, max_bytes: int) -> None:
-    """A tar file, compressed by gzip or not, becomes `folder`, whole or not at all.
+    """Unpacks a tar file, compressed by gzip or not, as `folder`, atomically.
 
     `DownloadError`: it holds anything but files and folders, a path twice, or a path that leads outside; it is more than
     `max_bytes` unpacked (headers count); it is damaged; `folder` is there already, or can't be written.
@@ -41,7 +41,7 @@ def unpack(archive: Path, folder: Path, *, max_bytes: int) -> None:
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     except OSError as error:
         raise read_only(folder.parent, error) from None
-    inside = temporary / folder.name  # mkdtemp's own folder is for its owner only
+    inside = temporary / folder.name  # other users can't read mkdtemp's own folder
     inside.mkdir()
     try:
         with _decompressed(archive) as content:
@@ -66,7 +66,7 @@ def _decompressed(archive: Path) -> Iterator[BufferedIOBase]:
 
 
 class _Header(tarfile.TarInfo):
-    """A header that is read, or an error: tarfile takes a damaged one behind the first for the end."""
+    """A header, or an error where it is damaged: after the first, tarfile takes a damaged one for the end."""
 
     @classmethod
     def fromtarfile(cls, tar: tarfile.TarFile) -> tarfile.TarInfo:  # pyright: ignore
@@ -85,15 +85,13 @@ def _extract(content: "_Bounded", archive: Path, folder: Path) -> None:
         while (member := tar.next()) is not None:
             content.bound(inf)
             _write(member, tar, archive, folder)
-            tar.members.clear()  # pyright: ignore  # else each of them takes memory until the end
+            tar.members.clear()  # pyright: ignore  # else all of them stay in memory
             content.bound(MOST_HEADER)
 
 
 def _write(member: tarfile.TarInfo, tar: tarfile.TarFile, archive: Path, folder: Path) -> None:
-    name, shown = (
-        PureWindowsPath(member.name),
-        repr(member.name[:200]),
-    )  # knows / as well as \ and drives
+    name = PureWindowsPath(member.name)  # knows / as well as \ and drives
+    shown = repr(member.name[:200])
     if name.anchor or name.drive or ".." in name.parts:
         raise DownloadError(f"{archive} holds {shown}, a path that leads outside; nothing was unpacked")  # fmt: skip
     target = folder.joinpath(*name.parts)
@@ -116,25 +114,25 @@ def _write(member: tarfile.TarInfo, tar: tarfile.TarFile, archive: Path, folder:
 
 
 class _Bounded:
-    """Reads on until `most` bytes, and until those of a `bound`: neither a file nor an endless header gets beyond."""
+    """Reads at most `most` bytes in all, and at most those of the last `bound`: neither huge files nor endless headers."""
 
     def __init__(self, file: BufferedIOBase, archive: Path, most: int) -> None:
         self.file, self.archive, self.most, self.left = file, archive, most, most
-        self.here = inf
+        self.left_here = inf
 
     def bound(self, most: float) -> None:
-        """From here on at most so many bytes."""
-        self.here = most
+        """From here on at most `most` bytes."""
+        self.left_here = most
 
     def read(self, size: int) -> bytes:
-        found = self.file.read(size)
-        self.left, self.here = self.left - len(found), self.here - len(found)
+        data = self.file.read(size)
+        self.left, self.left_here = self.left - len(data), self.left_here - len(data)
         if self.left < 0:
             raise DownloadError(
                 f"{self.archive} is more than {self.most:,} bytes unpacked; nothing was unpacked"
             )
-        if self.here < 0:
+        if self.left_here < 0:
             raise DownloadError(
                 f"{self.archive} has a header of more than {MOST_HEADER:,} bytes; nothing was unpacked"
             )
-        return found
+        return data

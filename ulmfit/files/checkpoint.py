@@ -1,4 +1,4 @@
-"""What is on disk: safetensors + JSON, written atomically, tensors with a checksum. No pickle, no code in files."""
+"""Saved files: safetensors + JSON, written atomically, tensors with a checksum. No pickle, no code in files."""
 
 import errno
 import json
@@ -23,13 +23,9 @@ Storage = Literal["fp32", "fp16", "int8"]
 Net = TypeVar("Net", bound=torch.nn.Module)
 SCALE = ".scale"  # suffix of the tensor that holds the row scales of an int8 matrix
 PART = ".part"  # suffix of what is still being written
-ABOUT = "ulmfit"  # the one name in a file's metadata: safetensors puts several in random order
-UNWRITABLE = {
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EROFS,
-    errno.EIO,
-}  # the disk's fault, not the path's
+ABOUT = "ulmfit"  # the only key in a file's metadata: safetensors writes several in random order
+# the disk's fault, not the path's
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 MOST_HEADER = 1_000_000  # bytes; a net of ours takes some thousand
 
 
@@ -57,7 +53,7 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def rename(old: Path, new: Path) -> None:
-    """`old` takes the place of `new`, and stays there also when the power fails (where directories can be synced)."""
+    """`old` takes the place of `new`, durably (where directories can be synced)."""
     os.replace(old, new)
     if hasattr(os, "O_DIRECTORY"):  # not on Windows
         directory = os.open(new.parent, os.O_RDONLY | os.O_DIRECTORY)
@@ -69,7 +65,7 @@ def rename(old: Path, new: Path) -> None:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Says of a disk that is full or can't be written what that means for `path`."""
+    """Turns the OSError of a disk that is full or can't be written into one with advice about `path`."""
     try:
         yield
     except OSError as error:
@@ -82,12 +78,12 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def sweep(directory: Path) -> None:
-    """Delete what a killed process was writing below `directory`; nobody else may write there now."""
-    for left in list(directory.rglob(f".*{PART}")):
-        if left.is_dir() and not left.is_symlink():
-            shutil.rmtree(left)
+    """Delete what a killed process was writing below `directory`; no other process may be writing there."""
+    for part in list(directory.rglob(f".*{PART}")):
+        if part.is_dir() and not part.is_symlink():
+            shutil.rmtree(part)
         else:
-            left.unlink(missing_ok=True)  # it may have gone with its folder
+            part.unlink(missing_ok=True)  # it may have gone with its folder
 
 
 def _umask() -> int:
@@ -143,12 +139,12 @@ def write_tensors(
 ) -> None:
     """A safetensors file with a checksum over tensors and `about` (JSON), written atomically. OSError names it where it
     can't be written."""
-    told = dict(about or {})
-    told["crc32"] = _checksum(tensors, told)
+    metadata = dict(about or {})
+    metadata["crc32"] = _checksum(tensors, metadata)
     with atomic(path) as temporary:
         try:
-            save_file(tensors, temporary, {ABOUT: json.dumps(told)})
-        except SafetensorError as error:  # an I/O error comes as this, too
+            save_file(tensors, temporary, {ABOUT: json.dumps(metadata)})
+        except SafetensorError as error:  # I/O errors come as this, too
             raise OSError(
                 f"{path} can't be written ({error}); the disk may be full. What was saved before is intact; make room"
                 " and repeat the command"
@@ -156,12 +152,13 @@ def write_tensors(
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors as stored, and `about`. Files of others have no checksum. `CheckpointError`: missing or damaged."""
+    """The tensors as stored, and `about`. The checksum is verified where `write_tensors` wrote the file.
+    `CheckpointError`: missing or damaged."""
     _check_header(path)
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
-            told = dict(json.loads(metadata.get(ABOUT, "{}")))
+            about = dict(json.loads(metadata.get(ABOUT, "{}")))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise CheckpointError(
@@ -171,11 +168,11 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise CheckpointError(
             f"{path} is damaged or cut short ({error}); save or copy it again"
         ) from None
-    if ABOUT in metadata and told.pop("crc32", None) != _checksum(tensors, told):
+    if ABOUT in metadata and about.pop("crc32", None) != _checksum(tensors, about):
         raise CheckpointError(
             f"{path} is damaged (its checksum is another one); save or copy it again"
         )
-    return tensors, told
+    return tensors, about
 
 
 def _checksum(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> int:
@@ -189,7 +186,7 @@ def _checksum(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> int:
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
-    """The saved tensors, floats as fp32 whatever they were stored as."""
+    """The saved tensors, floats as fp32 however they were stored."""
     packed, _ = read_tensors(path)
     tensors = {name: t.float() if t.dtype == torch.float16 else t for name, t in packed.items()}
     for name in [n for n in tensors if n.endswith(SCALE)]:
@@ -197,7 +194,7 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         if scaled not in tensors:
             raise CheckpointError(f"{path} holds {name} without {scaled}; save or copy it again")
         rows = tensors[scaled].shape[:1]
-        if not rows or scale.shape != rows:  # else the product could be larger than both
+        if not rows or scale.shape != rows:  # broadcasting could make the product larger than both
             raise CheckpointError(f"{path}: {name} has not one scale a row; save or copy it again")
         tensors[scaled] = tensors[scaled].float() * scale[:, None]
     return tensors
@@ -216,7 +213,7 @@ def _check_header(path: Path) -> None:
 
 
 class _WithoutDraws(TorchFunctionMode):
-    """Nets are built without random weights. On "meta" drawing them imports torch's compiler: a second and a half."""
+    """Skips random initialisation, which on "meta" would import torch's compiler and take a second and a half."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -236,7 +233,7 @@ def load_net(path: Path, build: Callable[[], Net]) -> Net:
             names = [name for name in file.keys() if not name.endswith(SCALE)]  # noqa: SIM118
             found = {name: tuple(file.get_slice(name).get_shape()) for name in names}
     except (SafetensorError, OSError):
-        load_tensors(path)  # says what is wrong with it
+        load_tensors(path)  # raises an error that says what is wrong
         raise
     _compare(found, net.state_dict(), path)
     net.to_empty(device="cpu").load_state_dict(load_tensors(path))

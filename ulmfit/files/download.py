@@ -1,4 +1,4 @@
-"""Files from the net: fetched once, checked, kept in a cache."""
+"""Files from the net: fetched once, verified, kept in a cache."""
 
 import hashlib
 import os
@@ -17,7 +17,7 @@ from ulmfit.progress import Say, bar
 
 CHUNK = 1 << 18  # bytes read at a time
 TIMEOUT_S = 30.0  # seconds without a byte
-PARTIAL, NOTHING_BEHIND = 206, 416  # HTTP status; the second: no bytes at that place
+PARTIAL, NOTHING_BEHIND = 206, 416  # HTTP status; the second: the file ends before that byte
 
 
 class DownloadError(OSError):
@@ -26,8 +26,8 @@ class DownloadError(OSError):
 
 @dataclass(frozen=True)
 class Remote:
-    """A file on the net. `size` in bytes; `md5` as published, against broken downloads: it stops no attacker, so
-    nothing that was downloaded is ever executed."""
+    """A file on the net. `size` in bytes; `md5` as published, against broken downloads: it stops no attacker, so nothing
+    that was downloaded is ever executed."""
 
     url: str
     md5: str
@@ -40,9 +40,9 @@ class Remote:
 
 
 def cache_dir() -> Path:
-    """Where downloads are kept: $ULMFIT_CACHE, or `ulmfit` in the place for caches. It may not exist yet."""
-    if told := os.environ.get("ULMFIT_CACHE"):
-        return Path(told).expanduser()
+    """Where downloads are kept: $ULMFIT_CACHE, or `ulmfit` in the system's folder for caches. It may not exist yet."""
+    if chosen := os.environ.get("ULMFIT_CACHE"):
+        return Path(chosen).expanduser()
     home = Path.home()
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local"
@@ -57,7 +57,7 @@ def fetch(remote: Remote, folder: Path, *, say: Say) -> Path:
     """The verified file in `folder`; one that is there already is verified, not fetched again.
 
     What an interrupted download has left (`.part`) is continued by the next call. `DownloadError` where the file can't
-    be had or has another checksum; then there is nothing under its name.
+    be had or has another checksum; a download with another checksum is deleted, a file that was there is kept.
     """
     path = folder / remote.name
     by_hand = f"wanted is {remote.url}; you may put it by hand at {path.absolute()}"
@@ -89,7 +89,7 @@ def _receive(remote: Remote, part: Path, say: Say) -> None:
     """Append to `part` what it lacks; all of it where the server does not continue. OSError: it still lacks something."""
     start = part.stat().st_size if part.exists() else 0
     if start and start == remote.size:
-        return  # an earlier call ended before it was verified
+        return  # an earlier call ended before it had verified it
     headers = {"User-Agent": "ulmfit"} | ({"Range": f"bytes={start}-"} if start else {})
     try:
         answer = urlopen(Request(remote.url, headers=headers), timeout=TIMEOUT_S)
@@ -136,7 +136,8 @@ def _verify(path: Path, remote: Remote, remedy: str) -> None:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Two processes would write into one `.part`. `DownloadError`: another is at work, or `folder` can't be written."""
+    """Locks `folder`, since two processes would write to one `.part`. `DownloadError`: another is at work, or `folder`
+    can't be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(folder)
@@ -153,7 +154,7 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 def read_only(folder: Path, error: OSError) -> DownloadError:
-    """What to raise where the cache can't be written."""
+    """The error for a cache that can't be written."""
     return DownloadError(
         f"the cache {folder} can't be written ({error.strerror}); set ULMFIT_CACHE to another folder"
     )

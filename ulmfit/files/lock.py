@@ -1,6 +1,6 @@
 """A directory for one process at a time.
 
-The kernel holds the lock on an open file and gives it up when the process ends, however it ends. Windows has no such
+The kernel holds the lock on an open file and releases it when the process ends, however it ends. Windows has no such
 lock; there, the process id in the file says who is at work.
 """
 
@@ -21,7 +21,8 @@ class LockedError(OSError):
 
 
 def acquire(directory: Path) -> None:
-    """Take the directory for this process, also from one that is gone. `LockedError` where another is at work."""
+    """Take the directory for this process, also after one that was killed (on Windows its file has to be deleted first).
+    `LockedError` where another is at work."""
     path = directory.absolute() / NAME
     if fcntl is None:
         _take_file(path)
@@ -67,14 +68,14 @@ def _take_handle(path: Path) -> int:
             pass
         if _is_open_as(path, handle):
             break
-        os.close(handle)  # its owner deleted it just before we locked it: once more
+        os.close(handle)  # its owner deleted it just before we locked it: try again
     os.ftruncate(handle, 0)
     os.write(handle, str(os.getpid()).encode())  # for the message that others see
     return handle
 
 
 def _take_file(path: Path) -> None:
-    """A file with this process's id, made by this process."""
+    """Creates the file, with this process's id in it."""
     try:
         handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
     except FileExistsError:

@@ -1,7 +1,7 @@
 """Pickles as data: their opcodes are read, and nothing that they ask for is called.
 
 An unpickler makes objects by calling what a file names, and PyTorch's restricted one had holes of its own
-(CVE-2025-32434, CVE-2026-24747). Here a call stays a record of what was asked for, so there is nothing to break out of.
+(CVE-2025-32434, CVE-2026-24747). Here a call is only recorded, so there is nothing to break out of.
 """
 
 import pickletools
@@ -10,19 +10,19 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any, NamedTuple
 
-MOST_OPCODES = 5_000_000  # up to 100 bytes of memory each; a vocabulary takes two a word
+MOST_OPCODES = 5_000_000  # up to 100 bytes of memory each; a vocabulary has two per word
 
 
 class PickleError(ValueError):
-    """Not a pickle of plain data; the message goes on behind the name of the file."""
+    """Not a pickle of plain data; the message continues a sentence that begins with the file's name."""
 
 
 class DamagedError(PickleError):
-    """Bytes that are no pickle at all, or not the whole of one."""
+    """Bytes that are no pickle, or not a whole one."""
 
 
 class Name(NamedTuple):
-    """What a file wants imported; it is not."""
+    """An import that a file asks for; it is not made."""
 
     module: str
     name: str
@@ -30,7 +30,7 @@ class Name(NamedTuple):
 
 @dataclass(eq=False)
 class Call:
-    """What a file wants called; it is not. `items`: what it then puts into the result, were it a dict or a list."""
+    """A call that a file asks for; it is not made. `items`: what the file then puts into the result, a dict or list."""
 
     what: Name
     arguments: tuple[Any, ...]
@@ -39,7 +39,7 @@ class Call:
 
 @dataclass(eq=False)
 class Reference:
-    """Something beside the pickle, such as the numbers of a tensor."""
+    """Something stored beside the pickle, such as the numbers of a tensor."""
 
     to: Any
 
@@ -56,11 +56,10 @@ _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
 def read_pickle(file: BytesIO, names: Collection[Name], purpose: str) -> Any:
-    """The object that begins where `file` stands, of lists, tuples, dicts, strings, numbers, `Call`s and `Reference`s;
-    `file` stands behind it then.
+    """The next object in `file`, made of lists, tuples, dicts, strings, numbers, `Call`s and `Reference`s.
 
-    PickleError: it asks for anything beside `names`, which `purpose` ("a list of strings does") needs not; holds
-    anything else than plain data; or is damaged.
+    PickleError: it asks for a name that is not in `names`, holds anything else than plain data, or is damaged.
+    `purpose` is the subject of "not need" in messages, such as "a list of strings does".
     """
     reader = _Reader(names, purpose)
     try:
@@ -93,7 +92,7 @@ class _Reader:
         return values[::-1]
 
     def step(self, name: str, argument: Any) -> None:
-        """What one opcode does."""
+        """Carries out one opcode."""
         push = self.stack.append
         if name in _VALUES:
             push(argument)
@@ -121,7 +120,7 @@ class _Reader:
             self._ask(name, argument)
 
     def _fill(self, name: str) -> None:
-        """What was read goes into the list or dict below it."""
+        """Moves the top of the stack into the list or dict below it."""
         if name in ("APPENDS", "SETITEMS"):
             values = self.popped_to_mark()
         else:
@@ -137,7 +136,7 @@ class _Reader:
             dict.update(items, _pairs(values))  # TypeError: it is a list
 
     def _ask(self, name: str, argument: Any) -> None:
-        """What an unpickler would import or call."""
+        """Records what an unpickler would import or call."""
         if name in ("GLOBAL", "INST"):
             self._named(*str(argument).split(" ", 1))
         elif name == "STACK_GLOBAL":
@@ -158,10 +157,10 @@ class _Reader:
             raise PickleError(f"holds what {self.purpose} not need ({name}); it was not run")
 
     def _named(self, module: str, name: str) -> None:
-        if (found := Name(module, name)) not in self.names:
+        if (wanted := Name(module, name)) not in self.names:
             shown = f"{module}.{name}"[:80]
             raise PickleError(f"asks for {shown}, which {self.purpose} not need; it was not run")
-        self.stack.append(found)
+        self.stack.append(wanted)
 
 
 def _pairs(values: list[Any]) -> dict[Any, Any]:

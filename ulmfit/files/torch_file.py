@@ -1,4 +1,4 @@
-"""Tensors out of a file that `torch.save` wrote, in either of its formats; nothing in it is run, and it takes no more
+"""Tensors from a file that `torch.save` wrote, in either of its formats; nothing in it is run, and they take no more
 memory than `MOST_TIMES` its size."""
 
 import math
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ulmfit.files.pickled import Call, DamagedError, Name, PickleError, Reference, read_pickle
 
-STORAGES = {  # PyTorch's name → NumPy's; it has no bfloat16, whose two bytes are carried over
+STORAGES = {  # PyTorch's name → NumPy's type; it has no bfloat16, whose bytes are read as int16
     "FloatStorage": "<f4",
     "DoubleStorage": "<f8",
     "HalfStorage": "<f2",
@@ -29,7 +29,7 @@ STORAGES = {  # PyTorch's name → NumPy's; it has no bfloat16, whose two bytes 
 ORDERED = Name("collections", "OrderedDict")
 TENSORS = (Name("torch._utils", "_rebuild_tensor_v2"), Name("torch._utils", "_rebuild_tensor"))
 PARAMETER = Name("torch._utils", "_rebuild_parameter")
-LEFT_OUT = (  # in the state of an optimizer, which nobody here wants
+LEFT_OUT = (  # in the state of an optimizer, which is not used
     Name("fastcore.foundation", "L"),
     Name("torch", "device"),
     Name("torch", "Size"),
@@ -38,23 +38,24 @@ NAMES = frozenset(
     {ORDERED, *TENSORS, PARAMETER, *LEFT_OUT, *(Name("torch", name) for name in STORAGES)}
 )
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # how the format before PyTorch 1.6 begins
-MOST_TIMES = 4  # tensors may share numbers, and a copy of each is made
+MOST_TIMES = 4  # tensors may share numbers, and each is copied
 
 Numbers = Callable[[str], bytes | memoryview]  # the bytes of a storage by its key
 
 
 def read_tensors(path: Path) -> dict[str, Any]:
-    """The dict in a file, and the dicts in it: tensors as copies of their own; what is no tensor as it stands.
+    """The dict in a file, and the dicts in it, with tensors as copies of their own; other values as `read_pickle` gives them.
 
-    PickleError: it asks for anything but tensors, holds no dict, or is damaged. OSError: there is no such file.
+    PickleError: it asks for anything but tensors, or holds no dict. OSError: there is no such file. A damaged file may
+    raise nearly anything, such as BadZipFile or KeyError.
     """
     with open(path, "rb") as file:
         zipped = file.read(4) == b"PK\x03\x04"
     tree, numbers = _zipped(path) if zipped else _plain(path.read_bytes())
-    found = _Made(numbers, MOST_TIMES * path.stat().st_size).of(tree, depth=2)
-    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
-        raise PickleError(f"holds a {type(found).__name__}; expected tensors by name")
-    return found
+    content = _Builder(numbers, MOST_TIMES * path.stat().st_size).build(tree, depth=2)
+    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
+        raise PickleError(f"holds a {type(content).__name__}; expected tensors by name")
+    return content
 
 
 def _zipped(path: Path) -> tuple[Any, Numbers]:
@@ -82,7 +83,7 @@ def _zipped(path: Path) -> tuple[Any, Numbers]:
 
 
 def _plain(content: bytes) -> tuple[Any, Numbers]:
-    """The format before: five pickles, then the numbers, each storage behind how many they are."""
+    """The format before: five pickles, then the storages' numbers, each storage behind its length."""
     file = BytesIO(content)
     if _read(file) != MAGIC or _read(file) != PROTOCOL:
         raise PickleError("holds no tensors that PyTorch can read")
@@ -90,12 +91,11 @@ def _plain(content: bytes) -> tuple[Any, Numbers]:
         raise PickleError("was written by a big-endian machine")
     tree = _read(file)
     places, view = dict[str, slice](), memoryview(content)
-    items = dict(_storages(tree))
+    dtypes = dict(_storages(tree))
     for key in _read(file):
         start = file.tell() + 8
-        end = (
-            start + int.from_bytes(file.read(8), "little") * np.dtype(items.get(key, "u1")).itemsize
-        )
+        length = int.from_bytes(file.read(8), "little")
+        end = start + length * np.dtype(dtypes.get(key, "u1")).itemsize
         if end > len(content):
             raise PickleError("is cut short")
         places[key] = slice(start, end)
@@ -137,13 +137,13 @@ def _storage(reference: Reference) -> tuple[str, str, bool]:
     return key, STORAGES[name], name == "BFloat16Storage"
 
 
-class _Made:
-    """Tensors of what a file says, as long as all of them together have no more than `left` bytes."""
+class _Builder:
+    """Builds the tensors that a file describes, as long as they have no more than `left` bytes together."""
 
     def __init__(self, numbers: Numbers, left: int) -> None:
         self.numbers, self.left = numbers, left
 
-    def of(self, value: Any, depth: int) -> Any:
+    def build(self, value: Any, depth: int) -> Any:
         if isinstance(value, Call) and value.what == PARAMETER:
             value = value.arguments[0] if value.arguments else None
         if isinstance(value, Call) and value.what in TENSORS:
@@ -151,7 +151,7 @@ class _Made:
         if isinstance(value, Call) and value.what == ORDERED:
             value = value.items
         if isinstance(value, dict) and depth:
-            return {key: self.of(inner, depth - 1) for key, inner in value.items()}
+            return {key: self.build(inner, depth - 1) for key, inner in value.items()}
         return value
 
     def tensor(self, call: Call) -> Tensor:

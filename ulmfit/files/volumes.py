@@ -30,7 +30,7 @@ def cut(folder: Path, out: Path, megabytes: float, *, preset: int = 6) -> list[P
         raise ValueError(f"{out} is not empty; name a new directory for the volumes")
     out.mkdir(parents=True, exist_ok=True)
     whole, digests = out / ".whole", dict[str, str]()
-    # ids are two bytes each: what repeats does so at even places
+    # ids have two bytes each: repetitions are aligned to two bytes
     filters = [{"id": lzma.FILTER_LZMA2, "preset": preset, "lc": 0, "lp": 1, "pb": 1}]
     with (
         lzma.open(whole, "w", filters=filters) as packed,
@@ -61,8 +61,8 @@ def join(volumes: Path, out: Path) -> Path:
         elif hashlib.sha256(file.read_bytes()).hexdigest() != digest:
             problems.setdefault("damaged", []).append(name)
     if problems:
-        told = "; ".join(f"{what}: {', '.join(names)}" for what, names in problems.items())
-        raise ValueError(f"of {len(digests)} volumes in {volumes} {told}; carry these again")
+        listed = "; ".join(f"{what}: {', '.join(names)}" for what, names in problems.items())
+        raise ValueError(f"of {len(digests)} volumes in {volumes} {listed}; carry these again")
     part = out.with_name(f".{out.name}.part")
     shutil.rmtree(part, ignore_errors=True)  # of a call that was killed
     part.mkdir(parents=True)
@@ -76,7 +76,7 @@ def join(volumes: Path, out: Path) -> Path:
 
 
 def joined(path: Path, out: Path) -> Path:
-    """`path`, or where it holds volumes what they are of, as `out`; joined already by an earlier call, or now."""
+    """`path` itself, or, where it holds volumes, `out`, to which they are joined now or were by an earlier call."""
     if not (path / INDEX).is_file():
         return path
     return out if out.exists() else join(path, out)
@@ -84,14 +84,14 @@ def joined(path: Path, out: Path) -> Path:
 
 def _index(path: Path) -> dict[str, str]:
     """Volume → SHA-256. ValueError: no such record, or one that names files elsewhere."""
-    found = load_json(path).get("volumes")
-    if not isinstance(found, dict) or not all(map(NAME.fullmatch, found)):
+    digests = load_json(path).get("volumes")
+    if not isinstance(digests, dict) or not all(map(NAME.fullmatch, digests)):
         raise ValueError(f"{path} does not name the volumes of a directory; cut it again")
-    return found
+    return digests
 
 
 def _anonymous(member: tarfile.TarInfo) -> Any:
-    """Without owner and time."""
+    """The same without owner and time."""
     member.uid = member.gid = 0
     member.uname, member.gname, member.mtime = "", "", 0
     return member

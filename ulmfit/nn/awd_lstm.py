@@ -20,7 +20,7 @@ State = list[tuple[Tensor, Tensor]]  # per layer (h, c), each (1, B, H of the la
 
 
 class EncoderOutput(NamedTuple):
-    output: Float[Tensor, "B T E"]  # of the last LSTM, no dropout behind it
+    output: Float[Tensor, "B T E"]  # of the last LSTM, before output dropout
     state: State  # after the last token, still attached to the graph
 
 
@@ -55,7 +55,7 @@ class AWDLSTM(nn.Module):
             lstm.reset_parameters()
 
     def embed(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T E"]:
-        """Their rows of the embedding. No gradient goes to the row of the padding."""
+        """The tokens' rows of the embedding. The padding's row gets no gradient."""
         return F.embedding(tokens, self.embedding.weight, padding_idx=PAD_ID)
 
     def forward(
@@ -66,8 +66,9 @@ class AWDLSTM(nn.Module):
     ) -> EncoderOutput:
         """Features of every token, and the state to carry on with; `None` starts from zeros.
 
-        In training all masks are drawn anew on each call. The state is not detached: see `detach`. `embedded`: what `embed`
-        says of the tokens, for callers that ask once for many calls, since each answer has a gradient as large as the table.
+        In training all dropout masks are drawn anew on each call. The state is not detached: see `detach`. `embedded`:
+        `embed(tokens)`, for callers that look up once for many calls, since the gradient of each lookup is as large as
+        the table.
         """
         _check_batch_size(state, tokens.shape[0])
         p, training = self.dropout, self.training
@@ -97,7 +98,7 @@ class AWDLSTM(nn.Module):
 
 
 def detach(state: State) -> State:
-    """The same numbers, cut off from the graph: back-propagation through time stops here."""
+    """The same numbers, detached from the graph: back-propagation through time stops here."""
     return [(h.detach(), c.detach()) for h, c in state]
 
 

@@ -10,7 +10,7 @@ from ulmfit.world import World
 def batch_norm(norm: nn.BatchNorm1d, x: Float[Tensor, "B P"], world: World) -> Float[Tensor, "B P"]:
     """`norm(x)` as if the rows of all processes were one batch: statistics, their gradients and the running averages.
 
-    B may be 0 here, and must be 2 or more in all.
+    B may be 0 in this process; over all processes it must be 2 or more.
     """
     if world.size == 1 or not norm.training:
         return norm(x)

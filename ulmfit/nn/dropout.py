@@ -1,4 +1,4 @@
-"""The four kinds of dropout in an AWD-LSTM (Merity et al. 2017, §3–4), as functions.
+"""The kinds of dropout in an AWD-LSTM (Merity et al. 2017, §2 and §4) and its classifier, as functions.
 
 All randomness comes from `dropout_mask`, so that a recorded mask can stand in for a drawn one.
 With `p = 0` or `training = False` every function gives back its input itself, not a copy.
@@ -24,9 +24,9 @@ def dropout_mask(shape: tuple[int, ...], p: float, like: Tensor) -> Tensor:
 
 
 def _mask_of_bits(shape: tuple[int, ...], p: float) -> Tensor:
-    """The same on a CPU, five times faster than `bernoulli_`: sixteen random bits decide an element.
+    """`dropout_mask` on a CPU, five times faster than `bernoulli_`: sixteen random bits decide an element.
 
-    So `p` is rounded to a multiple of 1/65,536; the scale is that of the rounded one.
+    So `p` is rounded to a multiple of 1/65,536, and the scale follows the rounded value.
     """
     size, kept = math.prod(shape), max(1, round((1.0 - p) * 65536))
     draws = torch.empty((size + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
@@ -50,7 +50,7 @@ def embedding_dropout(
     p: float,
     training: bool,
 ) -> Float[Tensor, "B T E"]:
-    """The embedded tokens, whole words dropped wherever they stand in the batch (AWD §4.3).
+    """The embedded tokens with whole words dropped, wherever they occur in the batch (AWD §4.3).
 
     Equal to masking the rows of the whole table first, without the copy of the table.
     """

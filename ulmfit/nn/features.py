@@ -1,4 +1,4 @@
-"""What a frozen encoder says of each document: read once, used in every epoch of the head."""
+"""The features that a frozen encoder gives each document: computed once, used in every epoch of the head."""
 
 from collections.abc import Callable, Iterable
 from itertools import islice
@@ -23,10 +23,10 @@ class IndexedDocuments(Protocol):
 
 
 class FrozenFeatures:
-    """Pooled features of all documents, as the encoder gives them in evaluation, in the precision of the training.
+    """Pooled features of all documents, computed as in evaluation, but in the precision of the training.
 
     Not what fastai does: its frozen encoder keeps its dropout on, so each epoch sees other features.
-    All are read at first use, always in the same batches, so that a resumed training has the same bits.
+    All are computed at first use, always in the same batches, so that a resumed training has the same bits.
     """
 
     def __init__(
@@ -35,12 +35,13 @@ class FrozenFeatures:
         count: int,
         world: World = ALONE,
     ) -> None:
-        """`documents()` gives every one once; `index` runs from 0 to `count` − 1. The processes of `world` share the reading."""
+        """`documents()` gives batches with each of `count` documents once, numbered by `index` from 0. The processes of
+        `world` share the work."""
         self.documents, self.count, self.world = documents, count, world
         self._rows: Tensor | None = None
 
     def __call__(self, net: ClassifierNet, batch: IndexedDocuments) -> Float[Tensor, "B P"] | None:
-        """The features of a batch; `None` where the encoder is trained, which also forgets them."""
+        """The features of a batch; `None` where the encoder is trained, and those kept are dropped."""
         if any(parameter.requires_grad for parameter in net.encoder.parameters()):
             self._rows = None
             return None
@@ -58,8 +59,8 @@ def pooled_features(
     description: str = "",
     world: World = ALONE,
 ) -> Float[Tensor, "D P"]:
-    """What the head is given for each of `count` documents, in evaluation; without a description there is no bar. The
-    processes of `world` share the reading, and all have all of it."""
+    """The head's input for each of `count` documents, with `net` set to evaluation; without a description there is no bar.
+    The processes of `world` share the work, and each gets all rows."""
     parameter = net.encoder.embedding.weight
     rows = parameter.new_zeros(count, 3 * parameter.shape[1])
     net.eval()

@@ -19,10 +19,9 @@ from ulmfit.nn.dropout import elementwise_dropout, variational_dropout
 from ulmfit.shapes import Bool, Float, Int, Tensor
 from ulmfit.world import ALONE, World
 
-LEAST_WIDTH = 0.1  # of a variance before `update_bn`
-READ_AT_ONCE = (
-    2048  # tokens of all documents together, without gradients; more would take memory only
-)
+LEAST_WIDTH = 0.1  # × the variance before `update_bn`
+# tokens per call, of all documents together, without gradients; more only takes memory
+READ_AT_ONCE = 2048
 
 
 class LMOutput(NamedTuple):
@@ -40,17 +39,17 @@ class LMNet(nn.Module):
         self.decoder_bias = nn.Parameter(torch.zeros(vocab_size))
 
     def forward(self, tokens: Int[Tensor, "B T"], state: State | None = None) -> LMOutput:
-        """Features only: losses can do without the B·T·V scores that `logits` makes of them."""
+        """Features only: losses can do without the B·T·V logits that `logits` computes from them."""
         raw, after = self.encoder(tokens, state)
         dropped = variational_dropout(raw, self.encoder.dropout.output, self.training)
         return LMOutput(raw, dropped, after)
 
     def logits(self, features: Float[Tensor, "*N E"]) -> Float[Tensor, "*N V"]:
-        """One score per word of the vocabulary."""
+        """One logit per word of the vocabulary."""
         return F.linear(features, self.encoder.embedding.weight, self.decoder_bias)
 
     def layer_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Bottom → top; unfreezing starts at the top: the embedding, for it is also the decoder."""
+        """Bottom → top. The embedding is at the top, where unfreezing starts, since it is also the decoder."""
         return {
             **_lstm_groups(self.encoder),
             "embedding": [*self.encoder.embedding.parameters(), self.decoder_bias],
@@ -96,8 +95,9 @@ class ClassifierHead(nn.Module):
 
     @torch.no_grad()
     def update_bn(self, pooled: Float[Tensor, "B P"]) -> None:
-        """BatchNorm's averages are those of these features, block after block. In training they ran along while dropout made
-        everything wider, which is gone afterwards ("variance shift", Li et al. 2019, CVPR). In evaluation; B is 2 or more.
+        """Sets BatchNorm's running averages to those of these features, block by block: averages kept in training include
+        the variance that dropout adds, which is gone in evaluation ("variance shift", Li et al. 2019, CVPR). Call it in
+        evaluation mode; B is 2 or more.
         """
         x = pooled
         for block, (norm, linear) in enumerate(zip(self.norms, self.linears, strict=True)):
@@ -106,7 +106,7 @@ class ClassifierHead(nn.Module):
             assert isinstance(norm, nn.BatchNorm1d) and norm.running_mean is not None
             assert norm.running_var is not None
             norm.running_mean.copy_(x.mean(0))
-            # a unit that none of these texts wakes must not make a mountain of one that does
+            # a unit that is silent on all these texts must not be amplified without bound on others
             norm.running_var.copy_(torch.maximum(x.var(0), LEAST_WIDTH * norm.running_var))
             x = linear(norm(x))
 
@@ -126,7 +126,7 @@ class ClassifierNet(nn.Module):
         head_sizes: tuple[int, ...] = (50,),
         head_dropouts: tuple[float, ...] | None = None,
     ) -> None:
-        """`bptt`: tokens per chunk; `max_len`: how many last tokens of a document are pooled."""
+        """`bptt`: tokens per chunk; `max_len`: how many last tokens of a document are pooled at most, in whole chunks."""
         super().__init__()
         self.bptt = bptt
         self.max_len = max_len
@@ -141,15 +141,15 @@ class ClassifierNet(nn.Module):
     def forward(
         self, tokens: Int[Tensor, "B T"], lengths: Int[Tensor, " B"], world: World = ALONE
     ) -> ClassifierOutput:
-        """`tokens` are padded on the right; `lengths` counts the real, best on the CPU. Where `world` has several
-        processes, these are the rows of one, and may be none."""
+        """`tokens` are padded on the right; `lengths` counts the real ones, and is best on the CPU. Where `world` has
+        several processes, the rows are those of this process, and may be none."""
         output, kept = self.read(tokens, lengths)
         return ClassifierOutput(self.head(concat_pool(output, kept), world), output, kept)
 
     def read(
         self, tokens: Int[Tensor, "B T"], lengths: Int[Tensor, " B"]
     ) -> tuple[Float[Tensor, "B K E"], Bool[Tensor, "B K"]]:
-        """Encoder output and the mask of what is pooled, only of the chunks that some row pools.
+        """Encoder output and the mask of what is pooled, for the chunks that at least one row pools.
 
         The state is carried from chunk to chunk but detached: no gradient crosses a border, which
         bounds memory for long documents (BPT3C, paper §3.3). Dropout masks are new in each chunk.
@@ -158,7 +158,7 @@ class ClassifierNet(nn.Module):
         if len(tokens) == 0:
             kept = tokens.new_ones(0, 1, dtype=torch.bool)
             weight = self.encoder.embedding.weight
-            # As where there are documents: backward must ask all processes for the same sums.
+            # As if there were documents: in backward all processes must take part in the same sums.
             learns = torch.is_grad_enabled() and any(
                 p.requires_grad for p in self.encoder.parameters()
             )
@@ -170,7 +170,7 @@ class ClassifierNet(nn.Module):
         longest, step = int(lengths[0]), self._step(len(tokens))
         chunks = [slice(a, min(a + step, longest)) for a in range(0, longest, step)]
         masks = [self._pooled(lengths, chunk) for chunk in chunks]
-        # now, since a GPU that has begun to read would let this copy wait
+        # now, since this copy would wait for a GPU that has begun to read
         kept = torch.cat([mask for mask in masks if mask is not None], 1).to(tokens.device)
         outputs: list[Tensor] = []
         embedded = self._embedded(tokens, chunks, masks)
@@ -192,8 +192,8 @@ class ClassifierNet(nn.Module):
     def _embedded(
         self, tokens: Int[Tensor, "B T"], chunks: list[slice], masks: list[Tensor | None]
     ) -> Iterator[Tensor] | None:
-        """The rows of the embedding for each chunk that is pooled, where it is trained: by one lookup, so that its gradient,
-        as large as the table, is made once and not for each chunk."""
+        """The embedded tokens of each pooled chunk, where the embedding is trained: from one lookup, so that its gradient,
+        which is as large as the table, is computed once and not for each chunk."""
         if not (torch.is_grad_enabled() and self.encoder.embedding.weight.requires_grad):
             return None
         pooled = [tokens[:, c] for c, mask in zip(chunks, masks, strict=True) if mask is not None]
@@ -201,15 +201,15 @@ class ClassifierNet(nn.Module):
         return iter(looked_up.split([part.shape[1] for part in pooled], 1))
 
     def _pooled(self, lengths: Int[Tensor, " B"], chunk: slice) -> Tensor | None:
-        """Which tokens of a chunk are pooled (B, its width); None: of no row any."""
+        """Which tokens of a chunk are pooled (B, width of the chunk); None: no token of any row."""
         first = (lengths - self.max_len).clamp_min(0).add(self.bptt - 1) // self.bptt * self.bptt
         position = torch.arange(chunk.start, chunk.stop)
         mask = (position >= first[:, None]) & (position < lengths[:, None])
         return mask if bool(mask.any()) else None
 
     def _step(self, rows: int) -> int:
-        """Tokens of each document to read at a time. Without gradients several chunks go together where documents are
-        few: PyTorch's LSTM puts its weights in order on every call, which takes as long as many tokens."""
+        """Tokens of each document to read per call. Without gradients several chunks are read together where documents are
+        few: PyTorch's LSTM repacks its weights on every call, which takes as long as reading many tokens."""
         if self.training or torch.is_grad_enabled():
             return self.bptt
         return self.bptt * max(1, READ_AT_ONCE // (self.bptt * rows))

@@ -1,10 +1,10 @@
-"""What training minimises: cross-entropy (of numbers: squared error), plus AWD-LSTM's two activation penalties (AWD §4.6).
+"""What training minimises: cross-entropy (for numbers squared error) and AWD-LSTM's two activation penalties (AWD §4.6).
 
 Loss functions share one signature, `(net, batch, carry) -> (Loss, carry)`, so that one training
 loop serves both tasks. `carry` is the LSTM state of the token streams; documents carry nothing.
 
-Where a batch is shared by the processes of a `World`, each mean is over the whole batch: a loss is this process's part
-of its sum, divided by the count of all, and the parts, like their gradients, add up.
+Where the processes of a `World` share a batch, each mean is over the whole batch: a process's loss is its part of the
+sum, divided by the count of all processes, so that losses and gradients add up.
 """
 
 from collections.abc import Callable
@@ -74,7 +74,8 @@ def lm_loss(
     total = main
     if net.training:
         total = main + ar_loss(out.dropped, alpha=ar) + tar_loss(out.raw, beta=tar)
-    share = targets.numel() / world.total(targets.numel())  # of the tokens, and so of all means
+    # this process's share of the tokens, by which its means count
+    share = targets.numel() / world.total(targets.numel())
     main = world.total(main.detach() * share)
     return Loss(total * share, main, targets.numel()), detach(out.state)
 
@@ -90,9 +91,9 @@ def classifier_loss(
     frozen: Callable[[ClassifierNet, Any], Tensor | None] | None = None,
     world: World = ALONE,
 ) -> tuple[Loss, None]:
-    """Mean of the `criterion`, by default cross-entropy of one class; the penalties run over pooled tokens, not over padding.
+    """Mean of the `criterion`, by default cross-entropy of one class; the penalties are over pooled tokens, without padding.
 
-    `frozen` gives pooled features where they are known without reading (`FrozenFeatures`), else `None`.
+    `frozen` gives the pooled features where they are stored (`FrozenFeatures`), else `None`.
     """
     criterion, count = criterion or weighted_cross_entropy, batch.labels.numel()
     pooled = frozen(net, batch) if frozen and net.training else None
@@ -102,7 +103,7 @@ def classifier_loss(
     out = net(batch.tokens, batch.lengths, world)
     main = criterion(out.logits, batch.labels, world=world)
     total = main
-    # A frozen encoder has nothing to penalise. Asked of its weights: a process without documents must answer the same.
+    # A frozen encoder has nothing to penalise. Its weights tell, since a process without documents must decide the same.
     if net.training and any(p.requires_grad for p in net.encoder.parameters()):
         total = main + ar_loss(out.output, out.kept, alpha=ar, world=world)
         total = total + tar_loss(out.output, out.kept, beta=tar, world=world)
@@ -117,7 +118,8 @@ def weighted_cross_entropy(
     smoothing: float = 0.0,
     world: World = ALONE,
 ) -> Float[Tensor, ""]:
-    """Cross-entropy of one class: its mean by the weights of the classes, its target (1 − s) of the label and s spread over all."""
+    """Cross-entropy of one class: the mean weighted by class; `smoothing` s: targets are (1 − s) for the label, and s spread
+    over all classes."""
     weights = None if weights is None else weights.to(logits.device)
     summed = F.cross_entropy(
         logits.float(), labels, weights, label_smoothing=smoothing, reduction="sum"
@@ -133,8 +135,8 @@ def binary_cross_entropy(
     smoothing: float = 0.0,
     world: World = ALONE,
 ) -> Float[Tensor, ""]:
-    """Mean over texts and labels, each label yes (1) or no (0) for itself. `weights`: of a label's no and yes; `smoothing`:
-    s makes them 1 − s/2 and s/2."""
+    """Mean over documents and labels of binary cross-entropy: each label is a yes (1) or no (0) of its own. `weights`: of
+    each label's no and yes; `smoothing` s: targets are 1 − s/2 and s/2."""
     weight = (
         None if weights is None else torch.where(labels > 0, *weights.to(logits.device).flip(0))
     )
@@ -156,7 +158,7 @@ def range_loss(
     high: float,
     world: World = ALONE,
 ) -> Float[Tensor, ""]:
-    """Mean squared error of numbers, in units of their range, so that learning rates do not depend on it."""
+    """Mean squared error, in units of the range, so that learning rates do not depend on it."""
     summed = F.mse_loss(in_range(logits, low, high)[:, 0], labels, reduction="sum")
     return summed / world.total(len(labels)) / (high - low) ** 2
 
@@ -179,13 +181,13 @@ def tar_loss(
     beta: float = 1.0,
     world: World = ALONE,
 ) -> Float[Tensor, ""]:
-    """Temporal AR, keeps the output slow: beta · mean((raw[t+1] − raw[t])²) of real neighbours."""
+    """Temporal AR, makes the output change slowly: beta · mean((raw[t+1] − raw[t])²) of real neighbours."""
     pairs = None if mask is None else mask[:, 1:] & mask[:, :-1]
     return beta * _mean_square(raw[:, 1:] - raw[:, :-1], pairs, world)
 
 
 def _mean_square(x: Tensor, mask: Tensor | None, world: World) -> Tensor:
-    """Mean over the features of masked positions; 0 if there are none (one-token documents)."""
+    """Mean over features and the positions where `mask` is True; 0 if there are none (one-token documents)."""
     squares = x.float().pow(2)
     if mask is None:
         return squares.sum() / max(world.total(squares.numel()), 1)

@@ -1,8 +1,8 @@
 """Reading a document a token at a time: generation, and texts that arrive in pieces.
 
-On a CPU `nn.LSTM` puts its weights in order on each call, which for a single token takes several times as long as the
-arithmetic. Here they are put in order once: the four gates apart, so that threads share them, each of them column by
-column, which is how a product of matrix and vector reads memory fastest (docs/log.md).
+On a CPU `nn.LSTM` repacks its weights on each call, which for a single token takes several times as long as the
+arithmetic. Here they are packed once: the four gates apart, so that threads share them, each stored column by column,
+which a product of matrix and vector reads fastest (docs/log.md).
 """
 
 import torch.nn.functional as F
@@ -11,14 +11,14 @@ from ulmfit.nn.awd_lstm import AWDLSTM, EncoderOutput, State
 from ulmfit.nn.heads import LMNet
 from ulmfit.shapes import Float, Int, Tensor
 
-FEW = 4  # tokens in a call; with more nn.LSTM is as fast
+FEW = 4  # tokens per call; with more nn.LSTM is as fast
 PARTS = 4  # that a matrix is cut into: an LSTM has four gates
 
 
 class OneByOne:
-    """What `encoder(tokens, state)` says in evaluation of one document, without gradients; on a CPU quicker for few tokens.
+    """`encoder(tokens, state)` of one document, in evaluation and without gradients; on a CPU faster for few tokens.
 
-    The LSTMs' weights are copied: what changes them later does not count.
+    The LSTMs' weights are copied: later changes have no effect.
     """
 
     def __init__(self, encoder: AWDLSTM) -> None:
@@ -48,7 +48,7 @@ class OneByOne:
 
 
 class NextWord:
-    """Scores of the next word after `tokens`, and the state, for one text: `LMNet` read one by one."""
+    """Logits of the word after `tokens`, and the state, for one text: `LMNet` through `OneByOne`."""
 
     def __init__(self, net: LMNet) -> None:
         self.read, self.bias = OneByOne(net.encoder), net.decoder_bias.detach()

@@ -1,7 +1,7 @@
 """Which word of the user's own text each token comes from.
 
-A word is what stands between white space. Each character goes through the rules with the number of its word, so that
-`xxmaj`, `xxrep 3 !`, both halves of "don't" and the "\\n" out of `<br />` find back to it.
+A word is what stands between white space. Each character carries the number of its word through the rules, so that
+`xxmaj`, `xxrep 3 !`, both halves of "don't" and the "\\n" from `<br />` can be traced back to it.
 """
 
 import re
@@ -27,7 +27,7 @@ class Alignment(NamedTuple):
     words: list[Span]  # in order
     tokens: list[str]  # of the whole text, xxbos first
     ids: Ids  # the same, as `tokenizer.encode` gives them
-    owners: list[int]  # for each token its word; 0 for xxbos, too
+    owners: list[int]  # for each token the index of its word; 0 for xxbos, too
 
 
 class Marked(NamedTuple):
@@ -39,13 +39,13 @@ class Marked(NamedTuple):
 
 def spans(text: str) -> list[Span]:
     """The words of a text: what stands between white space."""
-    return [Span(*found.span()) for found in _WORD.finditer(text)]
+    return [Span(*match.span()) for match in _WORD.finditer(text)]
 
 
 def align(text: str, tokenizer: Tokenizer) -> Alignment:
     """Words, tokens, and which token comes from which word; later tokens never come from earlier words.
 
-    ValueError: a language's own tokenizer returned other characters than it was given.
+    ValueError: tokens can't be found in the text, as where a language's own tokenizer changes characters.
     """
     words = spans(text)
     tokens = tokenizer.tokenize(text)
@@ -76,33 +76,34 @@ def mark(text: str, rules: Rules) -> Marked:
 
 
 def _replaced(marked: Marked, pattern: re.Pattern[str], rule: Callable[[str], str]) -> Marked:
-    """What a rule makes of a match comes from the match's first word; what it leaves in place, from where it was."""
+    """A rule applied to each match. New characters come from the first word among those they replace; characters that
+    stay at the match's beginning and end keep their word."""
     text, owners, end = list[str](), list[int](), 0
-    for found in pattern.finditer(marked.text):
-        old, new, start = found[0], rule(found[0]), found.start()
-        head = _in_common(old, new)
-        tail = _in_common(old[head:][::-1], new[head:][::-1])
+    for match in pattern.finditer(marked.text):
+        old, new, start = match[0], rule(match[0]), match.start()
+        head = _common_prefix(old, new)
+        tail = _common_prefix(old[head:][::-1], new[head:][::-1])
         changed = old[head : len(old) - tail]
         first = start + head + len(changed) - len(changed.lstrip())
-        owner = marked.owners[min(first, found.end() - 1)]
+        owner = marked.owners[min(first, match.end() - 1)]
         text += marked.text[end:start], new
         owners += marked.owners[end : start + head]
         owners += [owner] * (len(new) - head - tail)
-        owners += marked.owners[found.end() - tail : found.end()]
-        end = found.end()
+        owners += marked.owners[match.end() - tail : match.end()]
+        end = match.end()
     if not text:
         return marked
     return Marked("".join(text) + marked.text[end:], owners + marked.owners[end:])
 
 
-def _in_common(one: str, other: str) -> int:
-    """How many characters both begin with."""
+def _common_prefix(one: str, other: str) -> int:
+    """Its length."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((i for i, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def _lowered(marked: Marked) -> Marked:
-    """`lowercase`: a few characters become two."""
+    """`lowercase`; a few characters become two."""
     text, owners = marked.text.lower(), marked.owners
     if len(text) != len(owners):
         pairs = zip(marked.text, owners, strict=True)
@@ -114,7 +115,7 @@ def _lowered(marked: Marked) -> Marked:
 
 
 def _places(marked: str, tokens: list[str]) -> list[int]:
-    """Where each token begins; between two there is at most one space."""
+    """Where each token begins; between two tokens there is at most one space."""
     places, at = list[int](), 0
     for token in tokens:
         at += marked[at : at + 1] == " "

@@ -1,4 +1,4 @@
-"""Rows that can't be used: each with its place, and one sentence for all of them, as an error or as a note."""
+"""Rows that can't be used: each with its place, and one sentence for all of them, as an error or a note."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
@@ -12,7 +12,7 @@ SHOWN = 5  # places named of each kind
 
 
 class Skipped(str):
-    """The line that says which rows were left out, for who wants to tell it from other lines."""
+    """The message that says which rows were left out; its type tells it from other messages."""
 
 
 class Bad(NamedTuple):
@@ -27,16 +27,16 @@ class Bad(NamedTuple):
 def settle(
     bad: Sequence[Bad], total: int, on_bad: OnBad, say: Say, source: str, noun: str = "row"
 ) -> None:
-    """Nothing where nothing is `bad`. DataError naming each kind with its number and first places, out of `total`
-    things called `noun`; with "skip" the same sentence is said instead."""
+    """DataError where something is `bad`: each kind of trouble with its count and first places, out of `total` rows, which
+    are called `noun`. With "skip" the same sentence is said instead."""
     if not bad:
         return
     kinds: dict[str, list[Bad]] = {}
     for one in bad:
         kinds.setdefault(one.why, []).append(one)
     listed = "; ".join(
-        f"{why} in {len(found)} {noun}{'s'[: len(found) > 1]} ({places(found)})"
-        for why, found in kinds.items()
+        f"{why} in {len(rows)} {noun}{'s'[: len(rows) > 1]} ({places(rows)})"
+        for why, rows in kinds.items()
     )
     several = f"{len(bad):,} of {total:,} {noun}s"
     if on_bad == "skip":
@@ -49,7 +49,7 @@ def settle(
 
 
 def places(bad: Sequence[Bad]) -> str:
-    """`lines 3, 9`, or with their files where these differ."""
+    """`lines 3, 9`, each with its file where these differ."""
     shown, more = bad[:SHOWN], ", …" if len(bad) > SHOWN else ""
     if len({(one.source, one.unit) for one in bad}) > 1:
         return ", ".join(f"{one.source} {one.unit} {one.place}" for one in shown) + more

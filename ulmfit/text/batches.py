@@ -1,7 +1,8 @@
-"""A corpus as batches of ids: streams for the language model, like lengths for the classifier.
+"""A corpus as batches of ids: parallel streams for the language model, documents of similar length
+for the classifier.
 
-Both are functions of (seed, epoch) alone, so `epoch(e, start=k)` is the tail of `epoch(e)`: a run
-that was interrupted goes on as if it had not been.
+Both are functions of (seed, epoch) alone, so `epoch(e, start=k)` is the tail of `epoch(e)`: an
+interrupted run goes on as if it had not been interrupted.
 """
 
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from ulmfit.shapes import Float, Int, Tensor
 from ulmfit.text.corpus import Corpus, join
 from ulmfit.text.tokenizer import Ids
 
-MOST_TOKENS = 2**20  # of a batch that is only predicted, padding included; 64 documents of 16,384
+MOST_TOKENS = 2**20  # of a batch that is not trained on, padding included: 64 documents of 16,384
 POOL = 50  # batches whose documents are sorted by length together (fastai SortedDL)
 
 
@@ -43,10 +44,11 @@ class LMBatches:
 
     Row r of a batch goes on where row r of the batch before ended, so the LSTM's state can be
     carried. Up to `batch_size` tokens at the end of an epoch are left out, as in fastai; with
-    `shuffle` documents change places every epoch, so not the same ones. ValueError: too few tokens.
+    `shuffle` the order of the documents, and so what is left out, changes every epoch. ValueError:
+    too few tokens.
     """
 
-    steady = True  # all batches have one shape, but for the last of an epoch
+    steady = True  # all batches have one shape, except the last of an epoch
 
     def __init__(
         self,
@@ -62,7 +64,7 @@ class LMBatches:
         _at_least(1, batch_size=batch_size, bptt=bptt)
         self.corpus, self.batch_size, self.bptt = corpus, batch_size, bptt
         self.shuffle, self.seed, self.backward = shuffle, seed, backward
-        self.note = note  # for people: why they are as they are
+        self.note = note  # for people, behind the description
         self.stream_length = (corpus.n_tokens - 1) // batch_size
         if self.stream_length < 1:
             raise ValueError(
@@ -92,7 +94,7 @@ class LMBatches:
             yield LMBatch(_tensor(tokens[:, chunk]), _tensor(targets[:, chunk]))
 
     def _stream(self, epoch: int) -> Ids:
-        """All documents one after the other: a copy of the corpus unless it is read as it lies."""
+        """The documents one after the other in this epoch's order; a copy, unless that is the corpus's own."""
         corpus = self.corpus
         if not self.shuffle and not self.backward:
             return np.asarray(corpus.ids)
@@ -106,10 +108,10 @@ class LMBatches:
 class DocumentBatches:
     """Batches of documents of similar length, each document exactly once an epoch.
 
-    shuffle=False: all documents, longest first. shuffle=True: random pools of 50 batches, sorted
-    inside; the longest document comes in the first batch, so that memory runs out at once or never.
-    Unlike in fastai no document is dropped; a last batch of one joins the one before, since
-    BatchNorm can't take it.
+    shuffle=False: all documents, longest first. shuffle=True: random pools of 50 batches, sorted by
+    length inside; the longest document comes in the first batch, so that memory runs out at once or
+    never. Unlike in fastai no document is dropped; a last batch of one document joins the one
+    before, since BatchNorm needs two.
     """
 
     steady = False
@@ -127,7 +129,7 @@ class DocumentBatches:
         _at_least(2 if shuffle else 1, batch_size=batch_size, documents=len(corpus))
         self.corpus, self.batch_size = corpus, batch_size
         self.shuffle, self.seed, self.backward = shuffle, seed, backward
-        self.note = note  # for people: why they are as they are
+        self.note = note  # for people, behind the description
 
     def __str__(self) -> str:
         return f"{len(self.corpus):,} documents, {self.batch_size} a step{self.note}"
@@ -155,7 +157,7 @@ class DocumentBatches:
 
     @cached_property
     def _longest_first(self) -> list[NDArray[np.int64]]:
-        """Fewer documents where they are long: one of a million words would pad all others of its batch to its length."""
+        """Batches of fewer documents where these are long: one of a million words would pad its whole batch to that length."""
         order, batches, start = longest_first(self.corpus.lengths), list[NDArray[np.int64]](), 0
         while start < len(order):
             longest = int(self.corpus.lengths[order[start]])
@@ -183,7 +185,8 @@ def longest_first(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
 def shuffled_batches(
     lengths: NDArray[np.int64], batch_size: int, rng: np.random.Generator
 ) -> list[NDArray[np.int64]]:
-    """One epoch's batches of positions: first and last in place, those between in random order."""
+    """One epoch's batches of positions: first the one with the longest document, last the incomplete one, those between in
+    random order."""
     order = rng.permutation(len(lengths))
     longest = int(lengths[order].argmax())
     order[[0, longest]] = order[[longest, 0]]

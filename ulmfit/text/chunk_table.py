@@ -1,4 +1,4 @@
-"""Chunks and their tokens as numbers in NumPy arrays, so that many can be put in place at once."""
+"""Chunks and their tokens as numbers in NumPy arrays, so that the tokens of many chunks are gathered at once."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -8,29 +8,29 @@ from numpy.typing import NDArray
 
 from ulmfit.text.rules import replace_space
 
-NO_HEAD, NO_TAIL = -1, -2  # in place of hashes, which are not negative; never equal
+NO_HEAD, NO_TAIL = -1, -2  # instead of hashes, which are not negative; never equal
 
 
 class Batch(NamedTuple):
     """Tokens of some texts, as numbers."""
 
-    numbers: NDArray[np.int32]  # (N,) positions in names
+    numbers: NDArray[np.int32]  # (N,) indices into names
     offsets: NDArray[np.int64]  # (D+1,) text i is numbers[offsets[i]:offsets[i + 1]]
-    names: list[str]  # is only appended to, or a new list where numbers changed their meaning
+    names: list[str]  # only ever appended to; a new list where numbers change their meaning
 
 
 class Row(NamedTuple):
     """What is known of a chunk besides its tokens."""
 
-    first: int = 0  # the kind of its first token in `_risky`; 0: any other
-    last: int = 0  # the kind of its last
+    first: int = 0  # column of its first token in `Chunks._risky`; 0: in no pair
+    last: int = 0  # row of its last token there; 0: in no pair
     head: int = NO_HEAD  # hash of the word it begins with, as replace_wrep sees it
-    tail: int = NO_TAIL  # hash of the word it ends with, where that is a whole one
+    tail: int = NO_TAIL  # hash of the word it ends with, if nothing else is attached to that word
     several: int = 0  # 1: more than one word to replace_wrep
 
 
 class ChunkTable:
-    """Chunk number → tokens and row. What was added can be gathered after the next `store`."""
+    """Chunk number → tokens and row. Chunks that were added can be gathered after the next `store`."""
 
     def __init__(self) -> None:
         self.chunks = list[str]()
@@ -38,12 +38,12 @@ class ChunkTable:
         self._new_rows, self._new_lengths, self._new_tokens = list[int](), list[int](), list[int]()
         self._rows = Growing(np.int32, len(Row._fields))
         self._lengths = Growing(np.int32)  # how many tokens a chunk has
-        self._starts = Growing(np.int64)  # where they begin in
-        self._flat = Growing(np.int32)  # the tokens of all chunks, one after the other
+        self._starts = Growing(np.int64)  # where its tokens begin in `_flat`
+        self._flat = Growing(np.int32)  # the token numbers of all chunks, one chunk after the other
         self._uses = Growing(np.int32)
 
     def add(self, chunk: str, tokens: Sequence[str], row: Iterable[int] = Row()) -> int:
-        """The number of a new chunk; spaces in `tokens` are replaced."""
+        """Adds a chunk and gives its number; spaces in `tokens` are replaced."""
         numbers, new_tokens = self._numbers, self._new_tokens
         for token in tokens:
             if (number := numbers.get(token)) is None:
@@ -56,7 +56,7 @@ class ChunkTable:
         return len(self.chunks) - 1
 
     def store(self) -> None:
-        """Makes what was added known to NumPy."""
+        """Moves what was added since the last time into the arrays."""
         if self._new_lengths:
             lengths = np.array(self._new_lengths, np.int32)
             self._lengths.extend(lengths)
@@ -67,7 +67,7 @@ class ChunkTable:
             self._new_rows, self._new_lengths, self._new_tokens = [], [], []
 
     def gather(self, chunks: NDArray[np.int32], begins: NDArray[np.int64]) -> Batch:
-        """The tokens of a series of chunks, in which text i begins at begins[i]."""
+        """The tokens of a sequence of chunks, in which text i begins at chunk begins[i]."""
         lengths = self._lengths.view[chunks]
         ends = np.cumsum(lengths, dtype=np.int64)
         shift = self._starts.view[chunks] - (ends - lengths)
@@ -81,15 +81,15 @@ class ChunkTable:
 
     @property
     def uses(self) -> NDArray[np.int32]:
-        """(C,) In how many batches each chunk occurred; counted by the user."""
+        """(C,) in how many batches each chunk occurred; the caller counts."""
         return self._uses.view
 
     def row(self, number: int) -> list[int]:
-        """As was added."""
+        """A chunk's row."""
         return self._rows.view[:, number].tolist()
 
     def tokens(self, number: int) -> list[str]:
-        """As were added, spaces replaced."""
+        """A chunk's tokens, spaces replaced."""
         start, length = self._starts.view[number], self._lengths.view[number]
         return [self.names[i] for i in self._flat.view[start : start + length].tolist()]
 
@@ -102,7 +102,7 @@ class Growing:
 
     @property
     def view(self) -> NDArray:
-        """What is there, without a copy."""
+        """The values so far, without a copy."""
         return self._array[..., : self._size]
 
     def extend(self, values: NDArray) -> None:

@@ -1,10 +1,10 @@
-"""The same tokens as `words.tokenize`, many times faster: what stands between spaces is split once.
+"""The same tokens as `words.tokenize`, many times faster: each chunk between spaces is split only once.
 
 Almost every rule, and the splitter itself, looks at one chunk between white space at a time. So each
-distinct chunk gets a number; a text becomes a row of numbers, and NumPy puts their tokens in place.
-Two things look further. Where they could matter, a chunk's tokens are not used: three equal words in
-a row (`replace_wrep`; that text is split as a whole), and exceptions of several tokens such as `:)`,
-which are found across spaces (the chunks concerned are split together).
+distinct chunk gets a number, a text becomes a sequence of numbers, and NumPy gathers their tokens.
+Two things look further, and where they could matter the chunks' own tokens are not used: three equal
+words in a row (`replace_wrep`; that text is split as a whole), and exceptions of several tokens such
+as `:)`, which are found across spaces (the chunks concerned are split together).
 """
 
 import itertools
@@ -30,17 +30,17 @@ from ulmfit.text.rules import (
 )
 from ulmfit.text.splitter import Splitter
 
-# Chunks remembered, about 0.3 GB when full; then the less used half goes.
+# Chunks remembered, about 0.3 GB when full; then the less used half is dropped.
 MEMORY_ENTRIES = 1_000_000
 MEMORY_LENGTH = 64  # characters; longer chunks hardly ever come back
-# Characters split without being remembered; their tokens are kept until then, then go too.
+# Characters of chunks that are not remembered; after so many, their tokens are dropped too.
 PASSING_CHARACTERS = 10_000_000
 
 # The numbers of two chunks that no text holds: xxbos, and one without tokens.
 _BEGIN, _NOTHING = 0, 1
-_COMPOUND = -1  # in place of a number: white space that is more than one plain space belongs to it
-_GAP = -3  # in place of hashes, for white space
-# White space other than one plain space, which may stand before it.
+_COMPOUND = -1  # instead of a number: the piece holds white space other than one plain space
+_GAP = -3  # instead of a hash, for white space
+# White space that is more than one plain space, without the plain space that may precede it.
 _GAPS = re.compile(r"([^\S ]\s*)")
 _GETS_SPACE = re.compile(r"[/#\\]|(\S)\1\1")  # the rules put a space before these
 _WORD = re.compile(r"\w+")
@@ -49,7 +49,8 @@ _GAP_ROW = Row(head=_GAP, tail=_GAP)
 
 
 class _Memory(dict[str, int]):
-    """Chunk → its number; a new one gets the next, and its tokens before numbers are used. A gap stands behind a space."""
+    """Chunk → its number. A new one gets the next number and joins `new`; its tokens must be stored before numbers are
+    used. Gaps (white space) have a plain space in front."""
 
     def __init__(self, numbers: Iterator[int]) -> None:
         self.new, self._numbers = list[str](), numbers
@@ -63,7 +64,7 @@ class _Memory(dict[str, int]):
 
 
 class Chunks:
-    """The memory of one splitter and set of rules; threads may share it."""
+    """The cache for one splitter and set of rules; threads may share it."""
 
     def __init__(self, splitter: Splitter, rules: Rules) -> None:
         self._splitter, self._html = splitter, HTML_RULES[rules]
@@ -84,8 +85,8 @@ class Chunks:
         return [names[i] for i in numbers.tolist()]
 
     def may_join(self, left: str, right: str) -> bool:
-        """Whether an exception of several tokens could lie across the end of `left`, where `right` (white space, and a
-        word) follows it."""
+        """Whether the tokens of `left` change when `right` (white space and a word) follows it, or an exception of several
+        tokens could reach across."""
         before, _ = self._splitter.raw(apply_rules(left, self._rules))
         both, _ = self._splitter.raw(apply_rules(left + right, self._rules))
         n = len(before)
@@ -99,7 +100,7 @@ class Chunks:
             try:
                 chunks, begins = self._read(texts)
                 self._split_across(chunks, begins, texts)
-            except BaseException:  # numbers without tokens must not stay
+            except BaseException:  # numbers without tokens must not remain
                 self._clear()
                 raise
             return self._table.gather(chunks, begins)
@@ -120,23 +121,24 @@ class Chunks:
     def _with_gaps(
         self, chunks: NDArray[np.int32], at: list[int], pieces: list[str]
     ) -> NDArray[np.int32]:
-        """The numbers with those of chunks and of the white space between them, for the compounds at `at`."""
+        """`chunks` with each compound, at `at`, replaced by the numbers of its chunks and of the gaps between them."""
         parts, done = list[NDArray[np.int32]](), 0
         for begin in at:
             if begin < done:
                 continue
             parts.append(chunks[done:begin])
             done = begin + 1
-            while pieces[done - 1][-1].isspace():  # a gap goes on behind a space; none ends a text
+            # a gap may continue in the next piece; no text ends with one
+            while pieces[done - 1][-1].isspace():
                 done += 1
             compound = _GAPS.split(" ".join(pieces[begin:done]))
-            found = list[str]()
+            gaps_and_chunks = list[str]()
             for gap, part in zip(["", *compound[1::2]], compound[::2], strict=True):
                 if gap:
                     spaced = gap[-1] != " " and _GETS_SPACE.match(part)
-                    found.append(f" {gap} " if spaced else f" {gap}")
-                found += part.split(" ") if part else []
-            parts.append(np.array([self._memory[piece] for piece in found], np.int32))
+                    gaps_and_chunks.append(f" {gap} " if spaced else f" {gap}")
+                gaps_and_chunks += part.split(" ") if part else []
+            parts.append(np.array([self._memory[chunk] for chunk in gaps_and_chunks], np.int32))
         return np.concatenate([*parts, chunks[done:]])
 
     def _learn(self) -> None:
@@ -165,7 +167,7 @@ class Chunks:
     def _split_across(
         self, chunks: NDArray[np.int32], begins: NDArray[np.int64], texts: Sequence[str]
     ) -> None:
-        """Puts other chunks, in place, where tokens depend on more than one."""
+        """Replaces, in place, chunks whose tokens depend on their neighbours."""
         repeated, joined = self._repeated(chunks), self._joined(chunks)
         for begin, end in joined:
             chunk = " ".join(self._table.chunks[i] for i in chunks[begin:end].tolist())
@@ -180,24 +182,24 @@ class Chunks:
         self._table.store()
 
     def _once(self, text: str, tokens: list[str]) -> int:
-        """The number of tokens that are needed in this batch only."""
+        """Adds a chunk that only this batch needs, and gives its number."""
         self._passing += len(text)
         next(self._numbers)
         return self._table.add("", tokens)
 
     def _joined(self, chunks: NDArray[np.int32]) -> list[tuple[int, int]]:
-        """Begin and end of each series of chunks that an exception could lie across."""
+        """Start and end of each run of chunks that an exception could reach across."""
         first, last, *_ = self._table.rows
         firsts, lasts = first[chunks[1:]], last[chunks[:-1]]
         at = np.flatnonzero((firsts != 0) & (lasts != 0))
-        found = list[tuple[int, int]]()
+        runs = list[tuple[int, int]]()
         for i in at[self._risky[lasts[at], firsts[at]]].tolist():
-            begin = found.pop()[0] if found and found[-1][1] == i + 1 else i
-            found.append((begin, i + 2))
-        return found
+            begin = runs.pop()[0] if runs and runs[-1][1] == i + 1 else i
+            runs.append((begin, i + 2))
+        return runs
 
     def _repeated(self, chunks: NDArray[np.int32]) -> NDArray[np.int64]:
-        """Where there could be three equal words in a row; some of these are none."""
+        """Where three equal words in a row could begin; not all of these are."""
         _, _, head, tail, several = self._table.rows
         heads = head[chunks]
         at = np.flatnonzero(heads != _GAP)
@@ -215,7 +217,7 @@ class Chunks:
         self._table.store()
 
     def _forget(self) -> None:
-        """Keeps the half of the chunks that was used most since the last time."""
+        """Keeps the chunks used most since the last time, at most `MEMORY_ENTRIES` / 2."""
         old, memory = self._table, self._memory
         del memory[""]
         kept = sorted(memory.items(), key=lambda item: -old.uses[item[1]])[: MEMORY_ENTRIES // 2]
@@ -227,15 +229,15 @@ class Chunks:
 
 
 def _by_rules(chunks: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Of each chunk, or of some with one space between them: the words as replace_wrep sees them, and the text after
-    all rules but that one and those of HTML. No rule looks across a line break."""
+    """For each chunk, or chunks joined by a space: (the words as replace_wrep sees them, the text after all rules but that
+    one and those of HTML). All are lines of one text meanwhile, since no rule looks across a line break."""
     repeated = replace_rep("\n".join(chunk if chunk[0] != " " else "" for chunk in chunks))
     marked = replace_maj(replace_all_caps(rm_useless_spaces(spec_add_spaces(repeated)))).lower()
     return zip(repeated.split("\n"), map(str.strip, marked.split("\n")), strict=True)
 
 
 def _outer_words(words: list[str]) -> tuple[int, int]:
-    """head and tail of `Row`."""
+    """`head` and `tail` of a `Row`."""
     if len(words) == 1 and words[0].isalnum():
         return (whole := hash(words[0]) & _POSITIVE), whole
     head, tail = _WORD.match(words[0]), _WORD.fullmatch(words[-1])

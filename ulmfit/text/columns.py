@@ -1,4 +1,4 @@
-"""Columns of tables → documents: which column is the text, which the label, and what texts mean."""
+"""Columns of tables → documents: which column is the text, which the label."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,11 +29,11 @@ LABEL_NAMES = """
 
 @dataclass(frozen=True)
 class Reading:
-    """How to read tables; what is left out is guessed, and said."""
+    """How to read tables; what is None is guessed, and the guess reported."""
 
     text_column: str | Sequence[str] | None
     label_column: str | None
-    labelled: bool  # whether labels are looked at
+    labelled: bool  # whether labels are read
     on_bad: OnBad
     say: Say
     label_kind: LabelKind | None = None
@@ -52,11 +52,11 @@ def documents_of(
     label_separator: str | None = None,
     source: str = "the table",
 ) -> list[Document]:
-    """One document a row, in order. Columns not named are chosen where only one has a usual name; several text
+    """One document per row, in order. A column that is not named is chosen if it alone has a usual name; several text
     columns become one text, marked as fastai does.
 
-    `labelled=False`: labels are not looked at. `label_kind`, `label_separator`: as for `read_documents`. DataError: no such column, or rows without text or label (unless
-    on_bad="skip", which leaves them out and says so).
+    `labelled=False`: labels are not read. `label_kind`, `label_separator`: as for `read_documents`. DataError: no such
+    column, or rows without text or label (unless on_bad="skip", which leaves them out and says so).
     """
     how = Reading(
         text_column, label_column, labelled, on_bad, say or silent, label_kind, label_separator
@@ -65,7 +65,7 @@ def documents_of(
 
 
 def documents(tables: Sequence[Table], how: Reading, source: str) -> list[Document]:
-    """The same for tables that belong together. DataError also where they have other columns than the first."""
+    """`documents_of` for tables that are read as one. DataError also where their columns differ."""
     _agree(tables)
     say = how.say
     fields = _TextFields(_text_columns(tables, how.text_column, say, source))
@@ -79,16 +79,16 @@ def documents(tables: Sequence[Table], how: Reading, source: str) -> list[Docume
             values, how.label_kind, how.label_separator, say, f"{source}: column {name!r}"
         )
     kept, bad = list[Document](), list[Bad]()
-    here = 0
+    start = 0
     for table in tables:
         bad += table.bad
-        for row, text in enumerate(texts[here : here + len(table)]):
-            label = labels[here + row]
+        for row, text in enumerate(texts[start : start + len(table)]):
+            label = labels[start + row]
             if why := wrong_with(text) or ("no label" if how.labelled and label is None else ""):
                 bad.append(table.bad_row(row, why))
             else:
                 kept.append(Document(text or "", label))
-        here += len(table)
+        start += len(table)
     settle(bad, len(kept) + len(bad), how.on_bad, say, source)
     if not kept:
         raise DataError(f"{source}: no row can be used.")
@@ -96,13 +96,13 @@ def documents(tables: Sequence[Table], how: Reading, source: str) -> list[Docume
 
 
 def stream(tables: Iterable[Table], how: Reading, source: str) -> Iterator[Document]:
-    """The texts of a table that comes in pieces; columns are chosen by the first one. DataError: as `documents`, at the
-    first piece that has such rows."""
+    """The texts of a table in pieces; columns are chosen by the first one. DataError: as `documents`, at the first piece
+    that has such rows."""
     kept = 0
     for _, texts in texts_by_piece(tables, how.text_column, how.on_bad, how.say, source):
-        there = [text for text in texts if text is not None]
-        kept += len(there)
-        yield from map(Document, there)
+        usable = [text for text in texts if text is not None]
+        kept += len(usable)
+        yield from map(Document, usable)
     if not kept:
         raise DataError(f"{source}: no row can be used.")
 
@@ -112,8 +112,8 @@ def usable_texts(
 ) -> list[str | None]:
     """The text of each row, None where it has none. DataError: such rows, or rows that could not be read (unless
     on_bad="skip", which says so)."""
-    found = list(texts_by_piece([table], text_column, on_bad, say, table.source))
-    return found[0][1]
+    pieces = list(texts_by_piece([table], text_column, on_bad, say, table.source))
+    return pieces[0][1]
 
 
 def texts_by_piece(
@@ -123,9 +123,9 @@ def texts_by_piece(
     say: Say,
     source: str,
 ) -> Iterator[tuple[Table, list[str | None]]]:
-    """The pieces of a table with the text of each row, None where it has none; columns are chosen by the first one.
-    DataError: no rows; at the first piece that has them, such rows, or rows that could not be read (unless
-    on_bad="skip", which counts them all and says so)."""
+    """The pieces of a table with the text of each row, None where it has none; columns are chosen by the first piece.
+    DataError: no rows; rows without text or that could not be read, at the first piece that has any (unless
+    on_bad="skip", which reports all of them at the end)."""
     tables = iter(tables)
     first = next(tables, None)
     if first is None or not (len(first) or first.bad):
@@ -133,19 +133,19 @@ def texts_by_piece(
     fields = _TextFields(_text_columns([first], text_column, say, source))
     bad, rows = list[Bad](), 0
     for table in chain([first], tables):
-        its = fields.of(table)
-        reasons = list(map(wrong_with, its))
+        texts = fields.of(table)
+        reasons = list(map(wrong_with, texts))
         bad += [*table.bad, *(table.bad_row(row, why) for row, why in enumerate(reasons) if why)]
-        rows += len(its) + len(table.bad)
-        if on_bad == "error":  # before any of them is used
+        rows += len(texts) + len(table.bad)
+        if on_bad == "error":  # before any text of the piece is used
             settle(bad, rows, on_bad, say, source)
-        yield table, [None if why else text for text, why in zip(its, reasons, strict=True)]
+        yield table, [None if why else text for text, why in zip(texts, reasons, strict=True)]
     fields.say(say, source)
     settle(bad, rows, on_bad, say, source)
 
 
 def wrong_with(text: str | None) -> str:
-    """Why a text can't be used; nothing where it can."""
+    """Why a text can't be used; empty where it can."""
     if text is None:
         return "no text"
     return "a zero byte" if "\0" in text else ""
@@ -191,11 +191,11 @@ def _column(
         if wanted in columns:
             return wanted
         raise DataError(f"{source} has no column {shown(wanted)!r}; there are {named(columns)}.")
-    found = [name for name in columns if name.strip().lower() in usual.split()]
-    if len(found) == 1:
-        say(f"{source}: {kind} is column {found[0]!r}")
-        return found[0]
-    if found:
+    candidates = [name for name in columns if name.strip().lower() in usual.split()]
+    if len(candidates) == 1:
+        say(f"{source}: {kind} is column {candidates[0]!r}")
+        return candidates[0]
+    if candidates:
         trouble = f"several could be the {kind}. Name it with --{kind}-column."
     else:
         lines = suffix_of(Path(source)) not in (".jsonl", ".ndjson", ".parquet")
@@ -214,7 +214,7 @@ class _TextFields:
         self.columns, self.incomplete = columns, 0
 
     def of(self, table: Table) -> list[str | None]:
-        """A text a row; None where there is none, or nothing but white space."""
+        """The text of each row; None where it is empty, or nothing but white space."""
         parts, texts = [_strings(table, column) for column in self.columns], list[str | None]()
         for row in zip(*parts, strict=True):
             if len(row) == 1 or not any(row):
@@ -225,7 +225,7 @@ class _TextFields:
         return texts
 
     def say(self, say: Say, source: str) -> None:
-        """How many rows lacked some."""
+        """Reports how many rows lacked some of them."""
         if self.incomplete:
             say(
                 f"{source}: {self.incomplete:,} rows lack one of {named(self.columns)}; that field is empty"

@@ -1,4 +1,4 @@
-"""Compressed files as streams of bytes: whole, and not more than a file of that size can honestly hold."""
+"""Compressed files as streams of bytes: complete, and no more than a file of that size can plausibly hold."""
 
 import bz2
 import gzip
@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-MOST_TIMES = 100  # its size on disk; texts compress 3 to 10 times, repetitive logs up to 50
-ALWAYS = 64_000_000  # bytes that a small file may hold all the same
-PIECE = 1024  # compressed bytes of Zstandard taken at once: they may become 32 MB
+MOST_TIMES = 100  # × its size on disk; texts compress 3 to 10 times, repetitive logs up to 50
+ALWAYS = 64_000_000  # bytes that any file may hold, however small
+PIECE = 1024  # bytes of Zstandard decompressed at once: they may become 32 MB
 FAILURES = (EOFError, OSError, lzma.LZMAError, zlib.error)  # of a damaged compressed file
 
 
@@ -21,7 +21,7 @@ def most_bytes(size: int) -> int:
 
 
 class _Bounded(io.RawIOBase):
-    """Reads on until `most` bytes. OSError: there are more, as in a file made to fill a memory or a disk."""
+    """Reads at most `most` bytes. OSError: there are more, as in a decompression bomb."""
 
     def __init__(self, file: io.BufferedIOBase, most: int) -> None:
         self._file, self._most, self._left = file, most, most
@@ -45,8 +45,8 @@ class _Bounded(io.RawIOBase):
 
 
 class _Zstandard(io.RawIOBase):
-    """Decompressed bytes of a stream of Zstandard frames. EOFError: it ends within one (the package's own reader
-    takes that for the end)."""
+    """Decompressed bytes of a stream of Zstandard frames. EOFError: it ends inside a frame, which the package's own
+    reader takes for the end."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self._ready, self._rest = file, memoryview(b""), b""
@@ -103,8 +103,8 @@ OPENERS: dict[str, Callable[..., Any]] = {
 
 
 def open_decompressed(path: Path) -> io.BufferedIOBase:
-    """The file's content as a stream of bytes. One of the `FAILURES`, now or while it is read: it is not there,
-    damaged, or holds more than `most_bytes`."""
+    """The file's content as a stream of bytes. Raises one of the `FAILURES`, now or while it is read, where the file is
+    missing, damaged, or holds more than `most_bytes`."""
     opener = OPENERS.get(path.suffix.lower())
     if opener is None:
         return open(path, "rb")

@@ -18,7 +18,7 @@ from ulmfit.text.labels import label_names as names_among
 from ulmfit.text.stored import digest_of, read, short, whole_directory, write_index
 from ulmfit.text.tokenizer import Ids, Tokenizer
 
-PIECE = 10_000_000  # ids looked at together
+PIECE = 10_000_000  # ids processed at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,12 +27,11 @@ class Corpus:
 
     ids: Ids | Joined  # (N,)
     offsets: NDArray[np.int64]  # (D+1,) document i is ids[offsets[i]:offsets[i + 1]]
-    labels: (
-        Labels | None
-    )  # (D,) places in label_names, -1 = unlabelled; (D, C) 0 and 1; (D,) numbers
+    # (D,) indices into label_names, -1 = unlabelled; (D, C) 0 and 1; (D,) numbers
+    labels: Labels | None
     label_names: tuple[str, ...]
     fingerprint: str  # 16 hex digits of tokenizer and content
-    tokenizer: Tokenizer | None = None  # the one it was made with, where it was made by one
+    tokenizer: Tokenizer | None = None  # that encoded it, if one did
 
     @classmethod
     def build(
@@ -45,9 +44,10 @@ class Corpus:
         max_tokens: int | None = None,
         description: str = "encoding",
     ) -> "Corpus":
-        """Encodes `documents`; they are read some way ahead. With `path`: written there, whole or not at all, and
-        memory-mapped. `label_names` None: the labels found, sorted; otherwise a label outside it is
-        a ValueError; numbers have no names. So is a stream without documents. The document that reaches `max_tokens` is the last.
+        """Encodes `documents`, which are read some way ahead; the one that reaches `max_tokens` is the last. With `path`:
+        written there, atomically, and memory-mapped. `label_names` None: the labels found, sorted (numbers have no names).
+
+        ValueError: no documents, or a label that is not in `label_names`.
         """
         limit = math.inf if max_tokens is None else max_tokens
         if path is None:
@@ -76,9 +76,9 @@ class Corpus:
 
     @classmethod
     def load(cls, path: str | Path) -> "Corpus":
-        """The directory `build` wrote, or a folder of all its shards; ids memory-mapped.
+        """The directory that `build` wrote, or a folder with all its shards; ids are memory-mapped.
 
-        ValueError: not one, damaged, or not all of it there.
+        ValueError: no corpus, damaged, or incomplete.
         """
         return cls(*read(Path(path)))
 
@@ -93,7 +93,7 @@ class Corpus:
         return self.ids[self.offsets[i] : self.offsets[i + 1]]
 
     def without_texts(self) -> list[Document]:
-        """The documents with their labels, for those who look at nothing else."""
+        """The documents' labels, as documents with an empty text."""
         labels = labels_of(self.labels, self.label_names, len(self))
         return [Document("", label) for label in labels]
 
@@ -115,7 +115,7 @@ class Corpus:
         return total
 
     def subset(self, indices: ArrayLike) -> "Corpus":
-        """Some of the documents, in the order given, without copying ids; `label_names` stay."""
+        """The documents at `indices`, in their order, without copying ids; `label_names` stay. No boolean masks."""
         order = np.arange(len(self))[np.asarray(indices, dtype=np.int64)]
         runs = np.split(order, np.flatnonzero(np.diff(order) != 1) + 1) if len(order) else []
         whole = self.ids if isinstance(self.ids, Joined) else Joined([self.ids], self.ids.dtype)
@@ -163,9 +163,9 @@ def _encode(
 ) -> tuple[NDArray[np.int64], Labels | None, tuple[str, ...]]:
     """(offsets, labels, label names); the ids go to `write`."""
     offsets, labels = [0], list[Label | None]()
-    ahead, read = tee(track(documents, description, unit="documents"))
+    ahead, behind = tee(track(documents, description, unit="documents"))
     encoded = tokenizer.encode_all(document.text for document in ahead)
-    for document, ids in zip(read, encoded, strict=True):
+    for document, ids in zip(behind, encoded, strict=True):
         write(ids)
         offsets.append(offsets[-1] + len(ids))
         labels.append(document.label)

@@ -1,4 +1,4 @@
-"""Counting words: of all texts, or shard by shard; and the vocabulary that the counts make together."""
+"""Counting the words of all texts, or shard by shard, and merging the counts into a vocabulary."""
 
 import json
 from collections import Counter
@@ -37,12 +37,12 @@ class Counts:
     patterns: Patterns | None
     shard: Shard
     seen: Seen = field(default_factory=Seen)
-    numbers: dict[str, int] = field(default_factory=dict)  # word → its rank by first sight
-    often: Growing = field(default_factory=_integers)  # how often each occurs, by number
-    places: Growing = field(default_factory=_integers)  # where each was first seen; they rise
+    numbers: dict[str, int] = field(default_factory=dict)  # word → number, by first occurrence
+    often: Growing = field(default_factory=_integers)  # number → how often it occurs
+    places: Growing = field(default_factory=_integers)  # number → where it was seen first; rising
 
     def add(self, block: int, words: Sequence[str], counts: NDArray) -> NDArray[np.uint32]:
-        """The distinct words of a block, and how often each occurs in it → their numbers; blocks come in order."""
+        """Adds the distinct words of a block and how often each occurs; gives their numbers. Blocks come in order."""
         known, before = self.numbers, len(self.numbers)
         numbers = np.array([known.setdefault(word, len(known)) for word in words], np.uint32)
         new = np.arange(before, len(known))
@@ -54,13 +54,13 @@ class Counts:
     def tokenizer(self) -> Tokenizer:
         """The tokenizer with the vocabulary of these words."""
         words, often = list(self.numbers), self.often.view
-        most = np.argsort(-often, kind="stable")[: self.config.max_vocab]
-        counter = Counter({words[i]: int(often[i]) for i in most.tolist()})
+        top = np.argsort(-often, kind="stable")[: self.config.max_vocab]
+        counter = Counter({words[i]: int(often[i]) for i in top.tolist()})
         vocab = make_vocab(counter, self.config.max_vocab, self.config.min_freq)
         return Tokenizer(self.config, vocab, patterns=self.patterns)
 
     def save(self, folder: Path) -> None:
-        """As `folder`/counts-i.json, whole or not at all."""
+        """Writes `folder`/counts-i.json, atomically."""
         from ulmfit.files.checkpoint import atomic  # brings torch, which counting does not need
 
         content = {
@@ -76,7 +76,7 @@ class Counts:
 
     @classmethod
     def load(cls, path: Path) -> "Counts":
-        """What `save` wrote. ValueError: it is not there, or something else."""
+        """What `save` wrote. ValueError: it is missing, or something else."""
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             patterns, words = content["patterns"], content["words"]
@@ -96,7 +96,7 @@ class Counts:
 
 
 def path_of(folder: Path, shard: Shard) -> Path:
-    """Where the counts of a shard lie."""
+    """The file of a shard's counts."""
     return folder / f"counts-{shard.number}.json"
 
 
@@ -108,9 +108,9 @@ def count(
     *,
     keep: Callable[[NDArray[np.uint32], NDArray[np.int64]], object] | None = None,
 ) -> Counts:
-    """Counts the words of a shard of the texts, in bounded memory beside the words themselves.
+    """Counts the words of a shard of the texts, in memory that grows only with the number of distinct words.
 
-    `keep` receives block by block the numbers of all tokens (N,) and each document's length (D,), so that nothing has
+    `keep` receives for each block the numbers of its tokens (N,) and its documents' lengths (D,), so that nothing has
     to be split again. ValueError: pieces were asked for, which are learnt from all texts at once.
     """
     if config.kind != "words":
@@ -120,57 +120,57 @@ def count(
         )
     words = Words(config.lang, config.rules, spacy_patterns(config.lang))
     counts = Counts(config, words.patterns, shard)
-    numbers = list[int]()  # of the blocks under way
+    under_way = list[int]()  # numbers of the blocks that workers split, in order
     with speed("splitting and counting", None) as advance:
 
         def tasks() -> Iterator[tuple[Words, list[str], bool]]:
             for number, block in blocks(texts, shard, counts.seen):
-                numbers.append(number)
+                under_way.append(number)
                 yield words, block, keep is not None
 
-        for found, characters in workers.map(_count, tasks()):
-            known = counts.add(numbers.pop(0), found.words, found.counts)
+        for numbered, characters in workers.map(_count, tasks()):
+            numbers = counts.add(under_way.pop(0), numbered.words, numbered.counts)
             if keep is not None:
-                keep(known[found.places], found.lengths)
-            advance(len(found.lengths), characters)
+                keep(numbers[numbered.places], numbered.lengths)
+            advance(len(numbered.lengths), characters)
     return counts
 
 
 def _count(task: tuple[Words, list[str], bool]) -> tuple[Numbered, int]:
-    """In a worker: a block split, without its tokens where they are not asked for; and its characters."""
-    words, texts, tokens = task
-    found = words.numbered(texts)
-    return found if tokens else found._replace(places=found.places[:0]), sum(map(len, texts))
+    """In a worker: (a block's words, with its tokens only where they are wanted; its number of characters)."""
+    words, texts, with_tokens = task
+    numbered = words.numbered(texts)
+    if not with_tokens:
+        numbered = numbered._replace(places=numbered.places[:0])
+    return numbered, sum(map(len, texts))
 
 
 def merge(folder: Path) -> Tokenizer:
-    """The tokenizer that the counts of all shards in `folder` make, which is that of one machine.
+    """The tokenizer from the counts of all shards in `folder`: the same as from all texts on one machine.
 
     ValueError: shards are missing, or were counted with other settings or from other texts.
     """
-    first, words, places, found = None, Counter[str](), dict[str, int](), set[int]()
+    first, words, places, counted = None, Counter[str](), dict[str, int](), set[int]()
     for path in sorted(folder.glob("counts-*.json")):
         counts = Counts.load(path)
         first = first or counts
         _check_fit(path, counts, first)
-        found.add(counts.shard.number)
-        its = zip(
-            counts.numbers, counts.often.view.tolist(), counts.places.view.tolist(), strict=True
-        )
-        for word, often, place in its:
+        counted.add(counts.shard.number)
+        often_and_places = counts.often.view.tolist(), counts.places.view.tolist()
+        for word, often, place in zip(counts.numbers, *often_and_places, strict=True):
             words[word] += often
             places[word] = min(places.get(word, place), place)
     if first is None:
         raise ValueError(f"{folder} holds no counts; {_again(folder, Shard())} writes them.")
-    if missing := sorted(set(range(1, first.shard.of + 1)) - found):
+    if missing := sorted(set(range(1, first.shard.of + 1)) - counted):
         raise ValueError(
             f"{folder} lacks the counts of {len(missing)} of {first.shard.of} shards;"
             f" {_again(folder, Shard(missing[0], first.shard.of))} writes the first of them."
         )
-    together = Counts(first.config, first.patterns, Shard())
+    total = Counts(first.config, first.patterns, Shard())
     in_order = sorted(places, key=places.__getitem__)
-    together.add(0, in_order, np.array([words[word] for word in in_order], np.int64))
-    return together.tokenizer()
+    total.add(0, in_order, np.array([words[word] for word in in_order], np.int64))
+    return total.tokenizer()
 
 
 def _again(folder: Path, shard: Shard) -> str:
@@ -196,13 +196,13 @@ def _check_fit(path: Path, counts: Counts, first: Counts) -> None:
 @contextmanager
 def speed(description: str, total: int | None) -> Iterator[Callable[[int, int], None]]:
     """A bar over documents that shows characters a second: gives `advance(documents, characters)`."""
-    begun, done = monotonic(), 0
+    start, done = monotonic(), 0
     with bar(description, total=total, unit="documents") as advance:
 
-        def forward(documents: int, characters: int) -> None:
+        def advance_by(documents: int, characters: int) -> None:
             nonlocal done
             done += characters
-            seconds = max(monotonic() - begun, 1e-9)
+            seconds = max(monotonic() - start, 1e-9)
             advance(documents, f"{done / seconds / 1e6:.1f} million characters a second")
 
-        yield forward
+        yield advance_by

@@ -1,4 +1,4 @@
-"""What readers give and everything else takes: a text and, where known, its label."""
+"""What readers give and everything else works on: a text and, where known, its label."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import numpy as np
 
 SHOWN = 40  # characters of a name in a message
 
-# name of a class; a number; any of several names, also none
+# the name of a class; a number; any number of names
 Label = str | float | tuple[str, ...]
 
 
@@ -30,5 +30,5 @@ def class_name(label: Label) -> str:
 
 
 def shown(name: str) -> str:
-    """As much of a column's or label's name as a message has room for: what was taken for one may be a whole text."""
+    """A column's or label's name, cut for a message: what was taken for a name may be a whole text."""
     return name if len(name) <= SHOWN else f"{name[:SHOWN].rstrip()}…"

@@ -1,4 +1,4 @@
-"""Texts → a corpus on disk, in bounded memory, by several processes, or a shard of it."""
+"""Texts → a corpus on disk, or a shard of it, in bounded memory and by several processes."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
@@ -31,21 +31,21 @@ def encode(
     *,
     expected: Seen | None = None,
 ) -> None:
-    """Writes the ids of a shard of the texts to the directory `path`, whole or not at all.
+    """Writes the ids of a shard of the texts to the directory `path`, atomically.
 
-    The same bytes whatever `workers`; of the whole (shard 1/1), those of `Corpus.build`.
-    `expected`: what was seen in counting. ValueError: it is not what is seen now, there are no
-    documents, or `path` is there and no corpus.
+    The same bytes whatever `workers`; for the whole (shard 1/1), those of `Corpus.build`.
+    `expected`: what counting saw. ValueError: other texts are seen now, there are no documents, or
+    `path` is there and no corpus.
     """
     seen, sizes, lengths = Seen(), list[int](), list[NDArray[np.int64]]()
     digest = digest_of(tokenizer, ())
     total = expected.documents // shard.of if expected else None
     with whole_directory(path) as folder, open(folder / "ids.bin", "wb") as file:
         tokenizer.save(folder / "tokenizer.json")
-        told = str(folder / "tokenizer.json"), tokenizer.fingerprint
+        saved = str(folder / "tokenizer.json"), tokenizer.fingerprint
 
         def tasks() -> Iterator[Task]:
-            yield from ((*told, block) for _, block in blocks(texts, shard, seen))
+            yield from ((*saved, block) for _, block in blocks(texts, shard, seen))
 
         with speed("encoding", total) as advance:
             for ids, its_lengths, characters in workers.map(_encode, tasks()):
@@ -61,10 +61,10 @@ def encode(
 
 
 def build(texts: Iterable[str], config: TokenizerConfig, path: Path, workers: Workers) -> Counts:
-    """The same for texts that make the vocabulary themselves, in one pass: tokens are written as the numbers of their
-    words, and become ids in their place when all words are counted. On the way there, 4 bytes a token on disk.
+    """Counts words and encodes with the vocabulary they make, in one pass over the texts: tokens are written as the numbers
+    of their words, 4 bytes each, and replaced by ids in the file once all words are counted.
 
-    Gives the counts. ValueError: as `encode`, and pieces were asked for.
+    Gives the counts. ValueError: as `encode`, or pieces were asked for.
     """
     lengths = list[NDArray[np.int64]]()
     with whole_directory(path) as folder, open(folder / "ids.bin", "w+b") as file:
@@ -83,15 +83,15 @@ def build(texts: Iterable[str], config: TokenizerConfig, path: Path, workers: Wo
     return counts
 
 
-def _renumber(file: BinaryIO, ids: Ids, see: Callable[[memoryview], object]) -> None:
-    """Replaces the numbers in a file by ids, which are no longer than these; `see` receives what is written."""
+def _renumber(file: BinaryIO, ids: Ids, update: Callable[[memoryview], object]) -> None:
+    """Replaces the numbers in a file by `ids`, which take no more bytes; `update` receives what is written."""
     read = written = file.seek(0)
     while content := file.read(PIECE * 4):
         read += len(content)
-        made = ids[np.frombuffer(content, np.uint32)]
+        renumbered = ids[np.frombuffer(content, np.uint32)]
         file.seek(written)
-        written += file.write(made.data)
-        see(made.data)
+        written += file.write(renumbered.data)
+        update(renumbered.data)
         file.seek(read)
     file.truncate(written)
 

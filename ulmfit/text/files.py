@@ -1,4 +1,4 @@
-"""Files → bytes → text: encodings. What is not plain UTF-8 is said, or refused with its place."""
+"""Files → bytes → text: encodings. Whatever is not plain UTF-8 is reported, or refused with its place."""
 
 import codecs
 import io
@@ -9,7 +9,7 @@ from pathlib import Path
 from ulmfit.progress import Say, silent
 from ulmfit.text.compression import FAILURES, OPENERS, open_decompressed
 
-MARKS = {  # byte order marks; UTF-32's begins like UTF-16's
+MARKS = {  # byte order marks; UTF-32's come first, since one begins like UTF-16's
     codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF32_LE: "utf-32-le",
     codecs.BOM_UTF32_BE: "utf-32-be",
@@ -18,10 +18,10 @@ MARKS = {  # byte order marks; UTF-32's begins like UTF-16's
 }
 EXCEL = (".xlsx", ".xls", ".xlsm", ".xlsb")
 NOT_TEXT = (".json", ".ods", ".zip", ".tar", ".tgz", ".pdf", ".docx", ".pkl", ".npy")
-HEAD = 65_536  # bytes that show how a file begins
+HEAD = 65_536  # bytes from which the encoding is detected
 DAMAGED = re.compile("[\udc80-\udcff]")  # how a byte that is not UTF-8 stands in decoded text
 NOT_UTF8 = "bytes that are not UTF-8"
-FOREIGN = 0.25  # share of letters outside of ASCII that no Western European text reaches
+FOREIGN = 0.25  # share of non-ASCII letters that no Western European text reaches
 
 
 class DataError(ValueError):
@@ -37,7 +37,7 @@ def suffix_of(path: Path) -> str:
 
 
 def check_text(path: Path) -> None:
-    """DataError: its name says that it is neither text nor a table that can be read."""
+    """DataError: the file's name says that it is neither text nor a table that can be read."""
     if (suffix := suffix_of(path)) in EXCEL:
         raise DataError(f"{path} is an Excel workbook; save the sheet as CSV.")
     if suffix in NOT_TEXT:
@@ -47,14 +47,14 @@ def check_text(path: Path) -> None:
 
 
 def open_bytes(path: Path) -> io.BufferedIOBase:
-    """The file's content as a stream of bytes, decompressed within bounds. DataError: it is not there."""
+    """The file's content as a stream of bytes, decompressed within bounds. DataError: it is missing."""
     if not path.exists():
         raise DataError(f"There is no file {path} (looked in {Path.cwd()}).")
     return open_decompressed(path)
 
 
 def read_bytes(path: Path) -> bytes:
-    """The whole of it. DataError: not there, or the compression is damaged."""
+    """The file's whole content, decompressed. DataError: it is missing, damaged or too large."""
     try:
         with open_bytes(path) as file:
             return file.read()
@@ -63,7 +63,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def unreadable(path: Path, error: BaseException) -> DataError:
-    """What to raise for one of the `FAILURES`."""
+    """The DataError for one of the `FAILURES`."""
     return DataError(f"{path} can't be read as a {path.suffix} file: {error}")
 
 
@@ -71,22 +71,22 @@ def unreadable(path: Path, error: BaseException) -> DataError:
 
 
 def encoding_of(head: bytes) -> tuple[str, int]:
-    """How a file that begins with `head` is encoded, and the length of its byte order mark. Without a mark: UTF-16
-    where every second byte is zero, else UTF-8, which the rest may yet contradict."""
+    """(encoding, length of the byte order mark) of a file that begins with `head`. Without a mark: UTF-16 where most bytes
+    at even places, or at odd ones, are zero, else UTF-8, which the rest may yet contradict."""
     for mark, encoding in MARKS.items():
         if head.startswith(mark):
             return encoding, len(mark)
     even, odd = head[0:4096:2].count(0), head[1:4096:2].count(0)
-    half = max(3, 0.3 * min(len(head), 4096))  # six in ten of one parity, none of the other
-    if odd > half and not even:
+    least = max(3, 0.3 * min(len(head), 4096))  # six in ten of one parity, none of the other
+    if odd > least and not even:
         return "utf-16-le", 0
-    return ("utf-16-be", 0) if even > half and not odd else ("utf-8", 0)
+    return ("utf-16-be", 0) if even > least and not odd else ("utf-8", 0)
 
 
 def decode(content: bytes, name: object, say: Say = silent) -> str:
-    """The text of a whole file: by its byte order mark, as UTF-8, or as Western European; the last is said.
+    """The text of a whole file: by its byte order mark, as UTF-8, or as Western European; all but UTF-8 is reported.
 
-    In a file that is UTF-8 but for some bytes, these stand as U+DC80 to U+DCFF (`DAMAGED` finds them), so that only
+    In a file that is UTF-8 except for some bytes, these become U+DC80 to U+DCFF (`DAMAGED` finds them), so that only
     their rows are lost. DataError: other encodings.
     """
     encoding, mark = encoding_of(content[:HEAD])
@@ -103,13 +103,13 @@ def decode(content: bytes, name: object, say: Say = silent) -> str:
             ) from error
         text = content.decode("utf-8", "surrogateescape")
         wrong = sum(1 for _ in DAMAGED.finditer(text))
-        if _high(content) - wrong >= wrong:  # most that is not ASCII is UTF-8
+        if _high(content) - wrong >= wrong:  # at least half of what is not ASCII is UTF-8
             return text
         return western(content, name, 1 + content.count(b"\n", 0, error.start), error.start, say)
 
 
 def western(content: bytes, name: object, line: int, start: int, say: Say) -> str:
-    """Text in cp1252, or Latin-1 where cp1252 lacks a byte: said, with the first byte (at `start`, in `line`) that
+    """`content` as cp1252, or Latin-1 where cp1252 lacks a byte; reported, with the first byte (at `start`, in `line`) that
     is not UTF-8. DataError: it does not look Western European."""
     where = f"{name} is not UTF-8 (byte 0x{content[start]:02x} in line {line})"
     letters = len(re.findall(rb"[A-Za-z]", content))
@@ -132,17 +132,17 @@ def western(content: bytes, name: object, line: int, start: int, say: Say) -> st
 
 
 def read_text(path: Path, say: Say = silent) -> str:
-    """The text of a whole file. DataError: not there, or bytes in it that are not text, with the line."""
+    """The text of a whole file. DataError: it is missing, or holds bytes that are not text, with their line."""
     text = decode(read_bytes(path), path, say)
-    if found := DAMAGED.search(text):
-        raise DataError(f"{path} is not UTF-8: {byte_in_line(text, found)}. Save it as UTF-8.")
+    if match := DAMAGED.search(text):
+        raise DataError(f"{path} is not UTF-8: {byte_in_line(text, match)}. Save it as UTF-8.")
     return text
 
 
-def byte_in_line(text: str, found: re.Match[str]) -> str:
+def byte_in_line(text: str, match: re.Match[str]) -> str:
     """ "byte 0xe9 in line 3" for a match of `DAMAGED`."""
-    line = 1 + text.count("\n", 0, found.start())
-    return f"byte 0x{ord(found[0]) - 0xDC00:02x} in line {line}"
+    line = 1 + text.count("\n", 0, match.start())
+    return f"byte 0x{ord(match[0]) - 0xDC00:02x} in line {line}"
 
 
 def _high(content: bytes) -> int:
@@ -151,7 +151,7 @@ def _high(content: bytes) -> int:
 
 
 def lines(file: io.BufferedIOBase, encoding: str) -> Iterator[bytes | str]:
-    """Lines of a stream, in UTF-8 as bytes: single ones may be damaged; in other encodings as text."""
+    """Lines of a stream: of UTF-8 as bytes, since single lines may be damaged; of other encodings as text."""
     if encoding == "utf-8":
         yield from file
         return

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 class Joined:
     """Arrays of one kind, one after the other, read as one array without a copy.
 
-    A slice within one of them is a view; others, and NumPy's functions, get a copy.
+    A slice within one of them is a view; other slices, and NumPy's functions, get a copy.
     """
 
     def __init__(self, parts: Iterable[NDArray], dtype: np.dtype) -> None:
@@ -22,11 +22,11 @@ class Joined:
     def __getitem__(self, place: slice) -> NDArray:
         start, stop, step = place.indices(len(self))
         views = list(self.between(start, stop))
-        found = views[0] if len(views) == 1 else np.concatenate([np.empty(0, self.dtype), *views])
-        return found if step == 1 else found[::step]
+        part = views[0] if len(views) == 1 else np.concatenate([np.empty(0, self.dtype), *views])
+        return part if step == 1 else part[::step]
 
     def between(self, start: int, stop: int) -> Iterator[NDArray]:
-        """Views whose sequence is the slice from `start` to `stop`."""
+        """Views that are, one after the other, the slice from `start` to `stop`."""
         number = int(np.searchsorted(self._ends, start, "right"))
         while start < stop:
             part, end = self.parts[number], int(self._ends[number])

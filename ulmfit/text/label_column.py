@@ -1,4 +1,4 @@
-"""A column of labels: of which kind they are, and what its values mean."""
+"""A column of labels: their kind, and the labels that its values stand for."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -10,44 +10,44 @@ from ulmfit.text.document import Label
 from ulmfit.text.files import DataError
 from ulmfit.text.labels import SAID
 
-SEEN_AS_CLASSES = 2  # so many different numbers go without a remark that they are taken as classes
+SEEN_AS_CLASSES = 2  # up to so many different numbers are taken as classes without saying so
 
 
 def labels_of(
     values: Sequence[Any], kind: LabelKind | None, separator: str | None, say: Say, where: str
 ) -> list[Label | None]:
-    """A label a row, None where there is none. `kind` left out: lists are several labels, floats numbers, all else classes;
-    so are floats where all are whole, since one missing value turns a column of integers into floats. What was chosen
-    is said where another kind could be meant.
+    """A label for each row, None where there is none. `kind` None: lists are several labels, floats numbers, all else
+    classes; floats are classes, too, if all are whole, since one missing value turns a column of integers into floats. The
+    choice is reported where another kind could be meant.
 
-    `separator`: between the labels in a string; an empty one then has no labels, which is said. DataError: values that are
-    not of that kind, or of several kinds.
+    `separator`: between the labels in a string; an empty string then has no labels, which is reported. DataError: values of
+    another kind than `kind`, or of several kinds.
     """
-    there = [value for value in values if not missing(value)]
-    lists = sum(isinstance(value, list) for value in there)
-    if any(isinstance(value, dict) for value in there) or lists not in (0, len(there)):
+    present = [value for value in values if not missing(value)]
+    lists = sum(isinstance(value, list) for value in present)
+    if any(isinstance(value, dict) for value in present) or lists not in (0, len(present)):
         raise DataError(
             f"{where} holds objects, or lists beside single values; expected labels of one kind."
         )
     if separator is not None:
         if kind is None or kind == "multi":
-            return _parted(values, lists, separator, say, where)
+            return _split_strings(values, lists, separator, say, where)
         raise DataError(
             f"--label-separator is for several labels a text; here one has {SAID[kind]} (--label-kind {kind}). Leave it out."
         )
     if kind is None:
-        kind = "multi" if lists else _inferred(there, say, where)
+        kind = "multi" if lists else _inferred(present, say, where)
     if lists and kind != "multi":
         raise DataError(f"{where} holds lists; expected one value a row for --label-kind {kind}.")
-    if there and not lists and kind == "multi":
+    if present and not lists and kind == "multi":
         raise DataError(
-            f"{where} holds single values such as {there[0]!r}; expected lists, or strings and --label-separator."
+            f"{where} holds single values such as {present[0]!r}; expected lists, or strings and --label-separator."
         )
-    read: Callable[[Any], Label | None] = {"multi": _names, "single": _name, "number": _number}[
-        kind
-    ]
+    parsers: dict[LabelKind, Callable[[Any], Label | None]]
+    parsers = {"multi": _names, "single": _name, "number": _number}
+    parse = parsers[kind]
     try:
-        return [None if missing(value) else read(value) for value in values]
+        return [None if missing(value) else parse(value) for value in values]
     except ValueError as error:
         raise DataError(f"{where} holds {error}") from None
 
@@ -66,22 +66,22 @@ def written(value: Any) -> str:
     return str(value)
 
 
-def _inferred(there: Sequence[Any], say: Say, where: str) -> LabelKind:
-    fractions = any(isinstance(value, float) and not value.is_integer() for value in there)
+def _inferred(present: Sequence[Any], say: Say, where: str) -> LabelKind:
+    fractions = any(isinstance(value, float) and not value.is_integer() for value in present)
     if fractions:
-        if not all(isinstance(v, float | int) and not isinstance(v, bool) for v in there):
+        if not all(isinstance(v, float | int) and not isinstance(v, bool) for v in present):
             raise DataError(f"{where} holds numbers beside other labels; expected labels of one kind.")  # fmt: skip
         say(f"{where} holds numbers to predict (--label-kind single: names of classes)")
         return "number"
-    floats = any(isinstance(value, float) for value in there)
-    if floats or (len(set(there)) > SEEN_AS_CLASSES and all(map(_is_number, there))):
+    floats = any(isinstance(value, float) for value in present)
+    if floats or (len(set(present)) > SEEN_AS_CLASSES and all(map(_is_number, present))):
         say(
             f"{where}: the {'whole ' if floats else ''}numbers are names of classes (--label-kind number: to predict)"
         )
     return "single"
 
 
-def _parted(
+def _split_strings(
     values: Sequence[Any], lists: int, separator: str, say: Say, where: str
 ) -> list[Label | None]:
     if not separator.strip() and separator != " ":
@@ -99,13 +99,13 @@ def _parted(
 
 
 def _names(values: list[Any]) -> tuple[str, ...] | None:
-    """Several labels of one row; none of them may be missing, but there may be none."""
+    """The labels of one row, which may be none; None where one of them is missing."""
     names = tuple("" if missing(value) else written(value).strip() for value in values)
     return names if all(names) else None
 
 
 def _name(value: Any) -> str | None:
-    return written(value).strip() or None  # "good " is typed, not meant
+    return written(value).strip() or None  # "good " is a slip of the typist
 
 
 def _number(value: Any) -> float | None:

@@ -1,4 +1,4 @@
-"""Labels of documents as an array: one class as its place, several as 0 and 1, numbers as they are."""
+"""Labels of documents as an array: one class as its index, several as 0 and 1, numbers as they are."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from ulmfit.config import LabelKind
 from ulmfit.text.document import Label, class_name, shown
 
 UNLABELLED = -1
-MOST_CLASSES = 100_000  # more only where each has two documents on average
+MOST_CLASSES = 100_000  # more are possible only with two documents each, on average
 SAID: dict[LabelKind, str] = {
     "single": "one class",
     "multi": "several labels",
@@ -21,30 +21,30 @@ Labels = NDArray[np.int64] | NDArray[np.float32]
 
 
 def kind_of(labels: Iterable[Label | None]) -> LabelKind:
-    """What they are; "single" where there is none. ValueError: things of several kinds."""
-    found: dict[LabelKind, Label] = {_kind(x): x for x in labels if x is not None}
-    if len(found) > 1:
-        shown = "; ".join(f"{label!r} is {SAID[kind]}" for kind, label in sorted(found.items()))
-        raise ValueError(f"labels are of several kinds ({shown}); give labels of one kind")
-    return next(iter(found)) if found else "single"
+    """The kind of the labels; "single" where there are none. ValueError: they are of several kinds."""
+    kinds: dict[LabelKind, Label] = {_kind(x): x for x in labels if x is not None}
+    if len(kinds) > 1:
+        examples = "; ".join(f"{label!r} is {SAID[kind]}" for kind, label in sorted(kinds.items()))
+        raise ValueError(f"labels are of several kinds ({examples}); give labels of one kind")
+    return next(iter(kinds)) if kinds else "single"
 
 
 def names_of(label: Label) -> tuple[str, ...]:
-    """The classes that a label names: one, or any number of them; of a number none."""
+    """The classes that a label names; none where it is a number."""
     if isinstance(label, tuple):
         return tuple(map(class_name, label))
     return () if _kind(label) == "number" else (class_name(label),)
 
 
 def label_names(labels: Iterable[Label | None]) -> tuple[str, ...]:
-    """All classes that are named, sorted."""
+    """All classes that the labels name, sorted."""
     return tuple(
         sorted({name for label in labels if label is not None for name in names_of(label)})
     )
 
 
 def classes_to_learn(labels: Sequence[Label | None]) -> tuple[str, ...]:
-    """The same of documents to learn from. ValueError: so many classes that it must be another column."""
+    """`label_names` of documents to learn from. ValueError: so many that it must be the wrong column."""
     names = label_names(labels)
     if len(names) > max(MOST_CLASSES, len(labels) // 2):
         raise ValueError(
@@ -55,10 +55,10 @@ def classes_to_learn(labels: Sequence[Label | None]) -> tuple[str, ...]:
 
 
 def label_array(labels: Sequence[Label | None], names: Sequence[str]) -> Labels | None:
-    """One class a document: its place in `names` (D,), -1 where there is none. Several: 0 and 1 (D, C). Numbers: themselves
-    (D,); both NaN where there is none. None where no document has a label.
+    """One class per document: its index in `names` (D,), -1 where there is none. Several: 0 and 1 (D, C). Numbers: as they
+    are (D,). In the last two NaN where there is none. None where no document has a label.
 
-    ValueError: a label outside of `names`, or labels of several kinds.
+    ValueError: a label that is not in `names`, or labels of several kinds.
     """
     if all(label is None for label in labels):
         return None
@@ -83,7 +83,7 @@ def label_array(labels: Sequence[Label | None], names: Sequence[str]) -> Labels 
 
 
 def labels_of(array: NDArray[Any] | None, names: Sequence[str], count: int) -> list[Label | None]:
-    """The inverse of `label_array`, of `count` documents."""
+    """The inverse of `label_array`, for `count` documents."""
     if array is None:
         return [None] * count
     if array.ndim == 2:
@@ -98,16 +98,17 @@ def labels_of(array: NDArray[Any] | None, names: Sequence[str], count: int) -> l
 
 
 def _places(number: int, label: Label, place: dict[str, int]) -> list[int]:
-    found = names_of(label)
-    if unknown := [name for name in found if name not in place]:
+    named = names_of(label)
+    if unknown := [name for name in named if name not in place]:
         raise ValueError(
             f"Document {number} has the label {shown(unknown[0])!r}; known are {', '.join(repr(shown(name)) for name in place)}."
             " Correct it, or train with it."
         )
-    return [place[name] for name in found]
+    return [place[name] for name in named]
 
 
-def _kind(label: Any) -> LabelKind:  # of what people write: also integers, NumPy's numbers
+def _kind(label: Any) -> LabelKind:
+    """Also of what is no `Label` but is written as one: integers, NumPy's numbers."""
     if isinstance(label, tuple):
         return "multi"
     return "number" if isinstance(label, float | np.floating) else "single"

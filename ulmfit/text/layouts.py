@@ -1,4 +1,4 @@
-"""How public data sets lie on disk → documents: a function per published layout, and one for tables.
+"""Public data sets on disk → documents: a reader for each published layout, and one for tables.
 
 A `Reader` gives None where its files are not in the folder, so that layouts can be tried in turn.
 """
@@ -121,7 +121,7 @@ def question_lines(folder: Path, part: Part, say: Say) -> list[Document] | None:
 def table(classes: Sequence[str], *, numbered: bool = True) -> Reader:
     """A reader of `<part>.parquet` or `<part>.csv` with the columns text and label (names, or numbers).
 
-    `numbered=False`: the classes have no agreed order, so numbers stay numbers, and that is said; in the train part
+    `numbered=False`: the classes have no agreed order, so numbers stay numbers, which is reported; in the train part
     there must be as many of them as classes.
     """
 
@@ -143,13 +143,13 @@ def table(classes: Sequence[str], *, numbered: bool = True) -> Reader:
 
 def _named(documents: list[Document], classes: Sequence[str], path: Path) -> list[Document]:
     """Labels as names of classes; numbers count from 0 where a 0 occurs, from 1 where the last one does."""
-    found = set(map(_class, documents))
-    if found <= set(classes) and not any(name.isdigit() for name in classes):  # stars are both
+    labels = set(map(_class, documents))
+    if labels <= set(classes) and not any(name.isdigit() for name in classes):  # stars are both
         return documents
-    first = 0 if "0" in found else 1
+    first = 0 if "0" in labels else 1
     names = {str(number): name for number, name in enumerate(classes, first)}
-    if not found <= names.keys() or (first == 1 and str(len(classes)) not in found):
-        raise _other_labels(found, classes, path)
+    if not labels <= names.keys() or (first == 1 and str(len(classes)) not in labels):
+        raise _other_labels(labels, classes, path)
     return [Document(d.text, names[_class(d)]) for d in documents]
 
 
@@ -161,19 +161,19 @@ def _unordered(
     documents: list[Document], classes: Sequence[str], part: Part, path: Path, say: Say
 ) -> list[Document]:
     """Labels as they are: names of classes, or numbers that can be theirs."""
-    found = set(map(_class, documents))
-    if found <= set(classes):
+    labels = set(map(_class, documents))
+    if labels <= set(classes):
         return documents
-    enough = len(found) == len(classes) or (part != "train" and len(found) < len(classes))
-    if not enough or not found <= {str(number) for number in range(len(classes) + 1)}:
-        raise _other_labels(found, classes, path)
+    enough = len(labels) == len(classes) or (part != "train" and len(labels) < len(classes))
+    if not enough or not labels <= {str(number) for number in range(len(classes) + 1)}:
+        raise _other_labels(labels, classes, path)
     say(f"{path.name}: labels are numbers and stay so; their order is not agreed upon")
     return documents
 
 
-def _other_labels(found: set[str], classes: Sequence[str], path: Path) -> DataError:
+def _other_labels(labels: set[str], classes: Sequence[str], path: Path) -> DataError:
     return DataError(
-        f"{path} has the labels {', '.join(sorted(found)[:8])}; expected {', '.join(classes)}, or their"
+        f"{path} has the labels {', '.join(sorted(labels)[:8])}; expected {', '.join(classes)}, or their"
         f" numbers 0 to {len(classes) - 1} or 1 to {len(classes)}."
     )
 

@@ -1,4 +1,4 @@
-"""Work for several processes; the results come back in the order of the work."""
+"""Work spread over several processes; results come back in the order of the tasks."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-AHEAD = 2  # tasks for each process that are read before they are needed
+AHEAD = 2  # tasks per process that are read before they are needed
 
 
 class WorkerDied(OSError):
@@ -21,10 +21,10 @@ class WorkerDied(OSError):
 
 
 class Workers:
-    """`n` processes for a `with` block; they remember what they learnt, from one `map` to the next.
+    """`n` processes for a `with` block; they live, and keep their caches, from one `map` to the next.
 
-    n=1 is this process. Processes are spawned, as on every system: functions and tasks are pickled,
-    and a script that uses them needs `if __name__ == "__main__"`. ValueError: n < 1.
+    n=1 is this process. Otherwise processes are spawned, on every system: functions and tasks are
+    pickled, and a script that uses them needs `if __name__ == "__main__"`. ValueError: n < 1.
     """
 
     def __init__(self, n: int) -> None:
@@ -64,7 +64,7 @@ class Workers:
 
 
 def _begin() -> None:
-    """In each worker: the parent alone decides about Ctrl-C, and nobody outlives it."""
+    """In each worker: leave Ctrl-C to the parent, and end when the parent ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent: Any = parent_process()
 

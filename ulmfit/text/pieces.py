@@ -1,4 +1,4 @@
-"""Large tables piece by piece, so that a stream of their texts needs no more memory for a longer file."""
+"""Large tables read in pieces, so that a stream of their texts needs no more memory for a longer file."""
 
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
@@ -18,15 +18,15 @@ from ulmfit.text.tables import (
     well_formed,
 )
 
-LARGE = 20_000_000  # bytes on disk from which a table is worth it
+LARGE = 20_000_000  # bytes on disk from which a table is read in pieces
 ROWS = 5_000  # of Parquet and JSON lines held at once
 
 
 def pieces_of(path: Path, say: Say) -> Iterator[Table] | None:
-    """The pieces of a large table, in order; None: it is small, or has to be seen as a whole.
+    """The pieces of a large table, in order; None where it is small, or has to be read as a whole.
 
-    That is the case for columns separated by tabs, where the whole file shows whether quotes mean something. Encodings are
-    judged line by line, as in plain text. Bad rows are those of the whole file.
+    The latter holds for columns separated by tabs, where only the whole file shows whether quotes mean something.
+    Encodings are detected line by line, as in plain text. The same rows are bad as in the whole file.
     """
     if path.stat().st_size < LARGE:
         return None
@@ -53,7 +53,7 @@ def _parquet(path: Path) -> Iterator[Table]:
 
 
 def _json(lines: Iterable[tuple[int, str]], source: str) -> Iterator[Table]:
-    """Later pieces have the first one's columns."""
+    """Later pieces have at least the first one's columns."""
     lines, known = iter(lines), list[str]()
     while piece := list(islice(lines, ROWS)):
         table = json_table(piece, source, known)
@@ -64,11 +64,11 @@ def _json(lines: Iterable[tuple[int, str]], source: str) -> Iterator[Table]:
 def _separated(lines: Iterator[str], source: str, say: Say) -> Iterator[Table] | None:
     first = next(lines)
     separator = separator_of(first, ".csv", source, say)
-    if separator == "\t" or not first.endswith("\n"):  # old Macs end lines otherwise
+    if separator == "\t" or not first.endswith("\n"):  # old Macs end lines with \r
         return None
     pieces = separated.pieces(chain([first], lines), separator)
     head = next(pieces)
     if DAMAGED.search("".join(head.header)):
         raise DataError(f"{source}: its header is not UTF-8.")
     names = unique(head.header, source, say)
-    return (rows_table(found, names, source) for found in chain([head], pieces))
+    return (rows_table(rows, names, source) for rows in chain([head], pieces))

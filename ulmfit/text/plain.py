@@ -25,7 +25,7 @@ from ulmfit.text.shards import too_long
 
 SplitOn = Literal["title", "blank-line", "line", "file"]
 
-LARGE = 50_000_000  # bytes of plain text from which one document of it all is hardly meant
+LARGE = 50_000_000  # bytes from which a file is hardly meant as one document
 # WikiText's level-1 heading " = Title = "; " = = Section = = " is not one.
 _TITLE = re.compile(r"= (?!=)(?:.*[^=\s] )?=$")
 
@@ -35,9 +35,9 @@ def plain_documents(
 ) -> Iterator[Document]:
     """The documents of a file of plain text, cut by `split_on` (None: at titles where it begins with one).
 
-    Looks at the beginning now, so that mistakes show at once, and reads the rest when asked. DataError: no text in it,
-    or lines that are not text (unless on_bad="skip", which leaves them out and says so). `TooLong`: a document has more
-    than `longest` characters; it is not read to its end.
+    Looks at the beginning now, so that mistakes show at once, and reads the rest lazily. DataError: no text in it, or
+    lines that are not text (unless on_bad="skip", which leaves them out and says so). `TooLong`: a document has more than
+    `longest` characters; it is not read to its end (not checked with split_on="line").
     """
     check_text(path)
     first = next((line for line in _lines(path, on_bad, silent) if line.strip()), None)
@@ -73,7 +73,7 @@ def _split(
         part.append(line)
         after_blank = blank
         size += len(line)
-        if size > longest:  # before it is put together
+        if size > longest:  # before the parts are joined
             raise too_long(source, number, "".join(part[:9]).strip(), size, "more than ")
     yield from _document(part)
 
@@ -96,8 +96,8 @@ def _lines(path: Path, on_bad: OnBad, say: Say) -> Iterator[str]:
 
 
 def raw_lines(path: Path, say: Say) -> Iterator[tuple[int, str, bool]]:
-    """The lines of a text file with their ends: number from 1 on, text, and whether it is whole; where it is not, bytes
-    that are not UTF-8 stand as `DAMAGED` finds them."""
+    """The lines of a text file: (number from 1, text with its line end, whether it is undamaged); in a damaged line,
+    bytes that are not UTF-8 become what `DAMAGED` finds."""
     number = 0
     try:
         with open_bytes(path) as file:
@@ -124,24 +124,24 @@ def raw_lines(path: Path, say: Say) -> Iterator[tuple[int, str, bool]]:
 def _decoder(path: Path, head: bytes, say: Say) -> Callable[[bytes, int], str | None]:
     """A function from a line and its number to the text, None where it is damaged.
 
-    A line that is not UTF-8 is damaged where lines before were UTF-8 beyond ASCII; otherwise it, and later ones like it,
+    A line that is not UTF-8 is damaged if an earlier line was UTF-8 beyond ASCII; otherwise it, and later ones like it,
     are Western European.
     """
-    utf8 = other = False
+    seen_utf8 = seen_western = False
 
     def decode(line: bytes, number: int) -> str | None:
-        nonlocal utf8, other
+        nonlocal seen_utf8, seen_western
         try:
             text = line.decode()
-            utf8 = utf8 or not line.isascii()
+            seen_utf8 = seen_utf8 or not line.isascii()
             return text
         except UnicodeDecodeError as error:
-            if utf8 and not other:
+            if seen_utf8 and not seen_western:
                 return None
-            if not other and not head.isascii():
+            if not seen_western and not head.isascii():
                 western(head, path.name, number, _first_high(head), silent)
-            text = western(line, path.name, number, error.start, silent if other else say)
-            other = True
+            text = western(line, path.name, number, error.start, silent if seen_western else say)
+            seen_western = True
             return text
 
     return decode

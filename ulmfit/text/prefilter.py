@@ -1,7 +1,7 @@
 """What a regular expression can't match, read off its parse tree: a quick no before a slow search.
 
-Always on the safe side: whatever is not understood here may match. So it decides about speed only,
-and where Python has no such tree to show, nothing is ruled out.
+Conservative: whatever is not understood here may match. So it affects speed only, and where Python
+does not offer the parse tree, nothing is ruled out.
 """
 
 import re
@@ -15,7 +15,7 @@ Items = Sequence[tuple[Any, Any]]  # (operation, its value) in the order they ar
 
 try:
     _parse = import_module("re._parser").parse
-except (ImportError, AttributeError):  # it is Python's own business and may move
+except (ImportError, AttributeError):  # private to Python: it may move
     _parse = None
 
 
@@ -53,7 +53,7 @@ def _at_edge(items: Items, code: int, *, backwards: bool) -> bool:
     for operation, value in reversed(items) if backwards else items:
         match str(operation):
             case "AT" | "ASSERT" | "ASSERT_NOT":
-                continue  # they take no character
+                continue  # they consume no character
             case "LITERAL":
                 return value == code
             case "IN":
@@ -91,7 +91,7 @@ def _possible(operation: str, value: Any, ranges: Ranges) -> bool:
             return bool(changes_flags) or _within(list(value[3]), ranges)
         case "MAX_REPEAT" | "MIN_REPEAT":
             return value[0] == 0 or _within(list(value[2]), ranges)
-        case "ASSERT":  # what stands before or behind must be of these characters too
+        case "ASSERT":  # what it looks at, before or behind, must be of these characters too
             return _within(list(value[1]), ranges)
         case _:
             return True

@@ -1,4 +1,4 @@
-"""Whatever people keep texts in → documents: tables, folders of texts by label, plain text; several files at once."""
+"""Files and folders → documents: tables, folders of texts by label, plain text; several files at once."""
 
 import glob
 from collections.abc import Iterable, Sequence
@@ -42,15 +42,18 @@ def read_documents(
     label_separator: str | None = None,
     longest: float = inf,
 ) -> Iterable[Document]:
-    """The documents of a file, folder or pattern ("data/*.csv"), in its order; a list, or a stream for plain text, and for
-    large tables whose labels are not wanted.
+    """The documents of a file, folder or pattern ("data/*.csv"), in order; a list, or a stream for plain text and for large
+    tables whose labels are not wanted.
 
     Tables are .csv .tsv .jsonl .ndjson .parquet; several of them, by a pattern or in a folder, are read as one and need
-    the same columns. Another folder holds one sub-folder of texts per label. Anything else is plain text, never labelled,
-    cut by `split_on` (None: at WikiText titles where it begins with one, else a file is a document). .gz .bz2 .xz .zst
-    are read as they are; what is not UTF-8 is read as UTF-16 or Western European where it can be, and that is said.
-    `labelled=False`: only texts are wanted, and labels not looked at. `label_kind`: "single" class, "multi" (several) or
-    "number", where it does not follow from the label column; `label_separator`: between several labels in one string. `say` hears what was chosen and left out.
+    the same columns. Any other folder holds one sub-folder of texts per label. Anything else is plain text, never
+    labelled, cut by `split_on` (None: at WikiText titles if it begins with one, else a file is a document). .gz .bz2 .xz
+    .zst are decompressed; what is not UTF-8 is read as UTF-16, UTF-32 or Western European where possible, and reported.
+
+    `labelled=False`: only texts are wanted; labels are not read. `label_kind`: "single" class, "multi" (several) or
+    "number", where it does not follow from the label column; `label_separator`: between several labels in one string.
+    `say` is told what was chosen and left out.
+
     DataError: missing, empty, no such column, another encoding; and bad rows, each with its place: broken ones, no text,
     no label. on_bad="skip" leaves these out and says so. `TooLong`: plain text of more than `longest` characters would be
     one document.
@@ -79,7 +82,7 @@ def read_documents(
 
 
 def files_of(path: str | Path) -> list[Path]:
-    """The file itself, or those that a pattern stands for, by name; none where there are none."""
+    """The file itself, or those that a pattern matches, sorted by name."""
     if Path(path).is_file():
         return [Path(path)]
     return [Path(name) for name in sorted(glob.glob(str(path), recursive=True)) if Path(name).is_file()]  # fmt: skip
@@ -94,14 +97,14 @@ def _tables(
         how.say(f"{path}: {len(files)} tables read as one: {_some(files)}")
     if len(files) == 1 and not how.labelled and (pieces := pieces_of(files[0], how.say)):
         texts = stream(pieces, how, path.name)
-        return chain([next(texts)], texts)  # mistakes in the beginning show now
+        return chain([next(texts)], texts)  # mistakes in the first piece show now
     return documents([open_table(file, how.say) for file in files], how, path.name)
 
 
 def _plain(
     files: Iterable[Path], how: Reading, split_on: SplitOn | None, longest: float
 ) -> Iterable[Document]:
-    """Of several files the first one is looked at now."""
+    """The first file is looked at now, the others when they are reached."""
     several = (plain_documents(file, split_on, how.on_bad, how.say, longest) for file in files)
     return chain(next(several), chain.from_iterable(several))
 
@@ -137,7 +140,7 @@ def _folder(
 
 
 def _texts(folder: Path) -> list[Path]:
-    """The texts directly inside; none where more lie further down, as in aclImdb/train."""
+    """The texts directly inside a folder; none where sub-folders hold texts, as in aclImdb/train."""
     inside = _visible(folder)
     if any(p.is_dir() and _texts(p) for p in inside):
         return []
@@ -162,7 +165,7 @@ def _texts_by_label(
         raise DataError(
             f"{source}: folders give each text one class; for labels of another kind give a table."
         )
-    found, bad, notes = list[Document](), list[Bad](), list[str]()
+    kept, bad, notes = list[Document](), list[Bad](), list[str]()
     for folder, files in by_label.items():
         label = None if folder.name in UNLABELLED_FOLDERS or not how.labelled else folder.name
         for file in files:
@@ -175,13 +178,13 @@ def _texts_by_label(
             if why:
                 bad.append(Bad(source, "file", f"{folder.name}/{file.name}", why))
             else:
-                found.append(Document(text, label))
+                kept.append(Document(text, label))
     if notes:
         how.say(f"{source}: {len(notes):,} files are not UTF-8; {notes[0]}")
-    settle(bad, len(found) + len(bad), how.on_bad, how.say, source, "file")
-    if not found:
+    settle(bad, len(kept) + len(bad), how.on_bad, how.say, source, "file")
+    if not kept:
         raise DataError(f"{source}: no file can be used.")
-    return found
+    return kept
 
 
 def _some(paths: list[Path]) -> str:

@@ -47,7 +47,7 @@ _CLEAN_LITERALS = (
 )
 _LOST_AMPERSAND = re.compile(r"(?<!&)(#\d{2,4};)|(?<![&\w])((?:quot|amp|nbsp|lt|gt);)")
 _LINE_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
-# xxfld stays: several columns of a table are joined with it. "_" counts as a border because spaCy cuts it off: "_xxbos_"
+# xxfld stays, since it marks the columns of a table. "_" counts as a word border because spaCy cuts it off: "_xxbos_"
 # would become the token xxbos.
 _TYPED = "|".join(token for token in SPECIAL_TOKENS if token != FIELD)
 _TYPED_SPECIAL = re.compile(rf"(?<![^\W_])(?:{_TYPED})(?![^\W_])", re.IGNORECASE)
@@ -60,15 +60,15 @@ _CAPITALISED = re.compile(r"(\s|^)([A-Z][^A-Z\s]*)(?=\s|$)")
 
 
 def fix_html(text: str) -> str:
-    """HTML and WikiText leftovers undone the way fastai does: `&amp;` leaves a stray `&`."""
+    """HTML and WikiText leftovers repaired as fastai does, faults included: `&amp;` becomes `&&`."""
     for old, new in _FASTAI_LITERALS:
         text = text.replace(old, new)
     return html.unescape(text)
 
 
 def fix_html_clean(text: str) -> str:
-    """HTML and WikiText leftovers undone properly; special tokens somebody typed become xxunk, but for xxfld."""
-    # AG News and others lost the "&" of "&#39;" and "&quot;" on their way.
+    """HTML and WikiText leftovers repaired correctly; special tokens typed in the text become xxunk, except xxfld."""
+    # AG News and other data sets have lost the "&" of "&#39;" and "&quot;".
     text = html.unescape(_LOST_AMPERSAND.sub(r"&\1\2", text))
     text = _LINE_BREAK.sub("\n", text)
     for old, new in _CLEAN_LITERALS:
@@ -142,25 +142,26 @@ def apply_rules(text: str, rules: Rules = "fastai") -> str:
     return text
 
 
-# ---- the rules as data, for those who follow a character through them ----
+# ---- the rules as data, to follow each character through them (`alignment.py`) ----
 
 Step = tuple[re.Pattern[str], Callable[[str], str]]
 
 
 def _literal(old: str, new: str) -> Step:
-    return re.compile(re.escape(old)), lambda found: new
+    return re.compile(re.escape(old)), lambda _: new
 
 
-_REFERENCE = re.compile(r"&(?:#[0-9]+;?|#[xX][0-9a-fA-F]+;?|[^\t\n\f <&#;]{1,32};?)")  # html's own
+# as in the module `html`
+_REFERENCE = re.compile(r"&(?:#[0-9]+;?|#[xX][0-9a-fA-F]+;?|[^\t\n\f <&#;]{1,32};?)")
 _UNESCAPED: Step = (_REFERENCE, html.unescape)
 _HTML_STEPS: dict[Rules, tuple[Step, ...]] = {
     "fastai": (*(_literal(*pair) for pair in _FASTAI_LITERALS), _UNESCAPED),
     "clean": (
-        (_LOST_AMPERSAND, lambda found: "&" + found),
+        (_LOST_AMPERSAND, lambda reference: "&" + reference),
         _UNESCAPED,
-        (_LINE_BREAK, lambda found: "\n"),
+        (_LINE_BREAK, lambda _: "\n"),
         *(_literal(*pair) for pair in _CLEAN_LITERALS),
-        (_TYPED_SPECIAL, lambda found: UNKNOWN),
+        (_TYPED_SPECIAL, lambda _: UNKNOWN),
     ),
 }
 _WORD_STEPS: tuple[Step, ...] = (
@@ -171,7 +172,7 @@ _WORD_STEPS: tuple[Step, ...] = (
     (_ALL_CAPS, replace_all_caps),
     (_CAPITALISED, replace_maj),
 )
-# What `apply_rules` does before it lower-cases: each match of a pattern becomes what the function makes of it.
+# What `apply_rules` does before lower-casing, step by step: each match of the pattern becomes function(match).
 STEPS: dict[Rules, tuple[Step, ...]] = {
     rules: (*steps, *_WORD_STEPS) for rules, steps in _HTML_STEPS.items()
 }
@@ -182,15 +183,16 @@ STEPS: dict[Rules, tuple[Step, ...]] = {
 _NO_SPACE_BEFORE = frozenset({*".,!?;:…%)]}’”»", "n't", "n’t"})
 _CLITIC = re.compile(r"['’](?:s|d|m|re|ve|ll|t|em)$", re.IGNORECASE)
 _NO_SPACE_AFTER = frozenset("([{$£€#“‘«")
-_TIGHT = frozenset({"/", "-"})  # spaCy cut them out of words: "well-known", "8/10"
+_TIGHT = frozenset({"/", "-"})  # spaCy splits words at them: "well-known", "8/10"
+# words that spaCy splits in two
 _CUT_WORDS = {("gon", "na"), ("wan", "na"), ("got", "ta"), ("can", "not"), ("lem", "me")}
 
 
 def expand(tokens: Iterable[str]) -> list[str]:
-    """`xxmaj great` → `Great`, `xxrep 3 a` → `aaa` and so on, one list entry a word.
+    """`xxmaj great` → `Great`, `xxrep 3 a` → `aaa` and so on, one list entry per word.
 
-    As fastai's decoder, except that a repeat holds for one token: there it goes on until the next
-    marker.
+    As fastai's decoder, except that a repeat applies to one token only; in fastai it applies until
+    the next marker.
     """
     words: list[str] = []
     marker = count = None
@@ -199,7 +201,7 @@ def expand(tokens: Iterable[str]) -> list[str]:
             marker, count = token, None
         elif marker in (REPEAT, REPEAT_WORD) and count is None:
             count = min(int(token), MAX_REPEATS) if token.isdecimal() else None
-            marker = marker if count is not None else None  # "xxrep" without a number: both go
+            marker = marker if count is not None else None  # "xxrep" without a number: drop both
         else:
             words += _restored(token, marker, count)
             marker = None
@@ -218,16 +220,16 @@ def _restored(token: str, marker: str | None, count: int | None) -> list[str]:
 
 def undo(tokens: Iterable[str]) -> str:
     """Tokens as readable text: markers undone, spaces where English has them, no xxbos or xxpad."""
-    text, before, open_quotes = "", "", set[str]()
+    text, previous, open_quotes = "", "", set[str]()
     for word in expand(t for t in tokens if t not in (BOS, PAD)):
         word = word.replace(SPACE_IN_TOKEN, " ")
         closes = word in open_quotes
         at_white_space = not text or word.isspace() or text[-1].isspace()
-        opened = before in _NO_SPACE_AFTER or before in open_quotes or before in _TIGHT
+        after_opening = previous in _NO_SPACE_AFTER or previous in open_quotes or previous in _TIGHT
         clings = closes or word in _NO_SPACE_BEFORE or word in _TIGHT or _CLITIC.match(word)
-        cut = (before.lower(), word.lower()) in _CUT_WORDS
-        text += ("" if at_white_space or opened or clings or cut else " ") + word
+        was_cut = (previous.lower(), word.lower()) in _CUT_WORDS
+        text += ("" if at_white_space or after_opening or clings or was_cut else " ") + word
         if word in ('"', "'"):
             open_quotes ^= {word}
-        before = "" if closes else word
+        previous = "" if closes else word
     return text

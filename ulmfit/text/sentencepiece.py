@@ -12,18 +12,15 @@ from ulmfit.config import TokenizerConfig
 from ulmfit.progress import Say
 from ulmfit.text.rules import BOS, PAD, SPECIAL_TOKENS, Rules, apply_rules, expand
 
-LONE = re.compile(
-    "[\ud800-\udfff]"
-)  # half a character, which has no UTF-8; it counts as a damaged one
+LONE = re.compile("[\ud800-\udfff]")  # surrogates, which have no UTF-8; read as U+FFFD
 SPACE = "▁"  # U+2581 begins a piece that follows a space
 MOST_PIECES, FEWEST_PIECES = 30_000, 29  # special tokens included (fastai)
 WORDS_PER_PIECE = 4  # distinct words for each piece (fastai)
 # European languages are covered nearly whole, those with thousands of characters less so (fastai's list and numbers).
 EUROPEAN = "bg cs da de el en es et fi fr ga hr hu it lt lv mt nl pl pt ro sk sl sv"
 COVERAGE_EUROPEAN, COVERAGE_OTHERS = 0.99999, 0.9998
-LONGEST_TEXT = (
-    2**30
-)  # bytes; SentencePiece's own limit is 4,192, and it skips longer texts silently
+# bytes; SentencePiece's own limit is 4,192, and it skips longer texts silently
+LONGEST_TEXT = 2**30
 
 
 def library() -> Any:
@@ -43,7 +40,7 @@ class Pieces:
     def __init__(self, model: bytes, rules: Rules) -> None:
         """ValueError: `model` is not the bytes of a SentencePiece model."""
         package = library()
-        if not model:  # the package would take it, and complain later
+        if not model:  # the package would accept it, and fail later
             raise ValueError("This SentencePiece model is empty.")
         try:
             self._processor = package.SentencePieceProcessor(model_proto=model)
@@ -55,17 +52,17 @@ class Pieces:
         self.vocab = tuple(dict.fromkeys((*SPECIAL_TOKENS, *pieces)))
 
     def split(self, text: str) -> list[str]:
-        """The pieces of a text, xxbos first. Characters that the model does not know stand as they are."""
+        """The pieces of a text, xxbos first. Characters that the model does not know are kept as they are."""
         marked = LONE.sub("\ufffd", apply_rules(text, self.rules))
         return [_plain(p) for p in self._processor.encode(marked, out_type=str)]
 
     def may_join(self, left: str, right: str) -> bool:
-        """Whether a piece could reach across the space between two texts: none does."""
+        """Never: no piece reaches across a space."""
         return False
 
     def places(self, marked: str) -> list[int]:
-        """For each piece of a text that has gone through the rules, where what stands between spaces begins; no piece
-        reaches across a space."""
+        """For each piece of a text that has gone through the rules, where its chunk (what stands between spaces) begins;
+        no piece reaches across a space."""
         chunks = re.finditer(r"\S+", LONE.sub("\ufffd", marked))
         return [c.start() for c in chunks for _ in self._processor.encode(c[0], out_type=str)]
 
@@ -77,10 +74,10 @@ class Pieces:
 
 
 def train(texts: Iterable[str], config: TokenizerConfig, say: Say) -> tuple[tuple[str, ...], bytes]:
-    """(vocabulary, model) of the texts, after the rules. `say` hears how many pieces there are, and why.
+    """Learns (vocabulary, model) from the texts, after the rules. `say` is told how many pieces there are, and why.
 
-    As many pieces as fastai would ask for; where the texts have more distinct characters than that, which ends fastai,
-    twice as many until they fit. ValueError: there is nothing to learn from.
+    As many pieces as fastai would ask for; where the texts have more distinct characters than that, and fastai fails,
+    the number is doubled until they fit. ValueError: there is nothing to learn from.
     """
     marked = [apply_rules(text, config.rules) for text in texts]
     wanted = size = n_pieces(marked, config.max_vocab)
@@ -119,7 +116,7 @@ def _trained(marked: Sequence[str], size: int, lang: str) -> bytes | None:
 
 
 def settings(size: int, lang: str) -> dict[str, Any]:
-    """What the trainer is told."""
+    """The options of SentencePiece's trainer."""
     return {
         "model_type": "unigram",
         "vocab_size": size,
@@ -136,6 +133,6 @@ def settings(size: int, lang: str) -> dict[str, Any]:
 
 
 def _plain(piece: str) -> str:
-    """Special tokens under their own name; the model knows them with a space in front."""
+    """A piece as the vocabulary has it: special tokens without the space that the model has in front of them."""
     name = piece.removeprefix(SPACE)
     return name if name in SPECIAL_TOKENS else piece

@@ -10,53 +10,53 @@ if TYPE_CHECKING:
 
 
 def series(name: str, values: Sequence[Any], source: str) -> "polars.Series":
-    """The column `name` of the file `source`. DataError: it would not come back as it is, as one that holds 1 and true, or
+    """The column `name` of the file `source`. DataError: polars would change its values, as where it holds 1 and true, or
     two objects of which one has a number where the other has a string."""
     import polars
 
     kinds = _kinds(values)
     try:
-        given = _alike(values)
+        uniform = _ints_as_floats(values)
         if kinds & {dict, list}:  # not every row has all keys
-            made = polars.from_dicts([{name: v} for v in given], infer_schema_length=None)[name]
+            column = polars.from_dicts([{name: v} for v in uniform], infer_schema_length=None)[name]
         else:
-            made = polars.Series(name, given)
+            column = polars.Series(name, uniform)
     except OverflowError:
         raise DataError(
             f"{source}: column {name!r} holds a whole number of more digits than a table can; write it as a string"
         ) from None
     except (TypeError, polars.exceptions.PolarsError):
-        made = None
-    if made is None or not all(map(_same, values, made.to_list())):
-        told = ", ".join(sorted(kind.__name__ for kind in kinds))
+        column = None
+    if column is None or not all(map(_same, values, column.to_list())):
+        listed = ", ".join(sorted(kind.__name__ for kind in kinds))
         raise DataError(
-            f"{source}: column {name!r} holds values of several kinds ({told}), or such values in objects or lists;"
+            f"{source}: column {name!r} holds values of several kinds ({listed}), or such values in objects or lists;"
             " give one kind"
         )
-    return made
+    return column
 
 
 def _kinds(values: Sequence[Any]) -> set[type]:
     return {type(v) for v in values if v is not None}
 
 
-def _alike(values: Sequence[Any]) -> Sequence[Any]:
-    """Whole numbers beside others, also inside lists, as these: JSON writes 1 where 1.0 is meant."""
+def _ints_as_floats(values: Sequence[Any]) -> Sequence[Any]:
+    """Integers beside floats as floats, also inside lists: JSON writes 1 where 1.0 is meant."""
     kinds = _kinds(values)
     if kinds == {int, float}:
         return [v if v is None else float(v) for v in values]
     if kinds == {list}:
-        return [v if v is None else _alike(v) for v in values]
+        return [v if v is None else _ints_as_floats(v) for v in values]
     return values
 
 
-def _same(value: Any, made: Any) -> bool:
-    """Whether a value has come back as it was; an object may have got keys without a value."""
+def _same(value: Any, stored: Any) -> bool:
+    """Whether polars gives a value back as it was; an object may have gained keys without a value."""
     if isinstance(value, dict):
-        got = isinstance(made, dict)
-        return got and all(k in made and _same(v, made[k]) for k, v in value.items())
+        alike = isinstance(stored, dict)
+        return alike and all(k in stored and _same(v, stored[k]) for k, v in value.items())
     if isinstance(value, list):
-        got = isinstance(made, list) and len(made) == len(value)
-        return got and all(map(_same, value, made))
-    equal = value == made or value != value  # Python's JSON may hold NaN, which equals nothing
-    return equal and isinstance(value, bool) == isinstance(made, bool)
+        alike = isinstance(stored, list) and len(stored) == len(value)
+        return alike and all(map(_same, value, stored))
+    equal = value == stored or value != value  # Python's JSON may hold NaN, which equals nothing
+    return equal and isinstance(value, bool) == isinstance(stored, bool)

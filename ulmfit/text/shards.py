@@ -1,4 +1,4 @@
-"""A stream of texts in blocks, and which of them are whose: so that many machines can share the work."""
+"""A stream of texts cut into blocks that are dealt out to shards, so that many machines can share the work."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -10,7 +10,7 @@ LONGEST = 64_000_000  # bytes of one document; a text is split in one piece
 
 
 class TooLong(ValueError):
-    """A document is longer than can be split in bounded memory; the message says which."""
+    """A document is too long to be split in bounded memory; the message says which."""
 
 
 @dataclass(frozen=True)
@@ -18,9 +18,9 @@ class Shard:
     """Every `of`-th block of the stream, from block `number` on.
 
     A block is a fixed stretch of documents, about two million characters. Every machine reads all
-    files and passes over the blocks of others, since reading is cheap beside splitting; so shards
-    are of equal size however the texts lie in files, the stream can be put together again in its
-    order, and "seen first" means the same as on one machine.
+    files and skips the blocks of others, since reading is cheap beside splitting; so shards are of
+    equal size however the texts are spread over files, the stream can be put together again in
+    order, and "first seen" means the same as on one machine.
     """
 
     number: int = 1
@@ -28,11 +28,11 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> "Shard":
-        """Of "2/8". ValueError: it is something else."""
-        found = re.fullmatch(r"(\d+)/(\d+)", text)
-        if not found or not 1 <= int(found[1]) <= int(found[2]):
+        """The shard that "2/8" stands for. ValueError: `text` is something else."""
+        match = re.fullmatch(r"(\d+)/(\d+)", text)
+        if not match or not 1 <= int(match[1]) <= int(match[2]):
             raise ValueError(f"--shard {text}: expected number/of, from 1/8 to 8/8 for instance.")
-        return cls(int(found[1]), int(found[2]))
+        return cls(int(match[1]), int(match[2]))
 
     def __str__(self) -> str:
         return f"{self.number}/{self.of}"
@@ -50,7 +50,7 @@ class Seen:
 
 
 def blocks(texts: Iterable[str], shard: Shard, seen: Seen) -> Iterator[tuple[int, list[str]]]:
-    """(number in the stream from 0 on, texts) of each block of the shard; `seen` is filled."""
+    """(number in the stream, from 0; texts) of each block of the shard; all texts are counted in `seen`."""
     number, block, size = 0, list[str](), 0
     for text in texts:
         mine = number % shard.of == shard.number - 1
@@ -68,9 +68,9 @@ def blocks(texts: Iterable[str], shard: Shard, seen: Seen) -> Iterator[tuple[int
 
 
 def limited(texts: Iterable[str], source: str) -> Iterator[str]:
-    """The texts of one file; `TooLong` names the one that is."""
+    """The texts of one file. `TooLong`: one has more than `LONGEST` bytes."""
     for number, text in enumerate(texts, 1):
-        # Only a fourth of the limit in characters can be the limit in bytes.
+        # A character has at most four bytes in UTF-8, so shorter texts need not be encoded.
         if len(text) > LONGEST // 4:
             size = len(text.encode("utf-8", "surrogatepass"))
             if size > LONGEST:
@@ -79,7 +79,7 @@ def limited(texts: Iterable[str], source: str) -> Iterator[str]:
 
 
 def too_long(source: str, number: int, text: str, size: int, more: str = "") -> TooLong:
-    """What to raise for a document that begins with `text` and has (`more` than) `size` bytes."""
+    """The error for a document that begins with `text` and has `size` bytes; `more` = "more than " if that is a bound."""
     return TooLong(
         f"{source}, document {number} has {more}{size / 1e6:,.0f} MB; at most"
         f" {LONGEST / 1e6:,.0f} MB can be one document. It begins {text[:60]!r}. Cut it"

@@ -22,18 +22,19 @@ SWAPPED = "nearly all are so: are --text-column and --label-column swapped?"
 
 
 def same(text: str) -> str:
-    """What two texts are compared by: a copy with other white space is still a copy."""
+    """The text by which two are compared: a copy with other white space is still a copy."""
     return " ".join(text.split())
 
 
 def hold_out(
     documents: Sequence[Document], fraction: float, seed: int, *, stratify: bool = True
 ) -> tuple[list[Document], list[Document]]:
-    """(rest, held): about `fraction` of the documents is held, at least one; nothing of fewer than three texts.
+    """(rest, held): about `fraction` of the documents is held out, at least one where labels and equal texts allow it;
+    none of fewer than three different texts.
 
-    `stratify`: of every label about as much, but never all of it; a label with few documents may give none. Of several
-    labels on one text the rarest counts. Numbers are held at random.
-    Documents with equal text move together, so a held text is never trained on. Order within the parts is kept.
+    `stratify`: about the same share of every label, but never all of it; a label with few documents may give none. Of
+    several labels on one text the rarest counts. Numbers are drawn at random. Documents with equal text stay together, so
+    that no held text is trained on. Order within the parts is kept.
     """
     labels = [(d.label is not None and stratify and names_of(d.label)) or ("",) for d in documents]
     held = _rows_held((same(d.text) for d in documents), labels, fraction, seed)
@@ -42,7 +43,7 @@ def hold_out(
 
 
 def hold_out_encoded(corpus: Corpus, fraction: float, seed: int) -> tuple[Corpus, Corpus]:
-    """As `hold_out` without labels, of a corpus: documents of equal ids move together, and no ids are copied."""
+    """As `hold_out` without labels, for a corpus: documents with equal ids stay together, and no ids are copied."""
     keys = (hashlib.blake2b(ids.tobytes(), digest_size=8).digest() for ids in corpus)
     held = _rows_held(keys, [("",)] * len(corpus), fraction, seed)
     rest = [row for row in range(len(corpus)) if row not in held]
@@ -52,7 +53,7 @@ def hold_out_encoded(corpus: Corpus, fraction: float, seed: int) -> tuple[Corpus
 def _rows_held(
     keys: Iterable[Hashable], labels: Sequence[tuple[str, ...]], fraction: float, seed: int
 ) -> set[int]:
-    """The rows to hold; those of one key move together. `labels` of each row, as far as they are looked at."""
+    """The rows to hold out; those of one key stay together. `labels`: by which each row is stratified."""
     if not 0 <= fraction < 1:
         raise ValueError(f"a fraction to hold out lies in [0, 1), not {fraction}")
     groups: dict[Hashable, list[int]] = defaultdict(list)  # key → its rows
@@ -75,8 +76,8 @@ def _rows_held(
 def _in_turn(
     groups: list[list[int]], labels: Sequence[str], draw: random.Random
 ) -> list[list[int]]:
-    """Shuffled so that any beginning has about the same share of every label: a label's k-th of n documents
-    stands at (k + offset) / n. The offset is random: labels with few documents take turns."""
+    """Shuffled so that the first m groups, for any m, have about the same share of every label: a label's k-th of n
+    documents stands at (k + offset) / n. The offset is random, so that labels with few documents take turns."""
     size, before = Counter(labels), Counter[str]()
     offset = {label: draw.random() for label in sorted(size)}
     draw.shuffle(groups)
@@ -103,7 +104,7 @@ def distinct(documents: Iterable[Document]) -> list[Document]:
 
 
 def wants_guesses(labelled: int, config: ClassifierConfig) -> bool:
-    """Whether so few documents are labelled that `pseudo_labels` are wanted: under half of what they are to make up."""
+    """Whether so few documents are labelled that pseudo-labels are wanted: fewer than half of `config.pseudo_labels`."""
     return 2 * labelled < config.pseudo_labels
 
 
@@ -114,11 +115,10 @@ class Parts:
     train: list[Document]  # labelled, for the classifier
     valid: list[Document]
     test: list[Document]
-    # for the language model, or a new vocabulary; none where nothing reads them. Labels are not looked at
+    # for the language model, or a new vocabulary; empty where neither is learnt. Labels are not read
     texts: list[Document]
-    unlabelled: list[Document] = field(
-        default_factory=list[Document]
-    )  # none of them held; for pseudo-labels
+    # for pseudo-labels; without held texts
+    unlabelled: list[Document] = field(default_factory=list[Document])
 
 
 def divide(
@@ -173,11 +173,11 @@ def divide(
 
 
 def _unused(texts: Sequence[Document], config: FitConfig) -> str:
-    """What was given for a language model that is not fine-tuned; empty where nothing was, or it is."""
-    found = [f"{len(texts):,} unlabelled texts"] if texts else []
+    """What goes unused because the language model is not fine-tuned; empty where nothing does."""
+    unused = [f"{len(texts):,} unlabelled texts"] if texts else []
     if config.lm != FitConfig.lm:
-        found.append("the settings lm.*")
-    return "" if config.finetune or not found else " and ".join(found) + " are"
+        unused.append("the settings lm.*")
+    return "" if config.finetune or not unused else " and ".join(unused) + " are"
 
 
 def check_labels(documents: Sequence[Document]) -> None:
@@ -225,12 +225,12 @@ def _check_alike(train: Sequence[Document], part: Sequence[Document], name: str)
 
 
 def looks_swapped(sizes: Mapping[str, int]) -> bool:
-    """Whether nearly every label has a text of its own, as where texts were taken for labels. `sizes`: texts per label."""
+    """Whether nearly every label has one text only, as where texts were taken for labels. `sizes`: texts per label."""
     single = sum(n == 1 for n in sizes.values())
     return single > LISTED and single >= NEARLY_ALL * len(sizes)
 
 
 def listed(names: Sequence[str]) -> str:
-    """Labels as a message names them: the first few, each cut."""
+    """Labels as messages list them: the first few, each cut."""
     more = f", … ({len(names):,} in all)" if len(names) > LISTED else ""
     return ", ".join(map(shown, names[:LISTED])) + more

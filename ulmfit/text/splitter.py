@@ -22,9 +22,9 @@ NOTICE = (
     "Patterns and exceptions of spaCy, https://github.com/explosion/spaCy, MIT licence,"
     " Copyright (C) 2016-2024 ExplosionAI GmbH, 2016 spaCy GmbH, 2015 Matthew Honnibal"
 )
-# A core of such characters alone holds neither an infix nor an address, if the patterns agree.
+# A core of these characters alone holds neither an infix nor a URL; checked against the patterns.
 _PLAIN = ((0x27, 0x27), (0x30, 0x39), (0x41, 0x5A), (0x61, 0x7A), (0xDF, 0xF6), (0xF8, 0xFF))
-# Words of such characters alone hold no affix either, if the patterns agree.
+# A word of these characters alone has no prefix or suffix either; checked likewise.
 _LETTERS = ((0x61, 0x7A), (0xDF, 0xF6), (0xF8, 0xFF))
 _SPANS = re.compile(r"\s+|\S+")
 
@@ -33,7 +33,7 @@ Search = Callable[[str], re.Match[str] | None]
 
 @dataclass(frozen=True, eq=False)
 class Patterns:
-    """What spaCy's tokenizer for one language consists of. Expressions are Python's; None: it has none."""
+    """The rules of spaCy's tokenizer for one language, as Python's regular expressions; None where it has none."""
 
     spacy: str  # the version they were taken from
     prefixes: tuple[str, ...]
@@ -45,7 +45,7 @@ class Patterns:
 
     @cached_property
     def digest(self) -> str:
-        """Hexadecimal; equal exactly when the patterns are, whatever version they were taken from."""
+        """64 hex digits of everything but spaCy's version: equal exactly when the patterns are."""
         content = self.to_json() | {"spacy": "", "notice": ""}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -61,7 +61,7 @@ class Patterns:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Patterns":
-        """What `to_json` gave. KeyError, TypeError or ValueError: it is something else."""
+        """The inverse of `to_json`. KeyError, TypeError or ValueError where `content` is something else."""
         lists = {name: strings(content[name]) for name in ("prefixes", "suffixes", "infixes")}
         single = {name: content[name] for name in ("token_match", "url_match")}
         exceptions = {text: strings(tokens) for text, tokens in content["exceptions"].items()}
@@ -78,7 +78,7 @@ class Patterns:
 
 
 class Splitter:
-    """Text → tokens, as the spaCy tokenizer that `patterns` were taken from."""
+    """Text → the tokens of the spaCy tokenizer that `patterns` were taken from."""
 
     def __init__(self, patterns: Patterns) -> None:
         self.patterns = patterns
@@ -93,17 +93,17 @@ class Splitter:
         affixes = [*self._prefixes.patterns, *self._suffixes.patterns]
         self._letters = _all_of(_LETTERS, [*inside, *affixes])
         self.phrases = dict(self._phrases())
-        # tokens that stand side by side in one of them
+        # tokens that are neighbours in one of them
         self.pairs = {pair for phrase in self.phrases.values() for pair in pairwise(phrase)}
         self._trie = _trie(self.phrases.values())
         self._phrase_starts = frozenset(self._trie)
 
     def split(self, text: str) -> list[str]:
-        """The tokens of a text of any length; a single space between two of them is none."""
+        """The tokens of a text of any length; a single space between two tokens is not a token."""
         return self.with_phrases(*self.raw(text))
 
     def raw(self, text: str) -> tuple[list[str], set[int]]:
-        """What `with_phrases` needs: tokens, and the positions of those before a space."""
+        """The input of `with_phrases`: tokens, and the positions of those before a space."""
         tokens, spaced = list[str](), set[int]()
         for span in _SPANS.findall(text):
             if tokens and span[0] == " ":
@@ -115,26 +115,27 @@ class Splitter:
 
     def word(self, span: str) -> list[str]:
         """The tokens of a span without spaces (or of nothing else), before `with_phrases`."""
-        return self._attached(span, self._exceptions)
+        return self._split_affixes(span, self._exceptions)
 
     def with_phrases(self, tokens: list[str], spaced: set[int]) -> list[str]:
-        """Exceptions of several tokens put in their place; `spaced`: positions before a space.
+        """Replaces phrases by the tokens of the exception they spell; `spaced`: positions before a space.
 
-        Found in what was split already, across spaces. The longest wins, then the first; one that
-        holds a space counts for nothing but keeps what it overlaps from counting.
+        A phrase is a run of tokens that an exception would be split into, across spaces too. The
+        longest wins, then the first; one that spells no exception, because of a space, is kept as
+        it is, but still blocks those it overlaps.
         """
         if self._phrase_starts.isdisjoint(tokens):
             return tokens
-        made, position = list[str](), 0
-        for start, end in _without_overlaps(self._found(tokens)):
+        merged, position = list[str](), 0
+        for start, end in _without_overlaps(self._phrase_spans(tokens)):
             within = enumerate(tokens[start : end - 1], start)
             text = "".join(t + " " * (i in spaced) for i, t in within) + tokens[end - 1]
-            made += [*tokens[position:start], *self._exceptions.get(text, tokens[start:end])]
+            merged += [*tokens[position:start], *self._exceptions.get(text, tokens[start:end])]
             position = end
-        return made + tokens[position:]
+        return merged + tokens[position:]
 
-    def _found(self, tokens: list[str]) -> Iterator[tuple[int, int]]:
-        """Begin and end of all phrases in `tokens`."""
+    def _phrase_spans(self, tokens: list[str]) -> Iterator[tuple[int, int]]:
+        """Start and end of all phrases in `tokens`."""
         for start, token in enumerate(tokens):
             node, end = self._trie.get(token), start + 1
             while node is not None:
@@ -142,8 +143,8 @@ class Splitter:
                     yield start, end
                 node, end = node.get(tokens[end]) if end < len(tokens) else None, end + 1
 
-    def _attached(self, string: str, exceptions: dict[str, tuple[str, ...]]) -> list[str]:
-        """One span: an exception, or prefixes, core, suffixes."""
+    def _split_affixes(self, string: str, exceptions: dict[str, tuple[str, ...]]) -> list[str]:
+        """The tokens of one span: prefixes, those of an exception or core, suffixes."""
         prefixes, suffixes = list[str](), list[str]()
         length = -1
         while string and len(string) != length:
@@ -173,7 +174,7 @@ class Splitter:
         return prefixes + suffixes[::-1]
 
     def _core(self, string: str, exceptions: dict[str, tuple[str, ...]]) -> Sequence[str]:
-        """What is left between the affixes."""
+        """The tokens of what is left between prefixes and suffixes."""
         if string in exceptions:
             return exceptions[string]
         if self._plain(string) or self._infixes is None:
@@ -190,18 +191,18 @@ class Splitter:
         return [part for part in (*parts, string[done:]) if part]
 
     def _phrases(self) -> Iterable[tuple[str, tuple[str, ...]]]:
-        """Exception → the tokens it would fall into; only those that affixes take apart."""
+        """(exception, the tokens it would be split into otherwise), for those that affixes, infixes or spaces take apart."""
         for text in self._exceptions:
             infix = self._infixes and self._infixes.search(text)
             if self._prefixes.length(text) or self._suffixes.length(text) or infix or " " in text:
                 spans = (
                     s.removeprefix(" ") if i else s for i, s in enumerate(_SPANS.findall(text))
                 )
-                yield text, tuple(t for s in spans if s for t in self._attached(s, {}))
+                yield text, tuple(t for s in spans if s for t in self._split_affixes(s, {}))
 
 
 class _Affixes(dict[str, Search | None]):
-    """The character at one end of a string → the search for an affix there, None where it rules out all."""
+    """First or last character of a string → search for an affix there; None where no affix can have that character."""
 
     def __init__(
         self, patterns: Sequence[str], end: int, possible: Callable[[str, str], bool]
@@ -217,7 +218,7 @@ class _Affixes(dict[str, Search | None]):
         return self[char]
 
     def length(self, string: str) -> int:
-        """Characters to cut off; 0: none."""
+        """Characters of the affix; 0: there is none."""
         search = self[string[self._end] if string else ""]
         if search and (match := search(string)):
             return match.end() - match.start()
@@ -225,14 +226,14 @@ class _Affixes(dict[str, Search | None]):
 
 
 def strings(values: Iterable[Any]) -> tuple[str, ...]:
-    """A list of strings out of JSON. TypeError: it is something else."""
+    """A JSON list of strings as a tuple. TypeError where it is something else."""
     if isinstance(values, str) or not all(isinstance(value, str) for value in values):
         raise TypeError(f"expected a list of strings, got {str(values)[:80]}")
     return tuple(values)
 
 
 def _all_of(ranges: Ranges, patterns: Iterable[str]) -> Search:
-    """A match for strings of nothing but characters in `ranges`, if these can't hold one of `patterns`."""
+    """Matches strings of characters in `ranges` alone; nothing at all if such a string could hold one of `patterns`."""
     characters = "".join(f"{chr(low)}-{chr(high)}" for low, high in ranges)
     possible = any(may_match_within(pattern, ranges) for pattern in patterns)
     return re.compile("(?!)" if possible else f"[{characters}]+").fullmatch
@@ -243,7 +244,7 @@ def _matcher(pattern: str | None) -> Search | None:
 
 
 def _without_overlaps(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The longest first, then the first; in their order. As in spaCy, one left out covers its tokens all the same."""
+    """The spans kept, in order: the longest take precedence, then the first. As in spaCy, a rejected span blocks others, too."""
     kept, covered = list[tuple[int, int]](), set[int]()
     for start, end in sorted(spans, key=lambda span: (span[0] - span[1], span[0])):
         if covered.isdisjoint((start, end - 1)):

@@ -1,4 +1,4 @@
-"""A corpus on disk: one directory, whole or not at all, or the shards of many machines."""
+"""A corpus on disk: one directory, written atomically, or the shards of many machines."""
 
 import hashlib
 import json
@@ -37,18 +37,18 @@ def is_corpus(path: Path) -> bool:
 
 
 def read(path: Path) -> Stored:
-    """A directory that `whole_directory` and `write_index` made, or a folder of all its shards; ids memory-mapped.
+    """A corpus directory, or a folder with all its shards; ids are memory-mapped.
 
-    ValueError: not one, damaged, or not all of it there.
+    ValueError: no corpus, damaged, or incomplete.
     """
-    if (path / "corpus.json").exists() or not (found := sorted(path.glob("shard-*"))):
+    if (path / "corpus.json").exists() or not (shards := sorted(path.glob("shard-*"))):
         return _read(path)[0]
-    first, content = _read(found[0])
+    first, content = _read(shards[0])
     if "shard" not in content:  # 1/1, which is the whole
         return first
     of = content["shard"][1]
     names = [f"shard-{number}" for number in range(1, of + 1)]
-    if missing := sorted({*names} - {p.name for p in found}):
+    if missing := sorted({*names} - {shard.name for shard in shards}):
         raise ValueError(
             f"{path} lacks {len(missing)} of {of} shards: {', '.join(missing[:5])}. Encode"
             f" them: ulmfit tokenize FILES --shard {missing[0][6:]}/{of} --out {path}"
@@ -57,11 +57,11 @@ def read(path: Path) -> Stored:
 
 
 def _read(path: Path) -> tuple[Stored, dict[str, Any]]:
-    """One directory with ids, and its corpus.json."""
+    """One directory with ids, and the content of its corpus.json."""
     try:
         content = json.loads((path / "corpus.json").read_text(encoding="utf-8"))
         dtype = np.dtype(content["dtype"])
-        file = path / "ids.bin"  # an empty file can't be mapped: a shard without documents
+        file = path / "ids.bin"  # a shard without documents has an empty one, which can't be mapped
         ids = np.memmap(file, dtype, "r") if file.stat().st_size else np.empty(0, dtype)
         offsets = np.load(path / "offsets.npy")
         labels = np.load(path / "labels.npy") if (path / "labels.npy").exists() else None
@@ -79,9 +79,9 @@ def _read(path: Path) -> tuple[Stored, dict[str, Any]]:
 
 def _in_turn(path: Path, shards: list[tuple[Stored, dict[str, Any]]]) -> Stored:
     """The documents of all shards in the order of the stream: block by block, a block of each shard in turn."""
-    first, its = shards[0]
+    first, expected = shards[0]
     for number, (shard, content) in enumerate(shards, 1):
-        if content["seen"] != its["seen"] or shard.tokenizer != first.tokenizer:
+        if content["seen"] != expected["seen"] or shard.tokenizer != first.tokenizer:
             raise ValueError(
                 f"{path}/shard-{number} was made from other texts or with another vocabulary than"
                 " shard-1. Delete it and encode it again with the same files."
@@ -108,7 +108,7 @@ def write_index(
     fingerprint: str,
     more: dict[str, Any] | None = None,
 ) -> None:
-    """All of a corpus but its ids.bin; corpus.json comes last and holds `more`."""
+    """Writes all of a corpus but its ids.bin; corpus.json comes last and holds `more`, too."""
     np.save(folder / "offsets.npy", offsets)
     if labels is not None:
         np.save(folder / "labels.npy", labels)
@@ -123,12 +123,12 @@ def write_index(
 
 
 def digest_of(tokenizer: Tokenizer, names: Sequence[str]) -> "hashlib._Hash":
-    """The beginning of a corpus's fingerprint; ids, offsets and labels follow (b"-": none)."""
+    """The hash that becomes a corpus's fingerprint when ids, offsets and labels (b"-": none) are added."""
     return hashlib.sha256(json.dumps([tokenizer.fingerprint, names]).encode())
 
 
 def short(base: bytes, *arrays: NDArray) -> str:
-    """16 hex digits of all that is given."""
+    """16 hex digits of `base` and the arrays' bytes."""
     digest = hashlib.sha256(base)
     for array in arrays:
         digest.update(np.ascontiguousarray(array).data)
@@ -137,16 +137,15 @@ def short(base: bytes, *arrays: NDArray) -> str:
 
 @contextmanager
 def whole_directory(path: Path) -> Iterator[Path]:
-    """A folder to fill; it becomes `path` when all went well and vanishes otherwise."""
+    """A folder to fill; it replaces `path` if the block succeeds, and is deleted otherwise. ValueError: `path` is there and
+    no corpus."""
     if path.exists() and not (path / "corpus.json").exists():
         raise ValueError(f"{path} exists and is no encoded corpus; choose another name.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Beside it, so that renaming is one step; a new name each time, whatever a killed encoding left.
+    # Beside `path`, so that renaming is one step; a new name each time, whatever a killed encoding left.
     with TemporaryDirectory(prefix=f".{path.name}.", suffix=".part", dir=path.parent) as temporary:
-        folder = (
-            Path(temporary) / path.name
-        )  # a folder inside: the temporary one is closed to others
-        folder.mkdir()
+        folder = Path(temporary) / path.name
+        folder.mkdir()  # inside, since other users can't read the temporary one
         yield folder
         if path.exists():  # a directory can't be renamed over another
             shutil.rmtree(path)

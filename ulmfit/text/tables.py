@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 SHOWN = 12  # columns named in a message
-HALF = re.compile(r"\\u[dD][89a-fA-F]")  # half of a character beyond U+FFFF, as JSON escapes it
+HALF = re.compile(r"\\u[dD][89a-fA-F]")  # a surrogate, half of a character, as JSON escapes it
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,14 @@ class Table:
         return len(self.numbers)
 
     def values(self, column: str) -> list[Any]:
-        """A column as Python values; None where there is none. Bytes are text, which not every writer of Parquet says.
-        DataError: they are not UTF-8."""
-        found = self.columns[column]
-        if isinstance(found, list):
-            return found
+        """A column as Python values; None where there is none. Bytes are decoded, since not every writer of Parquet marks
+        text as such. DataError: they are not UTF-8."""
+        stored = self.columns[column]
+        if isinstance(stored, list):
+            return stored
         import polars
 
-        values, kind = found.to_list(), found.dtype
+        values, kind = stored.to_list(), stored.dtype
         for row, value in enumerate(values if kind.is_nested() or kind == polars.Binary else ()):
             try:
                 values[row] = _as_text(value)
@@ -83,7 +83,7 @@ class Table:
 
         if not isinstance(self.columns, Mapping):
             return self.columns
-        columns = self.columns.items()  # in a list, polars would give one without a name another
+        columns = self.columns.items()  # in a list, polars would rename one without a name
         return polars.DataFrame({name: series(name, v, self.source) for name, v in columns})
 
 
@@ -115,7 +115,7 @@ def read_table(
 
 
 def open_table(path: str | Path, say: Say | None = None) -> Table:
-    """The same with the rows' places and without judging the bad ones."""
+    """As `read_table`, with the rows' places; bad rows are not judged but kept in `Table.bad`."""
     path = Path(path)
     suffix = suffix_of(path)
     check_text(path)
@@ -128,13 +128,13 @@ def open_table(path: str | Path, say: Say | None = None) -> Table:
 
 
 def _check_lines(content: bytes, path: Path) -> None:
-    """DataError: so many lines, or fields, that their places alone take more than the file may become."""
+    """DataError: so many lines or fields that their bookkeeping alone takes more memory than the file may."""
     fields = max(content.count(mark) for mark in (b",", b";", b"\t", b"|"))
     _check_size(100 * content.count(b"\n") + 35 * fields, path.stat().st_size, path.name)
 
 
 def table_from(content: bytes, suffix: str, name: str, say: Say) -> Table:
-    """The table whose file, called `name` in messages, ends in `suffix` and holds `content`, decompressed."""
+    """The table in `content`, a decompressed file that ends in `suffix` and is called `name` in messages."""
     if suffix == ".parquet" and content:
         table = _parquet(content, name)
     else:
@@ -150,7 +150,7 @@ def table_from(content: bytes, suffix: str, name: str, say: Say) -> Table:
 
 
 def named(columns: Sequence[str]) -> str:
-    """Columns as they are listed in messages."""
+    """Columns as messages list them."""
     more = f", … ({len(columns)} in all)" if len(columns) > SHOWN else ""
     return ", ".join(repr(shown(name)) for name in columns[:SHOWN]) + more
 
@@ -160,7 +160,7 @@ def _parquet(content: bytes, name: str) -> Table:
 
     with well_formed(name):
         rows, columns = parquet_size(io.BytesIO(content))
-        _check_size(16 * rows * columns, len(content), name)  # what polars takes at least
+        _check_size(16 * rows * columns, len(content), name)  # the least that polars takes
         frame = polars.read_parquet(io.BytesIO(content))
         check_expanded(frame, len(content), name)
         return table_of(frame, name)
@@ -175,12 +175,12 @@ def parquet_size(source: "Path | io.BytesIO") -> tuple[int, int]:
 
 
 def check_expanded(frame: "polars.DataFrame", size: int, name: str) -> None:
-    """DataError: values that Parquet wrote once for many rows would take more than a file of `size` bytes may become."""
+    """DataError: values that Parquet stores once for many rows would take more memory than a file of `size` bytes may."""
     _check_size(sum(_expanded(column) for column in frame), size, name)
 
 
 def _expanded(column: "polars.Series") -> int:
-    """Bytes of a column's values, each written out."""
+    """Bytes of a column's values, without sharing."""
     import polars
 
     own, kind = 16 * len(column), column.dtype
@@ -204,7 +204,7 @@ def _check_size(expanded: int, size: int, name: str) -> None:
 
 @contextmanager
 def well_formed(name: str) -> Iterator[None]:
-    """Raises a DataError for what polars has against the Parquet file `name`."""
+    """Turns polars' errors about the Parquet file `name` into a DataError."""
     import polars
 
     try:
@@ -216,34 +216,34 @@ def well_formed(name: str) -> Iterator[None]:
 
 def _separated(text: str, suffix: str, source: str, say: Say) -> Table:
     separator = separator_of(text, suffix, source, say)
-    found, quotes = separated.read(text, separator)
+    rows, quotes = separated.read(text, separator)
     if not quotes:
         say(f"{source}: quotes are read as part of the text; not all of them come in pairs")
-    if damaged := DAMAGED.search("".join(found.header)):
+    if damaged := DAMAGED.search("".join(rows.header)):
         raise DataError(f"{source}: its header is not UTF-8: {byte_in_line(text, damaged)}.")
-    return rows_table(found, unique(found.header, source, say), source)
+    return rows_table(rows, unique(rows.header, source, say), source)
 
 
 def separator_of(text: str, suffix: str, source: str, say: Say) -> str:
-    """What separates columns; an unusual one is said."""
+    """The separator of columns; an unusual one is reported."""
     separator = separated.separator_of(text, suffix)
     if separator != {".tsv": "\t"}.get(suffix, ","):
         say(f"{source}: columns are separated by {separator!r}")
     return separator
 
 
-def rows_table(found: separated.Rows, names: Sequence[str], source: str) -> Table:
+def rows_table(read: separated.Rows, names: Sequence[str], source: str) -> Table:
     """Rows as a table; those with bytes that are not UTF-8 are bad."""
-    damaged = [any(v and not v.isascii() and DAMAGED.search(v) for v in row) for row in found.rows]
-    bad = sorted([*found.bad, *((line, NOT_UTF8) for line in compress(found.lines, damaged))])
+    damaged = [any(v and not v.isascii() and DAMAGED.search(v) for v in row) for row in read.rows]
+    bad = sorted([*read.bad, *((line, NOT_UTF8) for line in compress(read.lines, damaged))])
     whole = [not damage for damage in damaged]
-    rows, lines = list(compress(found.rows, whole)), list(compress(found.lines, whole))
+    rows, lines = list(compress(read.rows, whole)), list(compress(read.lines, whole))
     columns = {name: [row[i] for row in rows] for i, name in enumerate(names)}
     return Table(source, columns, lines, "line", [Bad(source, "line", *one) for one in bad])
 
 
 def unique(header: list[str], source: str, say: Say) -> list[str]:
-    """The names; where one comes again, with a number, and that is said."""
+    """The names; one that comes again gets a number, which is reported."""
     names, last, renamed = dict[str, None](), dict[str, int](), list[str]()
     for name in header:
         new, number = name, last.get(name, 1)
@@ -261,7 +261,7 @@ def unique(header: list[str], source: str, say: Say) -> list[str]:
 
 
 def json_table(lines: Iterable[tuple[int, str]], source: str, known: Sequence[str] = ()) -> Table:
-    """Of lines and their numbers; the columns `known` are there even if no row has them."""
+    """The table of JSON lines with their numbers; the columns `known` are there even if no row has them."""
     rows, numbers, bad = list[dict[str, Any]](), list[int](), list[Bad]()
     for number, line in lines:
         if not line.strip():
@@ -278,12 +278,12 @@ def json_table(lines: Iterable[tuple[int, str]], source: str, known: Sequence[st
 
 
 def _json_object(line: str) -> tuple[dict[str, Any], str]:
-    """The object of a line, and what is wrong with it."""
+    """(the object in a line, what is wrong with it or nothing)."""
     if DAMAGED.search(line):
         return {}, NOT_UTF8
     try:
         row = json.loads(line)
-        # An escape may stand for half a character, which is no text.
+        # An escape may stand for half a character, which is not text.
         if HALF.search(line):
             json.dumps(row, ensure_ascii=False).encode()
     except UnicodeEncodeError:

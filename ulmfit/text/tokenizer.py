@@ -1,5 +1,5 @@
-"""Text ↔ tokens ↔ ids. A splitter, `Words` or `Pieces`, knows text and tokens; `Tokenizer` adds a vocabulary. Saved, it
-holds all that decides its tokens: spaCy's patterns, or the SentencePiece model."""
+"""Text ↔ tokens ↔ ids. A splitter, `Words` or `Pieces`, turns text into tokens; `Tokenizer` adds a vocabulary. Its file
+holds all that determines the tokens: spaCy's patterns, or the SentencePiece model."""
 
 import base64
 import hashlib
@@ -28,13 +28,13 @@ from ulmfit.text.words import Ids, TokenIds, Words, spacy_patterns
 class Tokenizer:
     """Text → ids and back. A token's id is its place in `vocab`; the special tokens come first.
 
-    Two are equal when the same text gives the same ids.
+    Equal tokenizers give the same ids for the same text.
     """
 
     config: TokenizerConfig
     vocab: tuple[str, ...]
-    model: bytes | None = field(default=None, repr=False)  # of SentencePiece; words need none
-    # of words; None: those of the spaCy that is installed, taken when first needed
+    model: bytes | None = field(default=None, repr=False)  # of SentencePiece; None: words
+    # for words; None: those of the installed spaCy, taken when first needed
     patterns: Patterns | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -70,9 +70,9 @@ class Tokenizer:
         patterns: Patterns | None = None,
         say: Say = silent,
     ) -> "Tokenizer":
-        """Learns the vocabulary of `texts`: special tokens, then pieces, or words by frequency (ties: seen first) and
-        behind them those of `keep`, a pretrained model's; `config.max_vocab` in all. `patterns` None: spaCy's.
-        `say` hears how many pieces, and of a language whose splitting can't be saved."""
+        """Learns the vocabulary of `texts`: special tokens, then pieces, or words by falling frequency (ties: first seen
+        first) and after them `keep`, a pretrained model's vocabulary; at most `config.max_vocab` in all. `patterns` None:
+        the installed spaCy's. `say` is told how many pieces there are, and of a language whose splitting can't be saved."""
         if config.kind == "sentencepiece":
             if keep:
                 raise ValueError(
@@ -93,8 +93,8 @@ class Tokenizer:
     def adapted(
         self, texts: Iterable[str], config: TokenizerConfig, *, keep_words: bool
     ) -> "Tokenizer":
-        """The tokenizer to fine-tune this one's model with. Words: those of `texts`, then, with `keep_words`, those
-        of this vocabulary. Pieces, with `keep_words`, stay as they are: they spell any text of the language."""
+        """The tokenizer for fine-tuning this one's model. Words: those of `texts`, then, with `keep_words`, those of this
+        vocabulary. Pieces, with `keep_words`, stay as they are: they spell any text of the language."""
         if self.model is not None and keep_words:
             return self
         patterns = self.patterns if config.lang == self.config.lang else None
@@ -111,8 +111,8 @@ class Tokenizer:
         return self._splitter.split(text)
 
     def may_join(self, left: str, right: str) -> bool:
-        """Whether the tokens of `left` may depend on `right`, white space and a word behind it, though no rule does.
-        ValueError: a language where that can't be told."""
+        """Whether the tokens of `left` may change when `right`, white space and a word, follows it. ValueError: a language
+        for which that is unknown."""
         return self._splitter.may_join(left, right)
 
     def encode(self, text: str) -> Ids:
@@ -120,7 +120,7 @@ class Tokenizer:
         return next(self.encode_all([text]))
 
     def encode_all(self, texts: Iterable[str]) -> Iterator[Ids]:
-        """As `encode`, of each text in order; much faster, and texts are read some way ahead."""
+        """`encode` of each text, in order; much faster, and reads `texts` some way ahead."""
         if isinstance(self._splitter, Words):
             return self._splitter.encode(texts, self._ids)
         return (self._ids.of(self.tokenize(text)) for text in texts)
@@ -130,16 +130,16 @@ class Tokenizer:
         return [self.vocab[i] for i in ids]
 
     def decode(self, ids: Iterable[SupportsIndex]) -> str:
-        """Ids as text for people to read; case and spaces are restored from markers, not exact."""
+        """Ids as readable text; case and spaces are restored, but not always exactly."""
         return self.join(self.tokens(ids))
 
     def join(self, tokens: Iterable[str]) -> str:
-        """As `decode`, of tokens; they may lie outside the vocabulary."""
+        """As `decode`, for tokens, which may be outside the vocabulary."""
         return self._splitter.join(tokens)
 
     @property
     def dtype(self) -> type[np.uint16] | type[np.uint32]:
-        """The smallest integer that holds every id."""
+        """The smaller of the two that holds every id."""
         return np.uint16 if len(self.vocab) <= 2**16 else np.uint32
 
     @cached_property
@@ -148,14 +148,14 @@ class Tokenizer:
 
     @cached_property
     def _saved_patterns(self) -> Patterns | None:
-        """Of words: what is saved, from spaCy where it has not been yet."""
+        """Of words: the patterns that are saved; the installed spaCy's where none were given."""
         if self.model is not None:
             return None
         return self.patterns or spacy_patterns(self.config.lang)
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hex digits; equal exactly when the same text gives the same ids."""
+        """16 hex digits of config, vocabulary and patterns or model: where equal, the same text gives the same ids."""
         content = json.dumps([asdict(self.config), self.vocab]).encode()
         patterns = self._saved_patterns
         splitter = self.model or (patterns.digest.encode() if patterns else b"")
@@ -164,11 +164,17 @@ class Tokenizer:
     def splits_as(self, other: "Tokenizer") -> bool:
         """Whether both make the same tokens of every text; the vocabularies may differ."""
 
-        def deciding(tokenizer: Tokenizer) -> tuple[object, ...]:
-            made = tokenizer.config
-            return made.kind, made.lang, made.rules, tokenizer.model, tokenizer._saved_patterns
+        def splitting(tokenizer: Tokenizer) -> tuple[object, ...]:
+            config = tokenizer.config
+            return (
+                config.kind,
+                config.lang,
+                config.rules,
+                tokenizer.model,
+                tokenizer._saved_patterns,
+            )
 
-        return deciding(self) == deciding(other)
+        return splitting(self) == splitting(other)
 
     def __len__(self) -> int:
         return len(self.vocab)
@@ -180,11 +186,10 @@ class Tokenizer:
         return hash(self.fingerprint)
 
     def save(self, path: str | Path) -> None:
-        """Written as JSON, whole or not at all; with what decides the tokens as well: the SentencePiece model, in
-        base64, or spaCy's patterns and its version."""
-        from ulmfit.files.checkpoint import (
-            atomic,  # brings torch, which splitting texts does not need
-        )
+        """Writes JSON, atomically, with what determines the tokens: the SentencePiece model in base64, or spaCy's patterns
+        and version."""
+        # imported here, since it brings torch, which splitting texts does not need
+        from ulmfit.files.checkpoint import atomic
 
         content: dict[str, Any] = {"config": asdict(self.config)}
         if self.model is not None:
@@ -199,7 +204,7 @@ class Tokenizer:
 
     @classmethod
     def load(cls, path: str | Path) -> "Tokenizer":
-        """What `save` wrote. ValueError: not such a file, or not by this version. ImportError: the extra is missing."""
+        """What `save` wrote. ValueError: another kind of file, or a newer version's. ImportError: no SentencePiece."""
         try:
             content = read_object(Path(path))
             config, vocab = dict(content["config"]), strings(content["vocab"])
@@ -218,8 +223,8 @@ class Tokenizer:
                 f" {sorted(known)}; a newer version of ulmfit may have written it."
             )
         if patterns is None:
-            then = content.get("spacy")
-            _warn_if_spacy_differs(then if isinstance(then, str) else None, path)
+            version = content.get("spacy")
+            _warn_if_spacy_differs(version if isinstance(version, str) else None, path)
         try:
             return cls(_checked(TokenizerConfig(**config)), vocab, model, patterns)
         except (TypeError, ValueError) as error:
@@ -227,7 +232,7 @@ class Tokenizer:
 
 
 def _checked(config: TokenizerConfig) -> TokenizerConfig:
-    """TypeError, ValueError: values that no tokenizer has."""
+    """`config` itself. TypeError or ValueError: it has values that no tokenizer can have."""
     if config.rules not in get_args(Rules) or not isinstance(config.lang, str):
         raise ValueError(f"config: rules {config.rules!r:.40}, lang {config.lang!r:.40}")
     if not type(config.max_vocab) is type(config.min_freq) is int:
@@ -238,23 +243,23 @@ def _checked(config: TokenizerConfig) -> TokenizerConfig:
 def make_vocab(
     count: Counter[str], max_vocab: int, min_freq: int, keep: Sequence[str] = ()
 ) -> tuple[str, ...]:
-    """Special tokens, words seen at least `min_freq` times by frequency, `keep`; cut to size."""
+    """Special tokens, words seen at least `min_freq` times by falling frequency, `keep`; the first `max_vocab` of them."""
     words = (word for word, n in count.most_common(max_vocab) if n >= min_freq)
     return tuple(dict.fromkeys((*SPECIAL_TOKENS, *words, *keep)))[:max_vocab]
 
 
 def _as_json(content: dict[str, Any]) -> str:
-    """A line for each word of the vocabulary, each field of the config and each of spaCy's tables."""
+    """JSON with a line for each word of the vocabulary, each field of the config and each of spaCy's tables."""
 
     def entries(values: dict[str, Any]) -> str:
-        lines = (f"{json.dumps(name)}: {written(value)}" for name, value in values.items())
+        lines = (f"{json.dumps(name)}: {dumped(value)}" for name, value in values.items())
         return "{\n" + ",\n".join(lines) + "\n}"
 
-    def written(value: Any) -> str:
+    def dumped(value: Any) -> str:
         if isinstance(value, dict) and value is not exceptions:
             return entries(value)
         indent = 0 if value is content["vocab"] else None
-        # half of a character, as cut JSON gives, has no bytes
+        # a lone surrogate, as cut JSON gives, can't be encoded
         return LONE.sub(
             lambda half: f"\\u{ord(half[0]):04x}",
             json.dumps(value, ensure_ascii=False, indent=indent),
@@ -264,9 +269,9 @@ def _as_json(content: dict[str, Any]) -> str:
     return entries(content) + "\n"
 
 
-def _warn_if_spacy_differs(then: str | None, path: str | Path) -> None:
-    if then and then.split(".")[:2] != (now := metadata.version("spacy")).split(".")[:2]:
+def _warn_if_spacy_differs(saved: str | None, path: str | Path) -> None:
+    if saved and saved.split(".")[:2] != (now := metadata.version("spacy")).split(".")[:2]:
         warnings.warn(
-            f"{path} was made with spaCy {then}, this is {now}: some texts may split differently.",
+            f"{path} was made with spaCy {saved}, this is {now}: some texts may split differently.",
             stacklevel=3,
         )

@@ -1,7 +1,7 @@
-"""Text → words, as fastai makes them: the function `tokenize` defines it, `Words` is the fast way there.
+"""Text → words, as in fastai: the function `tokenize` is the definition, `Words` the fast implementation.
 
 Three ways to the same tokens: spaCy itself (`word_splitter`, the reference), spaCy's patterns without
-spaCy (`splitter.py`), and a memory of what those made of each chunk (`chunks.py`).
+spaCy (`splitter.py`), and a cache of the tokens of each chunk (`chunks.py`).
 """
 
 import re
@@ -23,12 +23,12 @@ from ulmfit.text.splitter import Patterns, Splitter
 
 Ids = NDArray[np.unsignedinteger]  # uint16 up to 65,536 words, else uint32
 
-BATCH_CHARACTERS = 2_000_000  # texts read ahead; one text is never cut
+BATCH_CHARACTERS = 2_000_000  # of texts read ahead; a text is never cut
 
 
 @cache
 def word_splitter(lang: str) -> Any:
-    """spaCy's rule-based tokenizer for `lang`, told to leave the special tokens whole.
+    """spaCy's rule-based tokenizer for `lang`, set to keep the special tokens whole.
 
     ValueError: spaCy has no such language, or needs one more package for it.
     """
@@ -61,7 +61,7 @@ def tokenize(text: str, lang: str = "en", rules: Rules = "fastai") -> list[str]:
 
 @cache
 def spacy_patterns(lang: str) -> Patterns | None:
-    """What spaCy's tokenizer for `lang` consists of; None: it is more than patterns, as for Japanese.
+    """The patterns of spaCy's tokenizer for `lang`; None where it is more than patterns, as for Japanese.
 
     ValueError: as `word_splitter`.
     """
@@ -75,9 +75,9 @@ def spacy_patterns(lang: str) -> Patterns | None:
     try:
         return Patterns(
             spacy=metadata.version("spacy"),
-            prefixes=_pieces(tokenizer.prefix_search, language.Defaults.prefixes, "^{}"),
-            suffixes=_pieces(tokenizer.suffix_search, language.Defaults.suffixes, "{}$"),
-            infixes=_pieces(tokenizer.infix_finditer, language.Defaults.infixes, "{}"),
+            prefixes=_alternatives(tokenizer.prefix_search, language.Defaults.prefixes, "^{}"),
+            suffixes=_alternatives(tokenizer.suffix_search, language.Defaults.suffixes, "{}$"),
+            infixes=_alternatives(tokenizer.infix_finditer, language.Defaults.infixes, "{}"),
             token_match=_source(tokenizer.token_match),
             url_match=_source(tokenizer.url_match),
             exceptions={
@@ -103,8 +103,8 @@ def _source(method: Any) -> str | None:
     return compiled.pattern
 
 
-def _pieces(method: Any, pieces: Iterable[str] | None, form: str) -> tuple[str, ...]:
-    """The alternatives that spaCy joined to one expression."""
+def _alternatives(method: Any, pieces: Iterable[str] | None, form: str) -> tuple[str, ...]:
+    """The `pieces` that are not blank, if spaCy joined just these, each in `form`, to the expression behind `method`."""
     kept = tuple(piece for piece in pieces or () if piece.strip())
     if "|".join(form.format(piece) for piece in kept) != (_source(method) or ""):
         raise _NotAPattern
@@ -112,17 +112,17 @@ def _pieces(method: Any, pieces: Iterable[str] | None, form: str) -> tuple[str, 
 
 
 class Numbered(NamedTuple):
-    """Some texts as their distinct words and, for each token, its place among these."""
+    """Texts as their distinct words and, for each token, the index of its word."""
 
-    words: list[str]  # those seen first come first
+    words: list[str]  # in order of first occurrence
     counts: NDArray[np.int64]  # (W,) how often each of them occurs
-    places: NDArray[np.unsignedinteger]  # (N,)
+    places: NDArray[np.unsignedinteger]  # (N,) each token's index in `words`
     lengths: NDArray[np.int64]  # (D,) tokens of each text
 
 
 @dataclass(frozen=True)
 class Words:
-    """Text → words and back. `patterns` None: those of the spaCy that is installed."""
+    """Text → words and back. `patterns` None: those of the installed spaCy."""
 
     lang: str
     rules: Rules
@@ -134,7 +134,7 @@ class Words:
         return None if patterns is None else chunks_for(patterns, self.rules)
 
     def split(self, text: str) -> list[str]:
-        """As the function `tokenize`, with a memory of what was split before."""
+        """As the function `tokenize`, with a cache of chunks split before."""
         chunks = self._chunks
         return tokenize(text, self.lang, self.rules) if chunks is None else chunks.tokens(text)
 
@@ -148,26 +148,26 @@ class Words:
         return chunks.may_join(left, right)
 
     def count(self, texts: Iterable[str]) -> Counter[str]:
-        """How often each token occurs; those seen first come first."""
+        """How often each token occurs, in order of first occurrence."""
         total = Counter[str]()
-        for texts_ in _batches(texts):
-            found = self.numbered(texts_)
-            for word, n in zip(found.words, found.counts.tolist(), strict=True):
+        for batch in _batches(texts):
+            numbered = self.numbered(batch)
+            for word, n in zip(numbered.words, numbered.counts.tolist(), strict=True):
                 total[word] += n
         return total
 
     def numbered(self, texts: Sequence[str]) -> "Numbered":
-        """The tokens of some texts without a vocabulary."""
+        """The tokens of some texts as numbers, without a vocabulary."""
         if (chunks := self._chunks) is None:
             split = [self.split(text) for text in texts]
-            known = {token: i for i, token in enumerate(dict.fromkeys(chain(*split)))}
-            names, numbers = list(known), np.array([known[t] for t in chain(*split)], np.int32)
+            index = {token: i for i, token in enumerate(dict.fromkeys(chain(*split)))}
+            names, numbers = list(index), np.array([index[t] for t in chain(*split)], np.int32)
             lengths = np.array([len(tokens) for tokens in split], np.int64)
         else:
             numbers, offsets, names = chunks.batch(texts)
             lengths = np.diff(offsets)
         counts, first = np.bincount(numbers), np.zeros(len(names), np.int64)
-        first[numbers[::-1]] = np.arange(len(numbers))[::-1]  # what is written last stays
+        first[numbers[::-1]] = np.arange(len(numbers))[::-1]  # the last write counts
         distinct = np.flatnonzero(counts)
         distinct = distinct[np.argsort(first[distinct])]
         place = np.empty(len(names), np.uint16 if len(distinct) <= 2**16 else np.uint32)
@@ -181,18 +181,18 @@ class Words:
         if chunks is None:
             yield from (ids.of(self.split(text)) for text in texts)
             return
-        for texts_ in _batches(texts):
-            numbers, offsets, names = chunks.batch(texts_)
-            made = ids.by_number(names)[numbers]
-            yield from (made[a:b] for a, b in pairwise(offsets.tolist()))
+        for batch in _batches(texts):
+            numbers, offsets, names = chunks.batch(batch)
+            encoded = ids.by_number(names)[numbers]
+            yield from (encoded[a:b] for a, b in pairwise(offsets.tolist()))
 
     def join(self, tokens: Iterable[str]) -> str:
-        """Words as text; spaces as English has them."""
+        """Words as text, spaced as in English."""
         return undo(tokens)
 
 
 class TokenIds:
-    """The ids of a vocabulary, for tokens and for the numbers of `Chunks`; threads may share it."""
+    """Token → id, and token number of `Chunks` → id; threads may share it."""
 
     def __init__(self, vocab: Sequence[str], dtype: type[np.uint16] | type[np.uint32]) -> None:
         self._ids, self._dtype = {token: i for i, token in enumerate(vocab)}, dtype
@@ -203,19 +203,19 @@ class TokenIds:
         return np.array([self._ids.get(t, UNKNOWN_ID) for t in tokens], self._dtype)
 
     def by_number(self, names: list[str]) -> Ids:
-        """The ids of `names`, in order; what was seen before is kept."""
+        """The ids of `names`, in order; those of the last call are reused where `names` is the same list, extended."""
         known, ids = self._known
         if names is not known:
             ids = ids[:0]
         if new := names[len(ids) :]:
             ids = np.concatenate([ids, self.of(new)])
-            self._known = names, ids  # in one step, for the sake of threads
+            self._known = names, ids  # one assignment: threads never see one without the other
         return ids
 
 
 @cache
 def chunks_for(patterns: Patterns, rules: Rules) -> Chunks:
-    """The memory that all tokenizers of one kind share."""
+    """The cache that all tokenizers with these patterns and rules share."""
     return Chunks(Splitter(patterns), rules)
 
 

@@ -1,4 +1,4 @@
-"""Rows → a table in one of the formats that `readers` reads: whole or not at all, and what has no place in it refused
+"""Rows → a table in one of the formats that `readers` reads, written atomically; what a format can't hold is refused
 before the work."""
 
 import os
@@ -18,18 +18,18 @@ from ulmfit.text.tables import TABLES
 if TYPE_CHECKING:
     import polars
 
-FLAT = (".csv", ".tsv")  # without a way to write lists and objects
+FLAT = (".csv", ".tsv")  # can't hold lists and objects
 
 
 def check_path(path: Path, source: str) -> None:
-    """DataError before the work where the table could not be written behind it, or would replace `source`."""
-    if path.suffix.lower() not in TABLES:  # nothing is compressed
+    """DataError, before the work, where the table could not be written afterwards, or would replace `source`."""
+    if path.suffix.lower() not in TABLES:  # compressed tables are not written
         raise DataError(f"{path} can't be written: give a name that ends in {', '.join(TABLES)}")
     if path.is_dir():
         raise DataError(f"{path} can't be written: it is a directory")
     if path.exists() and Path(source).exists() and path.samefile(source):
         raise DataError(f"--out {path} is the file that is read; give another name")
-    parent = next(p for p in path.absolute().parents if p.exists())  # the others will be made
+    parent = next(p for p in path.absolute().parents if p.exists())  # the missing ones will be made
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
         problem = "can't be written to" if parent.is_dir() else "is not a directory"
         raise DataError(f"{path} can't be written: {parent} {problem}")
@@ -44,12 +44,12 @@ def check_free(frame: "polars.DataFrame", added: Sequence[str], name: str) -> No
 
 
 def format_of(out: str | None, as_json: bool) -> str:
-    """The suffix that says in which format rows are written, also without a file."""
+    """The suffix of the format in which rows are written, to a file or to standard output (`out` None)."""
     return suffix_of(Path(out)) if out is not None else ".jsonl" if as_json else ".csv"
 
 
 def check_fits(frame: "polars.DataFrame", suffix: str, name: str) -> None:
-    """DataError where a column holds what files that end in `suffix` have no way to write."""
+    """DataError where a column holds what files that end in `suffix` can't hold."""
     for column, kind in frame.schema.items():
         if what := _unfit(kind, suffix):
             fit = [other for other in (".jsonl", ".parquet") if not _unfit(kind, other)]
@@ -62,7 +62,7 @@ def check_fits(frame: "polars.DataFrame", suffix: str, name: str) -> None:
 
 
 def _unfit(kind: "polars.DataType", suffix: str) -> str:
-    """What in a column of that type has no place in the format; nothing where all has."""
+    """What a column of that type holds and the format can't; empty where it can hold all."""
     import polars
 
     kinds = list(_within(kind))
@@ -89,31 +89,31 @@ def _within(kind: Any) -> Iterator[Any]:
 
 
 def print_tables(frames: "Iterable[polars.DataFrame]", as_json: bool) -> None:
-    """A table in pieces, to standard output."""
-    with _told("the table"):
-        for frame, first in _alike(frames, as_json):
-            written = frame.write_ndjson() if as_json else frame.write_csv(include_header=first)
-            sys.stdout.write(written)
+    """Writes a table that comes in pieces to standard output."""
+    with _errors_about("the table"):
+        for frame, first in _same_columns(frames, as_json):
+            text = frame.write_ndjson() if as_json else frame.write_csv(include_header=first)
+            sys.stdout.write(text)
 
 
 def write_table(frame: "polars.DataFrame", path: Path) -> None:
-    """In the format of the suffix, atomically; `check_path` has seen it."""
+    """Writes in the format of the suffix, atomically, to a path that `check_path` has seen."""
     write_tables([frame], path)
 
 
 def write_tables(frames: "Iterable[polars.DataFrame]", path: Path) -> int:
-    """The same of a table in pieces, of which one at a time is in memory; how many rows there were."""
+    """`write_table` of a table in pieces, of which one at a time is in memory; gives the number of rows."""
     frames = iter(frames)
-    frames = chain([next(frames)], frames)  # mistakes in the first one show before anything is made
+    frames = chain([next(frames)], frames)  # mistakes in the first show before anything is written
     write = _write_parquet if suffix_of(path) == ".parquet" else _write_lines
-    with _told(path):
+    with _errors_about(path):
         return write(frames, path)
 
 
 def _write_lines(frames: "Iterable[polars.DataFrame]", path: Path) -> int:
     flat, rows = suffix_of(path) in FLAT, 0
     with atomic(path) as temporary, open(temporary, "wb") as file:
-        for frame, first in _alike(frames, not flat):
+        for frame, first in _same_columns(frames, not flat):
             rows += frame.height
             if flat:
                 separator = "," if suffix_of(path) == ".csv" else "\t"
@@ -124,7 +124,7 @@ def _write_lines(frames: "Iterable[polars.DataFrame]", path: Path) -> int:
 
 
 def _write_parquet(frames: "Iterable[polars.DataFrame]", path: Path) -> int:
-    """By way of a file for each piece, since later pieces may have more columns, or other types."""
+    """Through a file for each piece, since later pieces may have more columns, or other types."""
     import polars
 
     with atomic(path) as temporary, tempfile.TemporaryDirectory(dir=path.parent) as folder:
@@ -139,8 +139,8 @@ def _write_parquet(frames: "Iterable[polars.DataFrame]", path: Path) -> int:
 
 
 @contextmanager
-def _told(what: object) -> Iterator[None]:
-    """Raises a DataError for what polars has against writing a table."""
+def _errors_about(what: object) -> Iterator[None]:
+    """Turns polars' errors in writing into a DataError."""
     import polars
 
     try:
@@ -150,10 +150,10 @@ def _told(what: object) -> Iterator[None]:
         raise DataError(f"{what} can't be written: {reason}") from error
 
 
-def _alike(
+def _same_columns(
     frames: "Iterable[polars.DataFrame]", may_differ: bool
 ) -> "Iterator[tuple[polars.DataFrame, bool]]":
-    """Each piece, and whether it is the first. DataError: one brings other columns, and they may not differ."""
+    """(piece, whether it is the first). DataError: one has other columns, unless they `may_differ`."""
     names = None
     for frame in frames:
         if names is not None and not may_differ and names != frame.columns:

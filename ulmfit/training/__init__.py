@@ -1,4 +1,4 @@
-"""Losses → weights. What one needs to drive a `Stage` by hand, imported when first used: calibration does without PyTorch."""
+"""Losses → weights. What it takes to drive a `Stage` by hand, imported when first used: `calibration` works without PyTorch."""
 
 from importlib import import_module
 from typing import Any

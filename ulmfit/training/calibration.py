@@ -1,4 +1,4 @@
-"""Probabilities that mean something: a temperature, how far off they are, and from where on one may rely on a label.
+"""Calibrated probabilities: a temperature, the calibration error, and thresholds above which a label can be relied on.
 
 Temperature scaling after Guo et al. 2017. All functions take (D, C) probabilities and (D,) positions of the true labels.
 """
@@ -16,8 +16,8 @@ Truth = Sequence[int] | NDArray[np.integer]  # (D,)
 
 BINS = 15  # of the calibration error (Guo et al. 2017)
 MIN_DOCUMENTS = 50  # a temperature fitted on fewer does more harm than good (docs/results.md)
-HOTTEST, COLDEST = 20.0, 0.05  # temperatures looked at
-Z = 1.645  # standard errors: a precision is reached with 95 % confidence
+HOTTEST, COLDEST = 20.0, 0.05  # bounds of the temperature
+Z = 1.645  # standard errors, for one-sided 95 % confidence
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Calibration:
     """What turns scores into probabilities, and probabilities into "sure" or not; saved with a classifier."""
 
     temperature: float = 1.0  # logits are divided by it; above 1: the classifier was too sure
-    # per label: predictions of lower probability are unsure; None: all of them; left out: none
+    # per label the lowest probability of a sure prediction; None: none is sure; no entry: all are
     thresholds: dict[str, float | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -53,10 +53,10 @@ def tempered(rows: Rows, temperature: float) -> Rows:
 
 
 def fit_temperature(rows: Rows, truth: Truth) -> float:
-    """The temperature of the lowest log loss on validation documents.
+    """The temperature with the lowest log loss on validation documents; 1 without documents.
 
-    As in Platt scaling the truth is believed only as far as its size allows: one document's worth of it is spread over
-    all labels. So 40 documents, all labelled rightly, give a finite temperature. Without documents it is 1.
+    As in Platt scaling, targets are smoothed by the number of documents: one document's worth is spread over all labels.
+    So 40 documents that are all predicted correctly still give a temperature above 0.
     """
     if len(rows) == 0:
         return 1.0
@@ -65,7 +65,7 @@ def fit_temperature(rows: Rows, truth: Truth) -> float:
     target = np.full(logits.shape, doubt / logits.shape[1])
     target[np.arange(len(rows)), np.asarray(truth)] += 1 - doubt
     wanted = (target * logits).sum(axis=1).mean()
-    # The slope of the loss over 1/T grows, so its root is found by halving.
+    # The loss is convex in 1/T, so the root of its slope is found by bisection.
     low, high = math.log(1 / HOTTEST), math.log(1 / COLDEST)
     for _ in range(50):
         middle = (low + high) / 2
@@ -85,7 +85,7 @@ class Bin(NamedTuple):
 def reliability(
     rows: Rows, truth: Truth, *, bins: int = BINS, equal: Literal["mass", "width"] = "mass"
 ) -> list[Bin]:
-    """The bins that hold documents, least confident first: of `equal` numbers of documents, or of equal width."""
+    """The bins that hold documents, least confident first, of equal numbers of documents ("mass") or equal width."""
     confidence = rows.max(axis=1).astype(np.float64)
     right = rows.argmax(axis=1) == np.asarray(truth)
     order = np.argsort(confidence, kind="stable")
@@ -105,12 +105,12 @@ def calibration_error(
     rows: Rows, truth: Truth, *, bins: int = BINS, equal: Literal["mass", "width"] = "mass"
 ) -> float:
     """Expected calibration error: how far confidence and accuracy lie apart, averaged over documents; 0 is perfect."""
-    found = reliability(rows, truth, bins=bins, equal=equal)
-    return sum(b.documents * abs(b.confidence - b.accuracy) for b in found) / max(len(rows), 1)
+    filled = reliability(rows, truth, bins=bins, equal=equal)
+    return sum(b.documents * abs(b.confidence - b.accuracy) for b in filled) / max(len(rows), 1)
 
 
 def precision_of(rule: str) -> float:
-    """0.95 of "precision=0.95". ValueError: anything else."""
+    """0.95 for "precision=0.95". ValueError: `rule` is something else."""
     name, _, number = rule.partition("=")
     try:
         precision = float(number)
@@ -126,29 +126,29 @@ def precision_of(rule: str) -> float:
 def thresholds(
     rows: Rows, truth: Truth, labels: Sequence[str], precision: float
 ) -> dict[str, float | None]:
-    """For each label the lowest probability from which on its predictions are right often enough; None: there is none.
+    """For each label the lowest probability from which on its predictions reach `precision`; None: there is none.
 
-    Often enough: the share that is right on these documents lies above `precision` by more than chance explains – the
-    lower end of Wilson's interval (one-sided, 95 %) does. So a threshold needs documents: 52 without a mistake for 95 %.
+    They reach it where not only the share that is right on these documents is that high, but the lower end of Wilson's
+    interval for it (one-sided, 95 %). So a threshold needs documents: 52 without a mistake for a precision of 95 %.
     """
-    predicted, sureness = rows.argmax(axis=1), rows.max(axis=1).astype(np.float64)
+    predicted, confidence = rows.argmax(axis=1), rows.max(axis=1).astype(np.float64)
     right = predicted == np.asarray(truth)
     return {
-        label: _threshold(sureness[predicted == k], right[predicted == k], precision)
+        label: _threshold(confidence[predicted == k], right[predicted == k], precision)
         for k, label in enumerate(labels)
     }
 
 
 def _threshold(
-    sureness: NDArray[np.float64], right: NDArray[np.bool_], precision: float
+    confidence: NDArray[np.float64], right: NDArray[np.bool_], precision: float
 ) -> float | None:
-    order = np.argsort(-sureness, kind="stable")
+    order = np.argsort(-confidence, kind="stable")
     n, hits = np.arange(1, len(order) + 1), np.cumsum(right[order])
     enough = lower_bound(hits, n) >= precision
-    # Documents of one probability stand or fall together.
-    last = np.append(np.diff(sureness[order]) != 0, True)[: len(order)]
-    found = np.flatnonzero(enough & last)
-    return float(sureness[order][found[-1]]) if len(found) else None
+    # A threshold can't part documents of equal probability.
+    last = np.append(np.diff(confidence[order]) != 0, True)[: len(order)]
+    possible = np.flatnonzero(enough & last)
+    return float(confidence[order][possible[-1]]) if len(possible) else None
 
 
 def lower_bound(hits: NDArray[Any], n: NDArray[Any]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""What happened while training: a table in the terminal, one line a record in metrics.jsonl, TensorBoard's files."""
+"""The record of a training: a table in the terminal, one line per record in metrics.jsonl, TensorBoard's files."""
 
 import json
 import os
@@ -9,8 +9,8 @@ from typing import Any
 from ulmfit.files.checkpoint import atomic, writing
 from ulmfit.progress import Say
 
-STEPS_PER_RECORD = 10  # every so many steps one goes to metrics.jsonl and TensorBoard
-NOT_DRAWN = {"step", "phase", "epoch", "seconds"}  # in TensorBoard, whose axis is the update
+STEPS_PER_RECORD = 10  # one step in so many goes to metrics.jsonl and TensorBoard
+NOT_DRAWN = {"step", "phase", "epoch", "seconds"}  # by TensorBoard, whose x axis is the update
 
 
 class Log:
@@ -31,10 +31,11 @@ class Log:
         self._columns: list[str] = []
         self._board: Any = None
         if events:
-            summary_writer()  # a missing package is said now, not after the first step
+            summary_writer()  # a missing package is reported now, not after the first step
 
     def step(self, update: int, **values: Any) -> None:
-        """A training step, `update` of the whole stage, from 1; only every tenth of a phase is kept. Tensors are read then."""
+        """A training step; `update` counts those of the whole stage from 1. Only every tenth step of a phase is recorded, and
+        only then are tensors read."""
         self._draw(update, {})
         if values.get("step", update) % STEPS_PER_RECORD == 0:
             self._write({"stage": self.stage, "kind": "step"} | values)
@@ -56,20 +57,20 @@ class Log:
             self._say(line)
 
     def records(self) -> int:
-        """How many there are of all stages, safe on disk."""
+        """The number of records of all stages, after making sure that they are on disk."""
         if self._path is None or not self._path.exists():
             return 0
-        with open(self._path, "rb+") as file:  # Windows makes safe only what it may write
+        with open(self._path, "rb+") as file:  # Windows syncs only what is open for writing
             os.fsync(file.fileno())
             return sum(line.endswith(b"\n") for line in file)
 
     def rewind(self, records: int | None) -> None:
-        """Forget what was written after so many records; None: everything of this stage. A training that is resumed writes
-        it again."""
+        """Deletes all but the first `records` records; None: all from the first of this stage on. A resumed training writes
+        them again."""
         if self._path is None or not self._path.exists():
             return
         lines = self._path.read_bytes().splitlines(keepends=True)
-        whole = [line for line in lines if line.endswith(b"\n")]  # of the last, half may be there
+        whole = [line for line in lines if line.endswith(b"\n")]  # the last may be cut off
         if records is None:
             stages = [json.loads(line)["stage"] for line in whole]
             records = stages.index(self.stage) if self.stage in stages else len(whole)
@@ -78,7 +79,7 @@ class Log:
                 shorter.write_bytes(b"".join(whole[:records]))
 
     def close(self) -> None:
-        """Write out what TensorBoard has not been given yet."""
+        """Write out what TensorBoard's writer still holds."""
         if self._board:
             self._board.close()
             self._board = None
@@ -94,7 +95,7 @@ class Log:
         if not self._events:
             return
         if not self._board:
-            # Of a stage that was interrupted, what lies behind the saved state is drawn again.
+            # After an interruption, what lies behind the saved state is drawn again.
             self._board = summary_writer()(str(self._events), purge_step=update)
         for name, value in values.items():
             if name not in NOT_DRAWN:
@@ -102,7 +103,7 @@ class Log:
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
-    """What a metrics.jsonl holds; the last line of a run that was killed may be half a record, and is left aside."""
+    """The records in a metrics.jsonl; a last line that is cut off, as a killed run leaves it, is ignored."""
     if not path.exists():
         return []
     *lines, _ = path.read_text(encoding="utf-8").split("\n")

@@ -73,15 +73,15 @@ def fit(
 
     `evaluate` is called after each epoch and at the end of a phase; what it returns is logged. With `resume`, training
     goes on where the saved state stands, and ends with the same bits as if it had not been interrupted; `OutOfTime`
-    ends it, saved, when the runtime's minutes are over or it is asked to stop. `DivergedError` ends it, with the last
-    saved state as it was, when numbers go bad (`watch.py`).
+    ends it, saved, when the runtime's minutes are over or it is asked to stop. `DivergedError` ends it when numbers go
+    bad (`watch.py`); the last saved state stays as it was.
     """
     optimizer = build_optimizer(net, optim.weight_decay, runtime)
-    runtime.reset_scaling()  # as in a new process that resumes with this training
+    runtime.reset_scaling()  # as in a new process that resumes this training
     runtime.diverge()
     here, carry = resume.load(net, optimizer, runtime) if resume else (Position(), None)
     watch = Watch(description or log.stage, runtime, log.say)
-    # Behind a training that is finished stands what the next one wrote.
+    # After a finished training the log holds what the next one wrote.
     if resume and here.phase < len(phases):
         log.rewind(here.records)
         watch.restore(here.watch)
@@ -170,7 +170,7 @@ def fit(
 def evaluate_loss(net: Any, loss_fn: LossFn, batches: Batches, runtime: Runtime) -> float:
     """Mean `main` loss over one pass, every target counted once (perplexity = exp of it); dropout off.
 
-    The runtime's processes share the rows; `loss_fn` has the mean of its own.
+    The runtime's processes share the rows; `loss_fn` gives the mean over its own.
     """
     net.eval()
     total, count, carry = 0.0, 0, None
@@ -187,7 +187,7 @@ def evaluate_loss(net: Any, loss_fn: LossFn, batches: Batches, runtime: Runtime)
 
 
 def build_optimizer(net: Any, weight_decay: float, runtime: Runtime) -> torch.optim.AdamW:
-    """AdamW over all layer groups, each split in decayed and exempt parameters; rates are set at every step.
+    """AdamW over all layer groups, each split into decayed and exempt parameters; rates are set at every step.
 
     Exempt are BatchNorm's parameters and those called bias. LSTM biases (`bias_ih_l0`, …) do decay, as in fastai.
     """
@@ -208,7 +208,7 @@ def build_optimizer(net: Any, weight_decay: float, runtime: Runtime) -> torch.op
 
 
 def work_until(totals: Sequence[int], costs: Sequence[float], steps: int) -> float:
-    """What the first `steps` steps cost together, of phases with so many steps at so much each."""
+    """Cost of the first `steps` steps, in phases of `totals` steps at `costs` each."""
     work = 0.0
     for total, cost in zip(totals, costs, strict=True):
         work += min(steps, total) * cost
@@ -217,8 +217,8 @@ def work_until(totals: Sequence[int], costs: Sequence[float], steps: int) -> flo
 
 
 def step_cost(net: Grouped, lrs: Sequence[float]) -> float:
-    """Time of a step, in forward passes: backward is two, of which an LSTM layer has its share by weights if the gradient
-    reaches it (docs/log.md: 1, 1.6, 3.0 and 3.1 by phase where this says 1, 1.7, 3 and 3)."""
+    """Time of a step, in forward passes: one, and two for backward, shared among the LSTM layers by weights and counted for
+    those that the gradient reaches (docs/log.md: measured 1, 1.6, 3.0 and 3.1 by phase, where this gives 1, 1.7, 3 and 3)."""
     groups = net.layer_groups()
     trained = {name for name, lr in zip(groups, lrs, strict=True) if lr > 0}
     sizes = {n: sum(p.numel() for p in groups[n]) for n in groups if n.startswith("lstm")}

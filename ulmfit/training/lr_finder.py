@@ -19,7 +19,7 @@ from ulmfit.training.watch import DivergedError, Smooth
 
 HIGHEST_LR, STEPS = 10.0, 100  # fastai's; the first rate is 1e-7
 STOP_AT = 4.0  # × the best smoothed loss
-SKIP_FIRST, SKIP_LAST = STEPS // 10, 5  # points that the suggestions leave aside
+SKIP_FIRST, SKIP_LAST = STEPS // 10, 5  # points that are not shown and not judged
 
 
 @dataclass(frozen=True)
@@ -40,15 +40,15 @@ class LRCurve:
         return np.array(self.lrs[kept]), np.array(self.losses[kept])
 
     def fell(self) -> bool:
-        """Whether the loss went on falling behind the first tenth of what is shown; if not, suggestions mean nothing."""
+        """Whether the loss went on falling after the first tenth of what is shown; if not, suggestions mean nothing."""
         _, losses = self.shown()
         return int(losses.argmin()) >= len(losses) // 10
 
     def suggestions(self) -> dict[str, float]:
         """Peak rates to try, by fastai's names; the first is its default.
 
-        valley: into the longest stretch of falling losses by half its length. steep: where the loss falls fastest.
-        minimum: a tenth of the rate with the lowest loss.
+        valley: half-way through the longest stretch of falling losses. steep: where the loss falls fastest. minimum: a
+        tenth of the rate with the lowest loss.
         """
         lrs, losses = self.shown()
         slopes = np.diff(losses) / np.diff(np.log(lrs))
@@ -79,7 +79,7 @@ def find_lr(stage: Stage, runtime: Runtime, *, trained: int | None = None) -> LR
     curve, random, scaling = _Curve(), rng_state(runtime.device), runtime.scaling()
     try:
         twin.train(runtime, curve)
-    except (_Exploded, DivergedError):  # as it should
+    except (_Exploded, DivergedError):  # as expected
         pass
     finally:
         set_rng_state(random, runtime.device)
@@ -101,9 +101,8 @@ class _Curve(Log):
         self._smooth, self._best = Smooth(), math.inf
 
     def step(self, update: int, *, loss: Any, lr: float, **values: Any) -> None:
-        if not math.isfinite(
-            loss := float(loss)
-        ):  # where it is looked at more seldom, nobody else says so
+        loss = float(loss)
+        if not math.isfinite(loss):  # `Watch` may look later
             raise _Exploded
         self._smooth.add(loss)
         self.lrs.append(lr)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-THRESHOLD = 0.5  # probability from which one of several labels is given
+THRESHOLD = 0.5  # probability from which one of several labels is predicted
 
 
 def classification_metrics(
@@ -21,42 +21,42 @@ def classification_metrics(
 
 
 def log_loss(truth: Sequence[int] | np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean cross-entropy in nats of (D, C) float32 probabilities; one that has become 0 counts as the smallest above."""
+    """Mean cross-entropy in nats of (D, C) float32 probabilities; 0 counts as the smallest normal float32."""
     of_truth = probabilities[np.arange(len(truth)), np.asarray(truth)]
     return float(-np.log(np.maximum(of_truth, np.finfo(np.float32).tiny)).mean())
 
 
 def multi_label_metrics(truth: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
-    """`micro_f1` over all labels together, `macro_f1` their mean (0 for a label that is neither there nor found), and
-    `average_precision`, the mean over labels that are there, scikit-learn's, where it is installed.
+    """`micro_f1` over all labels together, `macro_f1`, the mean of each label's (0 for one that neither occurs nor is
+    predicted), and, where scikit-learn is installed, its `average_precision`, the mean over labels that occur.
 
-    `truth`: (D, C) 0 and 1; a label of (D, C) `probabilities` is given from 0.5 on.
+    `truth`: (D, C) 0 and 1; a label of (D, C) `probabilities` is predicted from 0.5 on.
     """
-    there, given = truth > 0, probabilities >= THRESHOLD
-    right, all_of_them = (there & given).sum(axis=0), there.sum(axis=0) + given.sum(axis=0)
-    micro = 2 * right.sum() / max(1, all_of_them.sum())
-    metrics = {"micro_f1": micro, "macro_f1": np.mean(2 * right / np.maximum(1, all_of_them))}
+    actual, predicted = truth > 0, probabilities >= THRESHOLD
+    right, both = (actual & predicted).sum(axis=0), actual.sum(axis=0) + predicted.sum(axis=0)
+    micro = 2 * right.sum() / max(1, both.sum())
+    metrics = {"micro_f1": micro, "macro_f1": np.mean(2 * right / np.maximum(1, both))}
     try:
         from sklearn.metrics import average_precision_score
     except ImportError:
         return {name: float(value) for name, value in metrics.items()}
-    some = there.any(axis=0)
-    if some.any():
+    occurs = actual.any(axis=0)
+    if occurs.any():
         metrics["average_precision"] = average_precision_score(
-            there[:, some], probabilities[:, some]
+            actual[:, occurs], probabilities[:, occurs]
         )
     return {name: float(value) for name, value in metrics.items()}
 
 
 def binary_log_loss(truth: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean binary cross-entropy in nats of (D, C) labels, 0 and 1, each for itself; bounded as `log_loss`."""
+    """Mean binary cross-entropy in nats over (D, C) labels, 0 and 1; bounded as `log_loss`."""
     of_truth = np.where(truth > 0, probabilities, 1 - probabilities)
     return float(-np.log(np.maximum(of_truth, np.finfo(np.float32).tiny)).mean())
 
 
 def number_metrics(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
-    """`mae`, `rmse` in the numbers' own unit; `r2`, the share of their variance that is explained, left out where all of
-    `truth` is one number."""
+    """`mae`, `rmse` in the numbers' own unit; `r2`, the share of their variance that is explained, left out where they are
+    all the same."""
     errors = predicted.astype(np.float64) - truth
     metrics = {
         "mae": float(np.abs(errors).mean()),

@@ -8,8 +8,8 @@ from ulmfit.config import ClassifierConfig, FinetuneConfig, PretrainConfig
 from ulmfit.training import schedule
 from ulmfit.training.schedule import OneCycle, Schedule
 
-LEAST_DROPOUT = 0.3  # of a language model's, where its texts are read once or in part
-LOWEST_RATE = 0.25  # of `lr`, where an epoch has many more steps than `gentle_beyond`
+LEAST_DROPOUT = 0.3  # × a language model's, where its texts are read once or in part
+LOWEST_RATE = 0.25  # × `lr`, where an epoch has many more steps than `gentle_beyond`
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def finetune_phases(
 ) -> list[Phase]:
     """New words first (top group: embedding and decoder), then all layer groups at one rate, as fastai's recipe.
 
-    `tokens` = tokens of one epoch; `max_tokens` shortens also what `min_steps` made longer.
+    `tokens` = tokens of one epoch; `max_tokens` also shortens what `min_steps` made longer.
     """
     shape = schedule.named(config.schedule)
     frozen = Phase(config.frozen_epochs, (0.0,) * (groups - 1) + (config.frozen_lr,), shape)
@@ -81,7 +81,7 @@ def finetune_phases(
 
 def dropout_factor(config: FinetuneConfig, phases: Sequence[Phase]) -> float:
     """Factor on all dropout: 1 from `full_dropout_passes` passes over the texts on, less with fewer, down to `LEAST_DROPOUT`.
-    What is read once can't be learnt by heart, and dropout only slows its learning; what is read often is (docs/log.md)."""
+    Texts that are read once can't be memorised, and dropout only slows learning; those read often are (docs/log.md)."""
     passes = sum(phase.epochs for phase in phases)
     if passes >= config.full_dropout_passes:
         return 1.0
@@ -91,8 +91,8 @@ def dropout_factor(config: FinetuneConfig, phases: Sequence[Phase]) -> float:
 def classifier_phases(
     config: ClassifierConfig, groups: int, batch_size: int, steps_per_epoch: int, documents: int
 ) -> list[Phase]:
-    """The unfreezing that the config names, for so many labelled documents; `lr` scales with the batch really used,
-    and falls where an epoch is long."""
+    """The unfreezing that the config names, for `documents` labelled ones; `lr` scales with the batch size in use, and is
+    lower where an epoch is long."""
     lr = config.lr * batch_size / ClassifierConfig.batch_size * gentleness(config, steps_per_epoch)
     unfreezing = quick_unfreezing if config.unfreezing == "quick" else gradual_unfreezing
     phases = unfreezing(config, lr, groups)
@@ -103,15 +103,16 @@ def classifier_phases(
 
 
 def gentleness(config: ClassifierConfig, steps_per_epoch: int) -> float:
-    """Factor on all rates: 1 up to `gentle_beyond` steps an epoch, then down to `LOWEST_RATE`. At a rate at which a hundred
-    steps learn most, many hundred end at chance (docs/log.md)."""
+    """Factor on all rates: 1 up to `gentle_beyond` steps an epoch, then down to `LOWEST_RATE`. At the rate at which a hundred
+    steps learn most, many hundred end at chance level (docs/log.md)."""
     if not 0 < config.gentle_beyond < steps_per_epoch:
         return 1.0
     return max(LOWEST_RATE, config.gentle_beyond / steps_per_epoch)
 
 
 def long_enough(phases: Sequence[Phase], steps_per_epoch: int, min_steps: int) -> list[Phase]:
-    """Phases without epochs go; the epochs of one with fewer than `min_steps` steps are multiplied until it has them."""
+    """Leaves out phases without epochs, and multiplies the epochs of those with fewer than `min_steps` steps until they have
+    as many."""
     return [
         replace(p, epochs=p.epochs * max(1, ceil(min_steps / (p.epochs * steps_per_epoch))))
         for p in phases
@@ -169,7 +170,7 @@ def plan(
 def documents_note(
     config: PretrainConfig | FinetuneConfig | ClassifierConfig, batch_size: int, documents: int
 ) -> str:
-    """What the plan says where the rules for few documents, or for many, changed it."""
+    """What the plan says where the rules for few documents, or for many, have changed it; empty otherwise."""
     changes = []
     if not isinstance(config, PretrainConfig) and batch_size != config.batch_size:
         changes.append(
@@ -177,12 +178,12 @@ def documents_note(
         )
     if isinstance(config, ClassifierConfig) and documents < config.head_only_below:
         changes.append("no more than the head is trained")
-    said = f" (few documents: {'; '.join(changes)})" if changes else ""
+    note = f" (few documents: {'; '.join(changes)})" if changes else ""
     if isinstance(config, ClassifierConfig):
         steps = ceil((documents - 1) / batch_size)  # a last document that is alone joins the others
         factor = gentleness(config, steps)
-        said += f" (many steps an epoch: rates × {factor:.2f})" if factor < 1 else ""
-    return said
+        note += f" (many steps an epoch: rates × {factor:.2f})" if factor < 1 else ""
+    return note
 
 
 __all__ = [

@@ -27,11 +27,11 @@ class Position:
 
 
 class ResumePoint:
-    """Saves and restores net, optimizer, carry, random generators and position. Several processes share one file, and
-    another number of them may go on with it: then with other dropout masks.
+    """Saves and restores net, optimizer, carry, random generators and position. Several processes share one file; a
+    different number of them may go on from it, but with other dropout masks.
 
-    `identity` says what is being trained (plan, config, data); a file of another identity is refused. `say` is told where
-    a file is damaged and the one before it is taken.
+    `identity` says what is being trained (plan, config, data); a file of another identity is refused. `say` is told if the
+    file is damaged and the one before it is taken.
     """
 
     def __init__(self, path: Path, identity: str, say: Say = silent) -> None:
@@ -40,11 +40,11 @@ class ResumePoint:
         self._saved_at = time.monotonic()
 
     def exists(self) -> bool:
-        """Whether there is a state to go on from."""
+        """Whether there is a saved state."""
         return self.path.exists() or self._before.exists()
 
     def due(self) -> bool:
-        """Whether the last save is long enough ago."""
+        """Whether the last save is `SAVE_EVERY_S` ago."""
         return time.monotonic() - self._saved_at >= SAVE_EVERY_S
 
     def save(
@@ -55,8 +55,8 @@ class ResumePoint:
         position: Position,
         carry: Any,
     ) -> None:
-        """Everything that the next step depends on, in all processes; the first writes it, and keeps what was saved before
-        beside it. `DivergedError`: weights are no numbers any more; nothing is written then."""
+        """Saves all that the next step depends on. All processes call it; the first writes, and keeps the file before beside
+        it. `DivergedError`: something is not finite any more; then nothing is written."""
         world = runtime.world
         tensors: dict[str, Tensor] = {f"net.{k}": v for k, v in net.state_dict().items()}
         for index, state in optimizer.state_dict()["state"].items():
@@ -84,13 +84,13 @@ class ResumePoint:
             if self.path.exists():
                 rename(self.path, self._before)
             rename(new, self.path)
-        world.wait()  # whoever goes on, or loads, finds it there
+        world.wait()  # from here on every process finds the file
         self._saved_at = time.monotonic()
 
     def load(
         self, net: Any, optimizer: torch.optim.Optimizer, runtime: Runtime
     ) -> tuple[Position, Any]:
-        """Position and carry of the saved state, everything else put back in place; the start where none is saved."""
+        """Puts net, optimizer and generators back, and gives position and carry; the beginning where nothing is saved."""
         world = runtime.world
         if not self.exists():
             return Position(), None
@@ -107,29 +107,29 @@ class ResumePoint:
             state.setdefault(int(index), {})[key] = tensor
         optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
         flat, mine = _part(tensors, "carry"), slice(world.rank, None, world.size)
-        # full precision holds what half did, and autocast makes the same bits of it again
+        # fp32 holds half-precision numbers exactly, and autocast gives the same bits again
         flat = {name: t[:, mine].contiguous().float() for name, t in flat.items()}
         carry = [
             tuple(flat[f"{layer}.{i}"].to(runtime.device) for i in range(2))
             for layer in range(len(flat) // 2)
         ]
-        if random := _part(tensors, _rng(world.rank)):  # none where more processes go on than began
+        if random := _part(tensors, _rng(world.rank)):  # none if more processes go on than saved
             set_rng_state(random, runtime.device)
         runtime.restore_scaling(about["scaler"])
         return Position(**about["position"]), carry or None
 
     def _read(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """The last whole file: a process may be killed between two renames, and disks make mistakes."""
+        """The content of the last undamaged file: a process may be killed between two renames, and disks make mistakes."""
         damage = ""
         for path in filter(Path.exists, (self.path, self._before)):
             try:
-                found = read_tensors(path)
+                content = read_tensors(path)
             except CheckpointError as error:
                 damage = damage or str(error).split(";")[0]
                 continue
             if damage:
                 self._say(f"{damage}: going on from the state saved before it, {path.name}")
-            return found
+            return content
         raise CheckpointError(
             f"{damage}, and no state saved before it is whole; delete {self.path.parent} to start this stage again"
         )

@@ -19,12 +19,12 @@ class OneCycle:
     momentum: tuple[float, float, float] = (0.8, 0.7, 0.8)  # first, at the peak, last
 
     def __call__(self, progress: float) -> tuple[float, float]:
-        high, low = self.momentum[1], self.momentum[2]
+        first, at_peak, last = self.momentum
         if progress < self.warm_up:
             x = progress / self.warm_up
-            return _cosine(1 / self.div, 1.0, x), _cosine(self.momentum[0], high, x)
+            return _cosine(1 / self.div, 1.0, x), _cosine(first, at_peak, x)
         x = (progress - self.warm_up) / (1 - self.warm_up)
-        return _cosine(1.0, 1 / self.div_final, x), _cosine(high, low, x)
+        return _cosine(1.0, 1 / self.div_final, x), _cosine(at_peak, last, x)
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,10 @@ class SlantedTriangular:
     momentum: float = 0.7  # β₁ of Adam (paper §4.1)
 
     def __call__(self, progress: float) -> tuple[float, float]:
-        rising = progress < self.cut_frac
-        p = (
-            progress / self.cut_frac
-            if rising
-            else 1 - (progress - self.cut_frac) / (1 - self.cut_frac)
-        )
+        if progress < self.cut_frac:
+            p = progress / self.cut_frac
+        else:
+            p = 1 - (progress - self.cut_frac) / (1 - self.cut_frac)
         return (1 + p * (self.ratio - 1)) / self.ratio, self.momentum
 
 
@@ -50,9 +48,7 @@ class Exponential:
     """From the lowest learning rate to the peak in equal ratios: the ramp of an LR range test."""
 
     ratio: float = 1e8  # peak / first learning rate (fastai `lr_find`: 1e-7 to 10)
-    momentum: float = (
-        0.9  # β₁ of a new optimizer in fastai, where `lr_find` schedules the rate only
-    )
+    momentum: float = 0.9  # of a new optimizer in fastai, whose `lr_find` schedules the rate only
 
     def __call__(self, progress: float) -> tuple[float, float]:
         return self.ratio ** (progress - 1), self.momentum

@@ -1,4 +1,4 @@
-"""One training, ready to start: all that the loop wants, as data that can be printed first."""
+"""One training, ready to start: all that the loop needs, as data that can be printed first."""
 
 import copy
 import time
@@ -16,12 +16,12 @@ from ulmfit.training.phases import Phase, plan
 from ulmfit.training.resume import ResumePoint
 from ulmfit.world import ALONE, World
 
-ESTIMATE_STEPS = 3  # timed, behind one that warms up
-DRAWN = 100  # steps of a phase, at most, whose rates are kept for a picture
+ESTIMATE_STEPS = 3  # timed, after one that warms up
+DRAWN = 100  # steps of a phase at most whose rates are kept to be plotted
 
 
 class WarmUp(NamedTuple):
-    """What a net goes through before its first step, once; not in a training that is resumed."""
+    """What is done to a net once, before its first step; not in a resumed training."""
 
     name: str
     run: Callable[[Any], None]
@@ -29,7 +29,7 @@ class WarmUp(NamedTuple):
 
 @dataclass(frozen=True)
 class Drawn:
-    """Batches that are there already, as an epoch."""
+    """Batches that were already drawn, as an epoch."""
 
     batches: list[Any]
     steady: bool
@@ -67,8 +67,8 @@ class Stage:
         return f"{self.name}: {self.size()}{first}\n{as_table(rows)}"
 
     def facts(self) -> dict[str, Any]:
-        """The plan as plain data. `rates`: the share of the peak rate, and the momentum, before some of a phase's steps;
-        `tokens`: read in all steps, a document's without its padding."""
+        """The plan as plain data. `rates`: the factor on the peak rate, and the momentum, of some of a phase's steps;
+        `tokens`: read in all steps, without padding."""
         per_epoch = self.batches.steps_per_epoch
         phases = []
         for phase in self.phases:
@@ -99,19 +99,18 @@ class Stage:
         return f"{parameters / 1e6:.1f} M parameters, {self.steps():,} steps, {self.batches}"
 
     def estimate(self, runtime: Runtime) -> float:
-        """Seconds of training, measured on a few steps of a throw-away copy, which trains what the last phase does; steps of
-        the others count by what they train (`step_cost`). What is done once an epoch, to put its batches together and to
-        evaluate, is left out.
+        """Seconds of training, from a few steps of the last phase, timed on a throw-away copy; steps of other phases are
+        scaled by `step_cost`. What is done once an epoch, to build its batches and to evaluate, is left out.
 
-        Where batches differ in size the steps count by their tokens, a document's without its padding.
+        Where batches differ in size, steps are weighted by their tokens, without padding.
         """
         twin, last = copy.deepcopy(self.net).to(runtime.device), self.phases[-1]
-        # drawn before the clock runs: the first one waits for a whole epoch to be put together
+        # drawn before the clock runs: the first one waits until a whole epoch is put together
         first, *rest = islice(self.batches.epoch(0), 1 + ESTIMATE_STEPS)
         timed = rest or [first]  # an epoch of one step
 
         def measure(drawn: list[Any]) -> float:
-            """It ends with a look at the loss, which waits for a GPU."""
+            """Seconds of training on these batches. `fit` ends with a look at the loss, which waits for a GPU."""
             began = time.monotonic()
             fit(
                 twin,
@@ -136,7 +135,7 @@ class Stage:
 
     @property
     def corpus(self) -> Any:
-        """What is read; batches made by hand may have none."""
+        """The corpus that is read; batches made by hand may have none."""
         return getattr(self.batches, "corpus", None)
 
     def steps(self) -> int:
@@ -146,7 +145,7 @@ class Stage:
     def train(
         self, runtime: Runtime, log: Log | None = None, resume: ResumePoint | None = None
     ) -> None:
-        """Run the phases; an interrupted training goes on where `resume` stands. Without a log nothing is said."""
+        """Run the phases; an interrupted training goes on where `resume` stands. Without a log nothing is shown or written."""
         if self.warm_up and runtime.world.first and not (resume and resume.exists()):
             self.warm_up.run(self.net)
         self.warm_up = None  # the next call goes on from here
@@ -194,16 +193,16 @@ class KeepBest:
         if not self._world.first:
             return metrics
         record = self._directory / "best.json"
-        now = metrics[self._metric]
+        value = metrics[self._metric]
         best = load_json(record)[self._metric] if record.exists() else None
-        if best is None or (now < best if self._lowest else now > best):
+        if best is None or (value < best if self._lowest else value > best):
             save_tensors(self._directory / "best.safetensors", self._net.state_dict())
             save_json(record, metrics)
         return metrics
 
     def restore(self) -> dict[str, float]:
         """Put the best weights back; gives that epoch's metrics."""
-        with self._world.in_turn():  # what the first has written is there
+        with self._world.in_turn():  # after the first process, which has written
             load_into(self._net, self._directory / "best.safetensors")
             return load_json(self._directory / "best.json")
 

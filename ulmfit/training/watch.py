@@ -1,7 +1,7 @@
-"""Numbers going bad: losses and gradients that are no numbers, losses that grow out of bounds, epochs that unlearn.
+"""Divergence: losses and gradients that are not finite, losses that grow out of bounds, epochs that unlearn.
 
-They are looked at every `Runtime.look_every` steps: at each on a CPU, at every tenth on a GPU, which otherwise had to
-be waited for. So a training ends up to nine updates late there; nothing is saved without a look.
+Losses are looked at every `Runtime.look_every` steps: every step on a CPU, every tenth on a GPU, since each look waits
+for it. So a training may end up to nine updates late there; nothing is saved without a look.
 """
 
 import math
@@ -16,21 +16,19 @@ from ulmfit.runtime import Runtime
 
 SMOOTHING = 0.98  # of the training loss shown (fastai)
 WINDOW = 10  # steps whose mean loss is compared with that of the first ones
-GROWN = 20.0  # times: from there on the learning rate was too high
-# of a loss to grow from: a training that begins fitted has a hundred-thousandth, of which one wrong label makes thousands
+GROWN = 20.0  # × the first mean loss: then the learning rate was too high
+# lower bound of that first loss: a net that begins fitted has 0.00001, and one wrong label makes thousands of times that
 LEAST = 0.05
-WORSE = (
-    1.5  # times the lowest loss of an epoch before; a classifier that fell from 88 to 63 % had 1.8
-)
-SETTLED = (
-    50  # steps whose loss an epoch must have shown to be compared: about the memory of SMOOTHING
-)
-SKIPS = 10  # steps left out in a row; then skipping leads nowhere
+# × the lowest loss of an earlier epoch; a classifier that fell from 88 to 63 % had 1.8
+WORSE = 1.5
+# steps that an epoch must have had to be compared: about the memory of SMOOTHING
+SETTLED = 50
+SKIPS = 10  # steps left out in a row; after that skipping leads nowhere
 LOWEST_SCALE = 1.0  # of the loss in fp16; it starts at 65,536 and is halved at each overflow
 
 
 class DivergedError(ValueError):
-    """Losses, gradients or weights are no numbers any more, or the loss has grown out of bounds."""
+    """Losses, gradients or weights are not finite any more, or the loss has grown out of bounds."""
 
 
 class Smooth:
@@ -45,7 +43,7 @@ class Smooth:
 
     @property
     def settled(self) -> bool:
-        """Whether so many losses are in it that it is not chance."""
+        """Whether it holds enough losses to be compared."""
         return self._weight > 1 - SMOOTHING ** (SETTLED - 0.5)  # half a step for rounding
 
     @property
@@ -54,9 +52,9 @@ class Smooth:
 
 
 class Watch:
-    """The losses of one training, in order, and what `runtime.on_bad_loss` says to do about bad ones.
+    """Follows the losses of one training, and does about bad ones what `runtime.on_bad_loss` says.
 
-    `state` and `restore` carry it over an interruption.
+    `state` and `restore` carry it across an interruption.
     """
 
     def __init__(self, training: str, runtime: Runtime, say: Say) -> None:
@@ -70,7 +68,7 @@ class Watch:
         self._unseen: list[tuple[Tensor, str]] = []  # (loss, norm of the gradients), where
 
     def add(self, loss: Tensor, norm: Tensor, where: str) -> None:
-        """A step, `where` for people; nothing is read off the device yet."""
+        """Notes the loss of a step and the norm of its gradients, without reading them off the device; `where` is for people."""
         self._unseen.append((torch.stack([loss.detach().float(), norm.float()]), where))
 
     @property
@@ -79,23 +77,23 @@ class Watch:
         return self._runtime.on_bad_loss == "skip"
 
     def undoes(self, loss: Tensor) -> bool:
-        """Whether what a step's forward pass left behind (state, BatchNorm's averages) is no number either, and has to be
-        undone. Where bad steps are skipped, the device is waited for."""
+        """Whether bad steps are skipped and this one's loss is not finite: then what its forward pass has changed (LSTM state,
+        BatchNorm's averages) has to be undone. Waits for the device where bad steps are skipped."""
         return self.skips and not math.isfinite(float(loss.detach()))
 
     def due(self) -> bool:
-        """Whether a look costs little enough."""
+        """Whether it is time for a look."""
         return len(self._unseen) >= self._runtime.look_every
 
     def look(self) -> None:
-        """Read what was added. `DivergedError` says what is wrong since when, and what to try."""
+        """Reads what was added since the last look. `DivergedError` says what is wrong, since when, and what to try."""
         if not self._unseen:
             return
         figures = torch.stack([pair for pair, _ in self._unseen]).tolist()
         places = [where for _, where in self._unseen]
         self._unseen = []
         for (loss, norm), where in zip(figures, places, strict=True):
-            # With scaled losses, gradients that overflow are usual: such updates are left out, and the scale falls.
+            # With scaled losses, gradients overflow now and then: such updates are left out, and the scale falls.
             if not math.isfinite(loss):
                 self._bad(f"the loss is {loss}", where)
             elif not math.isfinite(norm) and not self._runtime.scaling():
@@ -130,16 +128,16 @@ class Watch:
             self._first = mean
         elif mean > GROWN * max(LEAST, abs(self._first)) and not self._said:
             self._said = True
-            told = (
+            message = (
                 f"{self._training}: the loss has grown from {self._first:.3g} to {mean:.3g} at {where} (means of "
                 f"{WINDOW} steps); use a lower learning rate (`ulmfit find-lr` measures one)"
             )
             if not self.skips:
-                raise DivergedError(f"{told}, or --on-bad-loss skip to go on regardless")
-            self._say(told)
+                raise DivergedError(f"{message}, or --on-bad-loss skip to go on regardless")
+            self._say(message)
 
     def end_epoch(self, where: str) -> None:
-        """After a look: say it if this epoch lost what an earlier one had learned. Only a person knows whether to stop."""
+        """After a look: warns if this epoch lost what an earlier one had learned. Only the user knows whether to stop."""
         if not self.smooth.settled:
             return
         loss, lowest = self.smooth.value, self._lowest
@@ -163,9 +161,9 @@ class Watch:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """The inverse of `state`; an empty one is the beginning."""
+        """The inverse of `state`; an empty one changes nothing."""
         if state:
             self.smooth._mean, self.smooth._weight = state["mean"], state["weight"]
             self._first, self._last = state["first"], deque(state["last"], WINDOW)
-            self._lowest = state.get("lowest")  # None: saved before it was kept
+            self._lowest = state.get("lowest")  # older files lack it
             self._left_out, self._said = state["left_out"], state["said"]

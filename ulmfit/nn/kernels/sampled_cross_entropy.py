@@ -1,12 +1,12 @@
 """Cross-entropy against a few sampled words instead of the whole vocabulary, for training only.
 
-Not exact: the sum of the softmax over all words is estimated from some, drawn with known
-probabilities and weighted by importance (Bengio & Senécal 2008). The estimate of the sum is
-unbiased; its logarithm, and so the loss, is a little low when they are few. Exact only when each word
-is a negative and every correction is 0. Evaluate with `linear_cross_entropy`.
+Not exact: the softmax's sum over all words is estimated from a few, drawn with known probabilities
+and weighted by importance (Bengio & Senécal 2008). The estimate of the sum is unbiased; its
+logarithm, and so the loss, is a little low when they are few. Exact only when each word is a negative
+and every correction is 0. Evaluate with `linear_cross_entropy`.
 
 Only the negatives are corrected, not the target: the loss then estimates the full one, and can be
-read as such. Correcting both (the other custom) has the same optimum but a loss that means nothing.
+read as such. Correcting both (the other convention) has the same optimum but a loss without meaning.
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ from ulmfit.shapes import Float, Int, Tensor
 from ulmfit.world import ALONE, World
 
 ROWS = 256  # rows of logits held at a time: 4 MB at 4,096 negatives
-LEAST = -1e30  # a largest logit that can be subtracted where the only negative is the target
+LEAST = -1e30  # in place of a row's largest logit, −inf, where the only negative is the target
 
 
 def sampled_cross_entropy(
@@ -31,9 +31,9 @@ def sampled_cross_entropy(
     negatives: Int[Tensor, " K"],
     corrections: Float[Tensor, " K"],
 ) -> Float[Tensor, ""]:
-    """Mean estimated cross-entropy in nats. All rows share the negatives, which are distinct and in order.
+    """Mean estimated cross-entropy in nats. All rows share the negatives, which are distinct and sorted.
 
-    `corrections`: what is added to their logits, as `NegativeSampler` gives both.
+    `corrections` are added to their logits; `NegativeSampler` gives both.
     """
     # One lookup for targets and negatives: its gradient is V×E whatever the number of words.
     words = torch.cat([targets, negatives])
@@ -42,9 +42,9 @@ def sampled_cross_entropy(
     n, grads = len(targets), torch.is_grad_enabled()  # inside an autograd function always False
     target = (features * rows[:n]).sum(1).float() + shifts[:n]
     place = torch.searchsorted(negatives, targets).clamp_(max=len(negatives) - 1)
-    counted = negatives[place] == targets
+    is_hit = negatives[place] == targets
     return _SampledCrossEntropy.apply(
-        features, target, rows[n:], shifts[n:] + corrections, place, counted, grads
+        features, target, rows[n:], shifts[n:] + corrections, place, is_hit, grads
     )
 
 
@@ -64,7 +64,7 @@ def reference(
 
 
 class _SampledCrossEntropy(torch.autograd.Function):
-    """`reference` a few rows at a time, so that the logits stay in cache; gradients on the way forward, unscaled."""
+    """`reference` a few rows at a time, so that the logits stay in cache; gradients are computed in `forward`, unscaled."""
 
     @staticmethod
     def forward(
@@ -74,10 +74,10 @@ class _SampledCrossEntropy(torch.autograd.Function):
         rows: Tensor,
         shifts: Tensor,
         place: Tensor,
-        counted: Tensor,
+        is_hit: Tensor,
         grads: bool,
     ) -> Tensor:
-        """The negative at a row's `place` is its own target where that is `counted`, exactly, by `target`."""
+        """Where `is_hit`, the negative at a row's `place` is the row's own target, and left out: `target` counts it."""
         loss = torch.zeros((), device=features.device)
         rows, shifts = rows.to(features.dtype), shifts.to(features.dtype)
         d_features, d_target = torch.empty_like(features), torch.empty_like(target)
@@ -90,15 +90,15 @@ class _SampledCrossEntropy(torch.autograd.Function):
                 part = slice(start, start + ROWS)
                 x, own, at = features[part], target[part], place[part, None]
                 logits = torch.addmm(shifts, x, rows.t()).float()
-                its = logits.gather(1, at).masked_fill_(counted[part, None], -torch.inf)
-                logits.scatter_(1, at, its)
-                most = logits.amax(1, keepdim=True).clamp_(min=LEAST)
-                share = logits.sub_(most).exp_()
-                total = torch.logaddexp(own, share.sum(1).log_() + most[:, 0])
+                without_hits = logits.gather(1, at).masked_fill_(is_hit[part, None], -torch.inf)
+                logits.scatter_(1, at, without_hits)
+                largest = logits.amax(1, keepdim=True).clamp_(min=LEAST)
+                share = logits.sub_(largest).exp_()
+                total = torch.logaddexp(own, share.sum(1).log_() + largest[:, 0])
                 loss += (total - own).sum()
                 if not grads:
                     continue
-                share *= (most - total[:, None]).exp_()  # softmax over the target and the negatives
+                share *= (largest - total[:, None]).exp_()  # softmax over target and negatives
                 d_target[part] = (own - total).exp_() - 1
                 d_shifts += share.sum(0)
                 share = share.to(x.dtype)
@@ -120,8 +120,8 @@ class _SampledCrossEntropy(torch.autograd.Function):
 class NegativeSampler:
     """Draws K words with replacement, frequent ones more often: probability ∝ count^power.
 
-    Calling it uses PyTorch's global CPU generator, so a saved random state repeats the draws. All processes of a `world` are
-    given those of the first.
+    Calling it uses PyTorch's global CPU generator, so a saved random state repeats the draws. All processes of a `world` get
+    those of the first.
     """
 
     def __init__(
@@ -140,13 +140,13 @@ class NegativeSampler:
         self.log_expected = expected.log()
 
     def to(self, device: torch.device | str) -> "NegativeSampler":
-        """Moves what `__call__` gives to `device`; the drawing stays on the CPU."""
+        """From now on `__call__` gives tensors on `device`; the drawing stays on the CPU."""
         self.device = torch.device(device)
         return self
 
     def __call__(self) -> tuple[Int[Tensor, " D"], Float[Tensor, " D"]]:
-        """The D distinct of K words drawn, in order, and what corrects their logits: the log of how often each was drawn, by how
-        often it was expected. Equal to K words with repetitions, at two thirds of the work."""
+        """The D distinct words among K drawn, sorted, and the corrections of their logits: log(times drawn / times expected).
+        Equivalent to K words with repetitions, at two thirds of the work."""
         drawn = torch.searchsorted(self.cumulative, torch.rand(self.k, dtype=torch.float64))
         drawn = drawn.clamp(max=len(self.cumulative) - 1)  # the last sum may end below 1
         self.world.from_first([drawn])
