@@ -4,6 +4,7 @@ import os
 import zipfile
 from collections import OrderedDict
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from gadgets import hostile_weights, in_legacy, in_zip
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ulmfit.files.pickled import PickleError
+from ulmfit.files import torch_file
+from ulmfit.files.pickled import Name, PickleError, Reference
 from ulmfit.files.torch_file import read_tensors
 
 FORMATS = [True, False]  # zip, and the one before PyTorch 1.6
@@ -93,6 +95,34 @@ def test_shapes_that_the_numbers_do_not_fill_are_refused(tmp_path: Path, zipped:
         offset = in_zip(inner(offset))
     with pytest.raises((PickleError, KeyError, ValueError)):
         read(tmp_path, offset)
+
+
+def test_what_a_file_names_many_times_is_read_once(tmp_path: Path) -> None:
+    """Forty lists, each of which holds the next one twice, have a million million ends; a list in itself has none."""
+    number = Reference(("storage", Name("torch", "FloatStorage"), "0", "cpu", 1))
+    tree: list[Any] = [number]
+    for _ in range(40):
+        tree = [tree, tree]
+    endless: list[Any] = [number]
+    endless += [endless, endless]
+    for tangled in (tree, endless):
+        assert list(islice(torch_file._storages(tangled), 2)) == [("0", "<f4")]
+    refused(tmp_path, in_legacy(b"]q\x00(h\x00h\x00e."), "holds a list")
+    for zipped in FORMATS:
+        shared = {"lr": 1}
+        found = read(tmp_path, saved({"a": shared, "b": shared}, zipped))
+        assert found == {"a": shared, "b": shared} and found["a"] is found["b"]
+
+
+@pytest.mark.parametrize("zipped", FORMATS)
+def test_numbers_are_not_read_again_and_again(
+    zipped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = torch.zeros(5_000)
+    content = saved({str(i): storage[i] for i in range(9)}, zipped)
+    assert len(read(tmp_path, content)) == 9
+    monkeypatch.setattr(torch_file, "MOST_READS", 4)
+    refused(tmp_path, content, "read more than 4 times")
 
 
 def inner(content: bytes) -> bytes:

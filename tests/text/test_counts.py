@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -78,6 +79,14 @@ def test_counts_that_do_not_belong_together_are_refused(other, reason: str, tmp_
         merge(tmp_path)
     other().save(tmp_path)
     with pytest.raises(ValueError, match=f"counts-2.json was counted with {reason}"):
+        merge(tmp_path)
+
+
+def test_a_shard_counts_once(tmp_path: Path) -> None:
+    for shard in (1, 2):
+        counted(shard, 2).save(tmp_path)
+    shutil.copy(tmp_path / "counts-1.json", tmp_path / "counts-1 (copy).json")
+    with pytest.raises(ValueError, match=r"counts-1\.json is a second copy of shard 1; delete it"):
         merge(tmp_path)
 
 

@@ -52,7 +52,7 @@ def test_rates_are_written_as_in_fastai(goldens: Path) -> None:
 
 
 def test_rates_that_fit_no_net_are_refused() -> None:
-    for lr in (slice(None), slice(1, 2, 3)):
+    for lr in (slice(None), slice(1, 2, 3), slice(0, 1e-3), slice(0)):
         with pytest.raises(ValueError, match="names no rates"):
             layer_rates(lr, 3)
     with pytest.raises(ValueError, match="2 learning rates for 3 layer groups"):

@@ -245,3 +245,12 @@ def test_of_an_error_the_lowest_is_kept(
     for _ in range(4):
         best()
     assert best.restore() == {"valid_figure": kept}
+
+
+def test_a_figure_that_is_none_is_not_the_best(stage: Stage, tmp_path: Path) -> None:
+    figures = iter([float("nan"), 0.5, float("nan")])
+    stage.evaluate = lambda: {"valid_figure": next(figures)}
+    best = KeepBest(stage, "valid_figure", tmp_path / "best")
+    for _ in range(3):
+        best()
+    assert best.restore() == {"valid_figure": 0.5}

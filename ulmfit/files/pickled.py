@@ -128,9 +128,10 @@ class _Reader:
         container = self.stack[-1]
         if "APPEND" in name:
             if isinstance(container, Call):
-                container.items = [*container.items, *values]
-            else:
-                list.extend(container, values)
+                if not isinstance(container.items, list):
+                    container.items = [*container.items]
+                container = container.items
+            list.extend(container, values)
         else:
             items: Any = container.items if isinstance(container, Call) else container
             dict.update(items, _pairs(values))  # TypeError: it is a list

@@ -4,6 +4,7 @@ memory than `MOST_TIMES` its size."""
 import math
 import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ NAMES = frozenset(
 )
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # how the format before PyTorch 1.6 begins
 MOST_TIMES = 4  # tensors may share numbers, and each is copied
+MOST_READS = 64  # a small tensor may be cut out of a large storage
 
 Numbers = Callable[[str], bytes | memoryview]  # the bytes of a storage by its key
 
@@ -49,37 +51,31 @@ def read_tensors(path: Path) -> dict[str, Any]:
     PickleError: it asks for anything but tensors, or holds no dict. OSError: there is no such file. A damaged file may
     raise nearly anything, such as BadZipFile or KeyError.
     """
+    size = path.stat().st_size
     with open(path, "rb") as file:
         zipped = file.read(4) == b"PK\x03\x04"
-    tree, numbers = _zipped(path) if zipped else _plain(path.read_bytes())
-    content = _Builder(numbers, MOST_TIMES * path.stat().st_size).build(tree, depth=2)
+    with zipfile.ZipFile(path) if zipped else nullcontext() as archive:
+        tree, numbers = _zipped(archive, size) if archive else _plain(path.read_bytes())
+        content = _Builder(numbers, size).build(tree, depth=2)
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         raise PickleError(f"holds a {type(content).__name__}; expected tensors by name")
     return content
 
 
-def _zipped(path: Path) -> tuple[Any, Numbers]:
-    """PyTorch's format since 1.6: a zip file, not compressed."""
-    with zipfile.ZipFile(path) as archive:
-        entries = archive.infolist()
-        packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
-        if packed or sum(entry.file_size for entry in entries) > path.stat().st_size:
-            raise PickleError(
-                "is compressed, or larger inside than outside; PyTorch writes neither"
-            )
-        folder = next((e.filename[:-8] for e in entries if e.filename.endswith("/data.pkl")), None)
-        if folder is None:
-            raise PickleError("is a zip file without tensors")
-        order = f"{folder}byteorder"
-        if order in archive.namelist() and archive.read(order) != b"little":
-            raise PickleError("was written by a big-endian machine")
-        tree = _read(BytesIO(archive.read(f"{folder}data.pkl")))
-
-    def numbers(key: str) -> bytes:
-        with zipfile.ZipFile(path) as archive:
-            return archive.read(f"{folder}data/{key}")
-
-    return tree, numbers
+def _zipped(archive: zipfile.ZipFile, size: int) -> tuple[Any, Numbers]:
+    """PyTorch's format since 1.6: a zip file of `size` bytes, not compressed."""
+    entries = archive.infolist()
+    packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
+    if packed or sum(entry.file_size for entry in entries) > size:
+        raise PickleError("is compressed, or larger inside than outside; PyTorch writes neither")
+    folder = next((e.filename[:-8] for e in entries if e.filename.endswith("/data.pkl")), None)
+    if folder is None:
+        raise PickleError("is a zip file without tensors")
+    order = f"{folder}byteorder"
+    if order in archive.namelist() and archive.read(order) != b"little":
+        raise PickleError("was written by a big-endian machine")
+    tree = _read(BytesIO(archive.read(f"{folder}data.pkl")))
+    return tree, lambda key: archive.read(f"{folder}data/{key}")
 
 
 def _plain(content: bytes) -> tuple[Any, Numbers]:
@@ -111,10 +107,13 @@ def _read(file: BytesIO) -> Any:
 
 
 def _storages(tree: Any) -> Any:
-    """(key, NumPy's type) of every storage in a tree."""
-    waiting = [tree]
+    """(key, NumPy's type) of every storage in a tree. What occurs in it more than once, or in itself, is read once."""
+    waiting, seen = [tree], set[int]()
     while waiting:
         value = waiting.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
         if isinstance(value, Reference):
             yield _storage(value)[:2]
         elif isinstance(value, Call):
@@ -138,10 +137,12 @@ def _storage(reference: Reference) -> tuple[str, str, bool]:
 
 
 class _Builder:
-    """Builds the tensors that a file describes, as long as they have no more than `left` bytes together."""
+    """Builds the tensors that a file of `size` bytes describes, within `MOST_TIMES` and `MOST_READS` of it."""
 
-    def __init__(self, numbers: Numbers, left: int) -> None:
-        self.numbers, self.left = numbers, left
+    def __init__(self, numbers: Numbers, size: int) -> None:
+        self.numbers = numbers
+        self.left, self.to_read = MOST_TIMES * size, MOST_READS * size
+        self.built = dict[tuple[int, int], dict[Any, Any]]()  # by identity and depth
 
     def build(self, value: Any, depth: int) -> Any:
         if isinstance(value, Call) and value.what == PARAMETER:
@@ -150,9 +151,11 @@ class _Builder:
             return self.tensor(value)
         if isinstance(value, Call) and value.what == ORDERED:
             value = value.items
-        if isinstance(value, dict) and depth:
-            return {key: self.build(inner, depth - 1) for key, inner in value.items()}
-        return value
+        if not isinstance(value, dict) or not depth:
+            return value
+        if (once := (id(value), depth)) not in self.built:  # a dict may be named many times
+            self.built[once] = {key: self.build(v, depth - 1) for key, v in value.items()}
+        return self.built[once]
 
     def tensor(self, call: Call) -> Tensor:
         match call.arguments:
@@ -166,7 +169,11 @@ class _Builder:
         self.left -= math.prod(size) * np.dtype(kind).itemsize
         if self.left < 0:
             raise PickleError(f"holds tensors of more than {MOST_TIMES} times its size")
-        numbers = np.frombuffer(self.numbers(key), kind)
+        content = self.numbers(key)
+        self.to_read -= len(content)
+        if self.to_read < 0:
+            raise PickleError(f"has its numbers read more than {MOST_READS} times")
+        numbers = np.frombuffer(content, kind)
         last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
         if math.prod(size) and last >= len(numbers):
             raise PickleError("holds a tensor that is larger than its numbers")

@@ -26,6 +26,8 @@ def cut(folder: Path, out: Path, megabytes: float, *, preset: int = 6) -> list[P
         raise ValueError(f"{folder} is no directory; name the one whose files are to be carried")
     if (size := int(megabytes * MEGABYTE)) < 1:
         raise ValueError(f"volumes of {megabytes:g} MB hold nothing; give a larger size")
+    if out.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"{out} lies in {folder}, which is cut; name a directory outside of it")
     if out.exists() and any(out.iterdir()):
         raise ValueError(f"{out} is not empty; name a new directory for the volumes")
     out.mkdir(parents=True, exist_ok=True)

@@ -155,6 +155,8 @@ def merge(folder: Path) -> Tokenizer:
         counts = Counts.load(path)
         first = first or counts
         _check_fit(path, counts, first)
+        if counts.shard.number in counted:
+            raise ValueError(f"{path} is a second copy of shard {counts.shard.number}; delete it.")
         counted.add(counts.shard.number)
         often_and_places = counts.often.view.tolist(), counts.places.view.tolist()
         for word, often, place in zip(counts.numbers, *often_and_places, strict=True):

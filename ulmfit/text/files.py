@@ -3,6 +3,7 @@
 import codecs
 import io
 import re
+import string
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ NOT_TEXT = (".json", ".ods", ".zip", ".tar", ".tgz", ".pdf", ".docx", ".pkl", ".
 HEAD = 65_536  # bytes from which the encoding is detected
 DAMAGED = re.compile("[\udc80-\udcff]")  # how a byte that is not UTF-8 stands in decoded text
 NOT_UTF8 = "bytes that are not UTF-8"
+LONGEST_LINE = 2**28  # bytes, or characters; a line is held in memory
 FOREIGN = 0.25  # share of non-ASCII letters that no Western European text reaches
 
 
@@ -112,7 +114,7 @@ def western(content: bytes, name: object, line: int, start: int, say: Say) -> st
     """`content` as cp1252, or Latin-1 where cp1252 lacks a byte; reported, with the first byte (at `start`, in `line`) that
     is not UTF-8. DataError: it does not look Western European."""
     where = f"{name} is not UTF-8 (byte 0x{content[start]:02x} in line {line})"
-    letters = len(re.findall(rb"[A-Za-z]", content))
+    letters = len(content) - len(content.translate(None, string.ascii_letters.encode()))
     if b"\0" in content or _high(content) > FOREIGN * (letters + _high(content)) + 2:
         raise DataError(
             f"{where}, and not Western European either. Save the file as UTF-8 and try again."
@@ -151,13 +153,16 @@ def _high(content: bytes) -> int:
 
 
 def lines(file: io.BufferedIOBase, encoding: str) -> Iterator[bytes | str]:
-    """Lines of a stream: of UTF-8 as bytes, since single lines may be damaged; of other encodings as text."""
-    if encoding == "utf-8":
-        yield from file
-        return
-    decoder, rest = codecs.getincrementaldecoder(encoding)(), ""
-    while piece := file.read(HEAD):
-        *whole, rest = (rest + decoder.decode(piece)).split("\n")
-        yield from (line + "\n" for line in whole)
-    if rest := rest + decoder.decode(b"", final=True):
-        yield rest
+    """Lines of a stream: of UTF-8 as bytes, since single lines may be damaged; of other encodings as text. DataError: one
+    is longer than `LONGEST_LINE`; it is not read to its end."""
+    as_bytes = encoding == "utf-8"
+    text = file if as_bytes else io.TextIOWrapper(file, encoding, newline="\n")  # pyright: ignore[reportArgumentType]
+    number = 0
+    with text as stream:
+        while line := stream.readline(LONGEST_LINE + 1):
+            number += 1
+            if len(line) > LONGEST_LINE:
+                raise DataError(
+                    f"line {number} is longer than {LONGEST_LINE:,} characters; cut it into lines."
+                )
+            yield line

@@ -37,4 +37,4 @@ class Joined:
     def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> NDArray:
         if copy is False:
             raise ValueError("several arrays can't become one without a copy")
-        return self[:].astype(dtype or self.dtype)
+        return self[:].astype(dtype or self.dtype, copy=False)

@@ -117,6 +117,8 @@ def raw_lines(path: Path, say: Say) -> Iterator[tuple[int, str, bool]]:
                     yield number, line.decode("utf-8", "surrogateescape"), False
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is damaged behind line {number}: {error}.") from error
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
     except FAILURES as error:
         raise unreadable(path, error) from error
 

@@ -200,12 +200,19 @@ def expand(tokens: Iterable[str]) -> list[str]:
         if token in (CAPITAL, UPPER, REPEAT, REPEAT_WORD):
             marker, count = token, None
         elif marker in (REPEAT, REPEAT_WORD) and count is None:
-            count = min(int(token), MAX_REPEATS) if token.isdecimal() else None
+            count = _repeats(token)
             marker = marker if count is not None else None  # "xxrep" without a number: drop both
         else:
             words += _restored(token, marker, count)
             marker = None
     return words
+
+
+def _repeats(token: str) -> int | None:
+    """The number behind `xxrep`, at most `MAX_REPEATS`; None: it is no number."""
+    if not token.isdecimal():
+        return None
+    return min(int(token), MAX_REPEATS) if len(token) < 100 else MAX_REPEATS  # `int` has a limit
 
 
 def _restored(token: str, marker: str | None, count: int | None) -> list[str]:

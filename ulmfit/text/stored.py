@@ -81,10 +81,12 @@ def _in_turn(path: Path, shards: list[tuple[Stored, dict[str, Any]]]) -> Stored:
     """The documents of all shards in the order of the stream: block by block, a block of each shard in turn."""
     first, expected = shards[0]
     for number, (shard, content) in enumerate(shards, 1):
-        if content["seen"] != expected["seen"] or shard.tokenizer != first.tokenizer:
+        same = content.get("shard") == [number, len(shards)]
+        same = same and content["seen"] == expected["seen"]
+        if not same or shard.tokenizer != first.tokenizer:
             raise ValueError(
-                f"{path}/shard-{number} was made from other texts or with another vocabulary than"
-                " shard-1. Delete it and encode it again with the same files."
+                f"{path}/shard-{number} was made from other texts, with another vocabulary or for another number of"
+                " shards than shard-1. Delete it and encode it again with the same files."
             )
     blocks = [np.append(0, np.cumsum(content["blocks"], dtype=np.int64)) for _, content in shards]
     parts, lengths = list[Ids](), list[NDArray[np.int64]]()

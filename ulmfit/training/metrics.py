@@ -57,10 +57,13 @@ def binary_log_loss(truth: np.ndarray, probabilities: np.ndarray) -> float:
 def number_metrics(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
     """`mae`, `rmse` in the numbers' own unit; `r2`, the share of their variance that is explained, left out where they are
     all the same."""
-    errors = predicted.astype(np.float64) - truth
+    truth = truth.astype(np.float64)  # in fp32 even equal numbers may differ from their mean
+    errors = predicted - truth
     metrics = {
         "mae": float(np.abs(errors).mean()),
         "rmse": float(np.sqrt(np.square(errors).mean())),
     }
+    if (truth == truth[0]).all():
+        return metrics
     spread = np.square(truth - truth.mean()).mean()
-    return metrics | ({"r2": float(1 - np.square(errors).mean() / spread)} if spread else {})
+    return metrics | {"r2": float(1 - np.square(errors).mean() / spread)}

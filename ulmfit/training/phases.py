@@ -44,8 +44,8 @@ def layer_rates(
     if not 1 <= trained <= groups:
         raise ValueError(f"trained is {trained}; give 1 (the top layer group) to {groups} (all)")
     if isinstance(lr, slice):
-        if lr.stop is None or lr.step is not None:
-            raise ValueError(f"{lr} names no rates; give slice(low, high) or slice(high)")
+        if not lr.stop or lr.start == 0 or lr.step is not None:
+            raise ValueError(f"{lr} names no rates; give slice(low, high) or slice(high), above 0")
         if lr.start is None:
             rates = [lr.stop / 10] * (groups - 1) + [lr.stop]
         else:

@@ -1,6 +1,7 @@
 """One training, ready to start: all that the loop needs, as data that can be printed first."""
 
 import copy
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -195,7 +196,7 @@ class KeepBest:
         record = self._directory / "best.json"
         value = metrics[self._metric]
         best = load_json(record)[self._metric] if record.exists() else None
-        if best is None or (value < best if self._lowest else value > best):
+        if best is None or math.isnan(best) or (value < best if self._lowest else value > best):
             save_tensors(self._directory / "best.safetensors", self._net.state_dict())
             save_json(record, metrics)
         return metrics
