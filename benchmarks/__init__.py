@@ -1,1 +1,1 @@
-"""Measurements, and what measures: each file says how it is called; raw lines go to results/."""
+"""Benchmarks: each file's docstring shows its command; raw results are appended to results/."""

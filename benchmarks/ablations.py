@@ -1,13 +1,13 @@
-"""What each part of the method is worth: the demo with three seeds, whole and with one part left out.
+"""What each part of the method contributes: the demo with three seeds, as a whole and with one part left out or changed.
 
     python -m benchmarks.ablations --out runs/ablations
     python -m benchmarks.ablations --out runs/ablations --variants whole "no pretraining"   # the two that the demo shows
     python -m benchmarks.ablations --out runs/trec6 --data trec6 train.parquet [--labels 100] --variants whole …
 
 The demo: 1,000 labels, 18,904 reviews without, 5,000 held out. `--data`: a fifth of that file is held out, so that nothing is chosen
-on a test part. Where only the classifier differs, its language model is that of the whole method with the same seed. Appends one JSON
-line a training to benchmarks/results/ablations.jsonl, and of the demo writes the means that `ulmfit demo` shows as recorded. One
-minute to eight a training on one thread, twice that beside other work; finished ones are not repeated.
+on a test part. If only the classifier differs, it uses the language model of the whole method with the same seed. Appends a JSON
+line per training to benchmarks/results/ablations.jsonl, and for the demo writes the means that `ulmfit demo` shows as recorded. A
+training takes one to eight minutes on one thread, twice that beside other work; finished ones are not repeated.
 """
 
 import argparse
@@ -39,12 +39,12 @@ CLASSIFIER = CONFIG.classifier
 
 
 def classifier(**changed: Any) -> FitConfig:
-    """The whole method but for these settings of the classifier."""
+    """The whole method with these settings of the classifier changed."""
     return replace(CONFIG, classifier=replace(CLASSIFIER, **changed))
 
 
 def language_model(**changed: Any) -> FitConfig:
-    """The whole method but for these settings of the language model's fine-tuning."""
+    """The whole method with these settings of the language model's fine-tuning changed."""
     return replace(CONFIG, lm=replace(CONFIG.lm, **changed))
 
 
@@ -52,26 +52,26 @@ VARIANTS = {
     WHOLE: CONFIG,
     "no pretraining": replace(CONFIG, pretrained=NONE),
     "no skip-gram": language_model(skipgram_epochs=0),
-    # as until 2026-11-30; large corpora, the demo's too, are not read so often, and it is the whole
+    # the default until 2026-11-30; for large corpora, such as the demo's, max_tokens makes it equal to the whole method
     "ten passes": language_model(epochs=10.0, dropout_scale=0.3, full_dropout_passes=0.0),
     "no LM fine-tuning": replace(CONFIG, finetune=False),
     # fastai's `fine_tune`: straight from the pretrained model, the head, then everything
     "quick": replace(classifier(unfreezing="quick"), finetune=False),
-    # the paper's; the whole method here is the head for an epoch, then everything
+    # as in the paper; the whole method here trains the head for an epoch, then everything
     "gradual unfreezing": classifier(epochs=(1, 1, 1, 3)),
     "everything at once": classifier(epochs=(0, 0, 0, 6)),
     "an epoch less": classifier(epochs=(1, 0, 0, 4)),
     "one rate for all layers": classifier(lr_decay=1.0),
     "rates as in the paper": classifier(schedule="slanted_triangular"),
 }
-DEMO = "demo"  # the data where no other is given
-RECIPE = sha256(repr(CONFIG).encode()).hexdigest()[:8]  # lines of other defaults are not compared
+DEMO = "demo"  # the data without --data
+RECIPE = sha256(repr(CONFIG).encode()).hexdigest()[:8]  # lines of other defaults are ignored
 SHOWN = {WHOLE: "ULMFiT, shipped language model", "no pretraining": "ULMFiT, no pretraining"}
 HELD_OUT = 0.2  # of other data
 
 
 def divided(file: Path, labels: int | None) -> Reviews:
-    """A fifth held out, of the rest `labels` texts with their labels and the others without; always the same ones."""
+    """A fifth is held out; of the rest, `labels` texts keep their labels. Always the same division."""
     rest, held = hold_out(distinct(read_documents(file)), HELD_OUT, seed=0)
     labelled = rest if labels is None else draw(rest, labels, seed=0)
     chosen = {document.text for document in labelled}
@@ -79,7 +79,7 @@ def divided(file: Path, labels: int | None) -> Reviews:
 
 
 def on_the_same_language_model(config: FitConfig, whole: Path) -> FitConfig:
-    """`config`; where it differs from the whole method in the classifier alone, starting from what that has fine-tuned."""
+    """`config`; if it differs from the whole method in the classifier alone, starting from that method's fine-tuned model."""
     if config == CONFIG or replace(config, classifier=CLASSIFIER) != CONFIG:
         return config
     return replace(config, pretrained=str(whole), finetune=False)
@@ -101,9 +101,9 @@ def run(reviews: Reviews, config: FitConfig, seed: int, threads: int | None, out
 
 
 def finished(out: Path) -> bool:
-    """Whether that run is there already; its line was written just behind."""
-    told = out / "config.json"
-    return told.exists() and load_json(told)["finished"]
+    """Whether that run is finished; its line was appended right after it."""
+    file = out / "config.json"
+    return file.exists() and load_json(file)["finished"]
 
 
 def main() -> None:
@@ -140,8 +140,8 @@ def main() -> None:
 
 
 def report(data: str, baseline: float) -> None:
-    """Print mean and spread of what is recorded with today's defaults; the latest line of a seed counts. Differences are to
-    the whole method with the same seed."""
+    """Print mean and spread of the lines recorded with the present defaults, the latest of each seed. Differences are from the
+    whole method with the same seed."""
     found: dict[str, dict[int, float]] = defaultdict(dict)
     for line in record.read("ablations"):
         if (line.get("data"), line.get("recipe")) == (data, RECIPE):

@@ -1,10 +1,10 @@
-"""Are probabilities better behind a temperature, and do thresholds keep their promise? On the demo's held-out reviews.
+"""Does a temperature improve probabilities, and do thresholds keep their promise? On the demo's held-out reviews.
 
     python benchmarks/calibration.py runs/demo runs/ablations/whole-0 --cache runs/predictions
 
 Draws n of the 5,000 held-out reviews as validation documents, fits temperature and thresholds to them, and measures on
-the others; twenty draws of each n. The classifiers have seen none of them. Probabilities are kept in `--cache`, since
-predicting is what takes long. Appends a line a draw to benchmarks/results/calibration.jsonl, and prints the means.
+the others; twenty draws for each n. The classifiers were trained on none of them. Probabilities are kept in `--cache`, since
+predicting takes longest. Appends a line per draw to benchmarks/results/calibration.jsonl, and prints the means.
 """
 
 import argparse
@@ -29,7 +29,7 @@ RULES = {"share alone": 0.0, "lower bound": calibration.Z}  # standard errors
 
 
 def predictions(classifier: Classifier, name: str, cache: Path) -> tuple[np.ndarray, np.ndarray]:
-    """(rows, truth) of the held-out reviews, without temperature."""
+    """(uncalibrated probabilities, truth) of the held-out reviews."""
     file = cache / f"{name}.npz"
     if not file.exists():
         classifier.calibration = calibration.Calibration()
@@ -53,7 +53,7 @@ def errors(rows: np.ndarray, truth: np.ndarray) -> dict[str, float]:
 def promises(
     rows: np.ndarray, truth: np.ndarray, size: int, labels: tuple[str, ...]
 ) -> list[dict[str, Any]]:
-    """What the thresholds found on the first `size` documents are worth on the others."""
+    """How well thresholds from the first `size` documents hold on the others."""
     found = []
     predicted, sureness = rows[size:].argmax(1), rows[size:].max(1)
     for precision in PRECISIONS:
@@ -71,7 +71,7 @@ def promises(
 
 
 def measure(name: str, rows: np.ndarray, truth: np.ndarray, labels: tuple[str, ...]) -> list[dict]:
-    """A line for each size and draw."""
+    """A result line for each size and draw."""
     rng, lines = np.random.default_rng(0), []
     for size in SIZES:
         for draw in range(DRAWS):

@@ -3,10 +3,10 @@
     python benchmarks/explain_deletion.py runs/demo imdb/test.parquet
     python benchmarks/explain_deletion.py runs/demo imdb/test.parquet --pilot --reviews 100
 
-Of each review the words that speak most for the predicted label are cut out of the text, which is then tokenized and
-predicted anew: one word, a tenth of them, a fifth. As many random words, three times, are the yardstick. `--pilot`
-compares more methods than the product has, on other reviews than the main run. Appends a line a review to
-benchmarks/results/explain_deletion.jsonl, and prints the table of all such lines.
+From each review the words that speak most for the predicted label are deleted (one word, a tenth of them, a fifth), and the text
+is tokenized and predicted anew. The comparison: as many random words, three times. `--pilot` compares more methods than the
+library has, on other reviews than the main run. Appends a line per review to benchmarks/results/explain_deletion.jsonl, and prints
+the table of all such lines.
 """
 
 import argparse
@@ -34,7 +34,7 @@ from ulmfit.text.readers import read_documents
 RESULTS = Path(__file__).parent / "results" / "explain_deletion.jsonl"
 SHARES = {"one word": 0.0, "a tenth": 0.1, "a fifth": 0.2}
 RANDOM_DRAWS = 3
-PILOT = 1_000  # the main run takes reviews before this place in the shuffled list, the pilot from there on
+PILOT = 1_000  # index in the shuffled reviews: the main run uses those before it, the pilot those from there on
 
 Weigh = Callable[[TextClassifier, Alignment, int, Runtime], NDArray[np.float64]]
 
@@ -42,7 +42,7 @@ Weigh = Callable[[TextClassifier, Alignment, int, Runtime], NDArray[np.float64]]
 def by_xxunk(
     classifier: TextClassifier, where: Alignment, label: int, runtime: Runtime
 ) -> NDArray[np.float64]:
-    """Occlusion that puts xxunk for each token of a word instead of leaving it out."""
+    """Occlusion that replaces each token of a word by xxunk instead of leaving it out."""
     ids, owners = where.ids, np.array(where.owners)
     owners[0] = -1
     of_words = np.unique(owners[1:])
@@ -59,8 +59,8 @@ def by_xxunk(
 
 
 def along(start: str, steps: int, whole: bool = True) -> Weigh:
-    """Integrated gradients from "xxunk", "zero" or the "mean" embedding; one step from "zero" at the text itself is
-    gradient × input. `whole` False: gradients stop at the borders of chunks, as in training."""
+    """Integrated gradients from the embedding of "xxunk", from "zero", or from the "mean" embedding; with one step, taken at the text
+    itself, from "zero": gradient × input. `whole` False: gradients stop at the borders of chunks, as in training."""
 
     def weigh(
         classifier: TextClassifier, where: Alignment, label: int, runtime: Runtime
@@ -99,9 +99,9 @@ TRIED: dict[str, Weigh] = METHODS | {
 def measure(
     classifier: TextClassifier, text: str, methods: dict[str, Weigh], seed: int, runtime: Runtime
 ) -> dict:
-    """The probability of the label predicted, and what is left of it after each deletion."""
-    found = classifier.predict(text, runtime)
-    number = classifier.labels.index(found.label)
+    """The probability of the predicted label, and its probability after each deletion."""
+    prediction = classifier.predict(text, runtime)
+    number = classifier.labels.index(prediction.label)
     where = align(text, classifier.tokenizer)
     n, rng = len(where.words), random.Random(seed)
     orders: dict[str, Sequence[Sequence[int]]] = {}
@@ -121,20 +121,20 @@ def measure(
     kept: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for (name, share, _), probability in zip(cut, left, strict=True):
         kept[name][share].append(round(probability, 4))
-    return {"words": n, "label": found.label, "probability": round(found.probability, 4)} | {
-        "left": kept
-    }
+    probability = round(prediction.probability, 4)
+    return {"words": n, "label": prediction.label, "probability": probability, "left": kept}
 
 
 def without(text: str, where: Alignment, words: Sequence[int]) -> str:
-    """The text, some of its words cut out."""
+    """The text without some of its words."""
     for start, end in sorted((where.words[w] for w in words), reverse=True):
         text = text[:start] + text[end:]
     return text
 
 
 def report(lines: list[dict]) -> None:
-    """Mean fall of the probability, in points; labels that changed; and how often the fall is larger than random's."""
+    """Prints the mean fall of the probability in points, how often it is larger than for random words, and how often the label
+    changes."""
     if not lines:
         return
     print(f"{len(lines)} reviews, {mean(x['words'] for x in lines):.0f} words on average")

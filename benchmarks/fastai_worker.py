@@ -1,4 +1,4 @@
-"""The same tasks in fastai 2.8, through its public API; runs in its own environment. See `our_worker.py`."""
+"""The tasks of `our_worker.py` in fastai 2.8, through its public API; runs in its own environment."""
 
 import time
 from contextlib import ExitStack
@@ -22,14 +22,14 @@ from benchmarks.worker import Window, serve, timed
 
 LR, DECAY = 1e-2, 0.01
 LM_DROP, CLASSIFIER_DROP = 0.3, 0.5
-# For proofs. At 0 its weight dropout hands the parameter itself to the LSTM, which refuses it at the next step.
+# For proofs, in place of 0: at 0, fastai's weight dropout passes the parameter itself to the LSTM, which fails at the next step.
 NO_DROP = 1e-12
 
 
 class Clock(Callback):
-    """Times the training of an epoch, leaves the validation out, and keeps the loss of every step."""
+    """Times the training of an epoch, skips validation, and keeps the loss of every step."""
 
-    order = 100  # behind all others
+    order = 100  # after all other callbacks
 
     def before_train(self) -> None:
         self.values: list[float] = []
@@ -46,11 +46,11 @@ class Clock(Callback):
 
 
 def lm_step(size: str, threads: int, proof: bool, frozen: bool = False, **_ours: Any) -> Window:
-    """Our other settings, sampling and half precision, change nothing: fastai has the full softmax, and fp32 on a CPU."""
+    """Our further settings (sampled softmax, half precision) are ignored: fastai uses the full softmax, and fp32 on a CPU."""
     inputs = start(size, threads)
     ids = TensorText(torch.from_numpy(inputs.stream))
-    told = {"lens": [len(ids)], "bs": inputs.size.batch, "seq_len": inputs.size.bptt}
-    dls = DataLoaders(*(LMDataLoader([(ids,)], **told) for _ in range(2)))
+    options = {"lens": [len(ids)], "bs": inputs.size.batch, "seq_len": inputs.size.bptt}
+    dls = DataLoaders(*(LMDataLoader([(ids,)], **options) for _ in range(2)))
     learn = language_model(inputs, dls, NO_DROP if proof else LM_DROP)
     return training(learn, frozen, len(ids) - 1)
 
@@ -58,14 +58,14 @@ def lm_step(size: str, threads: int, proof: bool, frozen: bool = False, **_ours:
 def classifier_step(
     size: str, threads: int, proof: bool, frozen: bool = False, cached: bool = False
 ) -> Window:
-    """With `cached` nothing changes: fastai reads the documents in every epoch."""
+    """`cached` is ignored: fastai reads the documents in every epoch."""
     inputs = start(size, threads)
     documents = inputs.texts["same" if proof else "train"]
     items = [(TensorText(d), TensorCategory(i % 2)) for i, d in enumerate(documents)]
     lengths = [len(d) for d in documents]
     padding = Pad_Chunk(seq_len=inputs.size.bptt)
-    told = {"bs": inputs.size.batch, "res": lengths, "before_batch": padding}
-    dls = DataLoaders(*(SortedDL(items, **told) for _ in range(2)))
+    options = {"bs": inputs.size.batch, "res": lengths, "before_batch": padding}
+    dls = DataLoaders(*(SortedDL(items, **options) for _ in range(2)))
     drop = {"drop_mult": NO_DROP, "ps": [0.0]} if proof else {"drop_mult": CLASSIFIER_DROP}
     return training(classifier(inputs, dls, **drop), frozen, sum(lengths))
 
@@ -119,8 +119,8 @@ def documents(size: str, threads: int, proof: bool, exported: str = "") -> Windo
 def generate(size: str, threads: int, proof: bool) -> Window:
     inputs = start(size, threads)
     texts, _ = inputs.some
-    told = {"is_lm": True, "text_vocab": inputs.vocab, "bs": 2}
-    dls = TextDataLoaders.from_df(pd.DataFrame({"text": texts}), text_col="text", **told)
+    options = {"is_lm": True, "text_vocab": inputs.vocab, "bs": 2}
+    dls = TextDataLoaders.from_df(pd.DataFrame({"text": texts}), text_col="text", **options)
     learn, prompt = language_model(inputs, dls, LM_DROP), inputs.texts["single"]["20"][0]
     words = inputs.size.words
 
@@ -140,7 +140,7 @@ def generate(size: str, threads: int, proof: bool) -> Window:
 
 
 def saved(size: str, threads: int, proof: bool, storage: str = "fp32") -> Window:
-    """As `learn.export` writes it, after a prediction; another storage does not exist."""
+    """The file of `learn.export`, after a prediction; `storage` is ignored, since there is only one."""
     inputs = start(size, threads)
     learn, file = classifier_of_texts(inputs), inputs.folder / "fastai" / "export.pkl"
     file.parent.mkdir(exist_ok=True)
@@ -164,27 +164,27 @@ def start(size: str, threads: int) -> Inputs:
 def language_model(inputs: Inputs, dls: DataLoaders, drop_mult: float) -> Any:
     dls.vocab = inputs.vocab
     config = awd_lstm_lm_config | sizes(inputs)
-    told = {"config": config, "drop_mult": drop_mult, "pretrained": False, "wd": DECAY}
-    learn = language_model_learner(dls, AWD_LSTM, **told)
+    options = {"config": config, "drop_mult": drop_mult, "pretrained": False, "wd": DECAY}
+    learn = language_model_learner(dls, AWD_LSTM, **options)
     fill(learn.model, inputs)
     return learn
 
 
-def classifier(inputs: Inputs, dls: DataLoaders, **told: Any) -> Any:
+def classifier(inputs: Inputs, dls: DataLoaders, **options: Any) -> Any:
     dls.vocab = L(inputs.vocab, LABELS)  # of texts and of labels
-    told |= {"config": awd_lstm_clas_config | sizes(inputs), "pretrained": False, "wd": DECAY}
-    told |= {"n_out": len(LABELS), "loss_func": CrossEntropyLossFlat()}
-    learn = text_classifier_learner(dls, AWD_LSTM, seq_len=inputs.size.bptt, **told)
+    options |= {"config": awd_lstm_clas_config | sizes(inputs), "pretrained": False, "wd": DECAY}
+    options |= {"n_out": len(LABELS), "loss_func": CrossEntropyLossFlat()}
+    learn = text_classifier_learner(dls, AWD_LSTM, seq_len=inputs.size.bptt, **options)
     fill(learn.model, inputs)
     return learn
 
 
 def classifier_of_texts(inputs: Inputs) -> Any:
-    """A learner whose data loaders tokenize, as a user's does."""
+    """A learner whose data loaders tokenize texts, as a user's would."""
     texts, labels = inputs.some
     frame = pd.DataFrame({"text": texts, "label": labels})
-    told = {"text_col": "text", "label_col": "label", "text_vocab": inputs.vocab, "bs": 64}
-    dls = TextDataLoaders.from_df(frame, path=inputs.folder / "fastai", seed=0, **told)
+    options = {"text_col": "text", "label_col": "label", "text_vocab": inputs.vocab, "bs": 64}
+    dls = TextDataLoaders.from_df(frame, path=inputs.folder / "fastai", seed=0, **options)
     return classifier(inputs, dls)
 
 
@@ -194,13 +194,13 @@ def sizes(inputs: Inputs) -> dict[str, int]:
 
 
 def fill(model: torch.nn.Module, inputs: Inputs) -> None:
-    """Every tensor of fastai's net, those that are saved twice too, from ours."""
+    """Fills every tensor of fastai's net from ours, including those that are saved twice."""
     weights = {n: torch.from_numpy(inputs.weights[our_name(n)]) for n in model.state_dict()}
     model.load_state_dict(weights)
 
 
 def quiet(learn: Any) -> Any:
-    """Neither bars nor tables: they would be measured."""
+    """A context without progress bars and tables, whose time would be measured too."""
     stack = ExitStack()
     stack.enter_context(learn.no_logging())
     if any(isinstance(cb, ProgressCallback) for cb in learn.cbs):

@@ -3,9 +3,10 @@
     python -m benchmarks.few_labels --imdb LM [LM] --data-dir DIR --sizes 100 250 500 1000
     python -m benchmarks.few_labels --trec DIR --sizes 20 100 300
 
-LM is a language model that has read IMDB's train and unlabelled reviews (`recipes/imdb.py` makes it); of two, one a direction, the
-classifiers are averaged. The first DIR holds IMDB, the second TREC-6's train and test tables (columns text, label), whose training
-questions its language model reads here. Appends to benchmarks/results/few_labels.jsonl. Half a minute (TREC-6) to eight a training on one thread.
+LM is a language model fine-tuned on IMDB's train and unlabelled reviews (by `recipes/imdb.py`); with two, one per direction, the
+classifiers are averaged. The first DIR holds IMDB, the second TREC-6's train and test tables (columns text, label); its language
+model is fine-tuned here, on the training questions. Appends to benchmarks/results/few_labels.jsonl. A training takes half a minute
+(TREC-6) to eight minutes on one thread.
 """
 
 import argparse
@@ -31,11 +32,11 @@ from ulmfit.text.document import Document
 from ulmfit.text.readers import read_documents
 from ulmfit.text.splits import distinct, without
 
-TEST = 5_000  # test documents at most
+TEST = 5_000  # most test documents
 
 
 def draw(pool: Sequence[Document], size: int, seed: int) -> list[Document]:
-    """`size` documents, labels in the pool's proportions, at least two of each."""
+    """About `size` documents, labels in the pool's proportions, at least two of each."""
     by_label = defaultdict(list)
     for document in pool:
         by_label[document.label].append(document)
@@ -47,12 +48,12 @@ def draw(pool: Sequence[Document], size: int, seed: int) -> list[Document]:
 
 
 def accuracies(members: Sequence[TextClassifier], test: Sequence[Document]) -> dict[str, float]:
-    """Of each direction, and of all together ("ulmfit"): the mean of their probabilities."""
+    """The accuracy of each direction, and of the mean of their probabilities ("ulmfit")."""
     outputs, texts = members[0].outputs, [d.text for d in test]
     rows = {m.config.direction: m.probabilities(texts) for m in members}
     rows["ulmfit"] = np.mean(list(rows.values()), axis=0)
     truth = outputs.truth(test)
-    return {name: outputs.metrics(truth, said)["accuracy"] for name, said in rows.items()}
+    return {name: outputs.metrics(truth, of)["accuracy"] for name, of in rows.items()}
 
 
 def measure(
@@ -72,8 +73,8 @@ def measure(
             documents = draw(pool, size, seed)
             runtime = Runtime.start(RuntimeConfig(seed=seed, threads=args.threads))
             run = Run.open(args.out / f"{name}-{size}-{seed}", {}, "", overwrite=True, say=print)
-            told = {"config": config, "runtime": runtime, "run": run}
-            members = [train_classifier(lm, documents, unlabelled=unlabelled, **told) for lm in lms]
+            how = {"config": config, "runtime": runtime, "run": run}
+            members = [train_classifier(lm, documents, unlabelled=unlabelled, **how) for lm in lms]
             line = {"set": name, "labels": len(documents), "seed": seed}
             line |= {"pseudo_labels": config.pseudo_labels, "epochs": config.epochs}
             line |= accuracies(members, test)
@@ -81,8 +82,8 @@ def measure(
             pairs.append((line["ulmfit"], line["tfidf"]))
             record.append("few_labels", line)
         ulmfit, tfidf = (mean(column) for column in zip(*pairs, strict=True))
-        said = f"{name}, {size} labels: ULMFiT {ulmfit:.1%}, TF-IDF {tfidf:.1%}"
-        print(f"{said} (mean of {len(pairs)} draws)", flush=True)
+        means = f"ULMFiT {ulmfit:.1%}, TF-IDF {tfidf:.1%} (mean of {len(pairs)} draws)"
+        print(f"{name}, {size} labels: {means}", flush=True)
 
 
 def main() -> None:
@@ -101,7 +102,7 @@ def main() -> None:
         train, test = (
             list(read_documents(next(args.trec.glob(f"{part}.*")))) for part in ("train", "test")
         )
-        train = without(train, test)  # a few questions stand in both
+        train = without(train, test)  # a few questions are in both
         run = Run.open(args.out / "trec-lm", {}, "", overwrite=True, say=print)
         runtime = Runtime.start(RuntimeConfig(threads=args.threads))
         start = LanguageModel.load(find(FitConfig.pretrained, "forward"))

@@ -1,9 +1,9 @@
-"""A time-boxed campaign of Atheris, Google's coverage-guided fuzzer for Python, on everything that reads foreign bytes.
+"""A time-boxed campaign of Atheris, Google's coverage-guided fuzzer for Python, on everything that reads untrusted bytes.
 
     python -m benchmarks.fuzz --seconds 60
 
-Needs `pip install atheris==3.0.0` (an environment of its own will do). Each target is a process; what it raises beside its
-own errors ends it, and the bytes lie in tests/findings/TARGET-*. `tests/hostile/test_findings.py` tries them again for ever.
+Needs `pip install atheris==3.0.0` (in an environment of its own, if you like). Each target runs in a process of its own; an
+unexpected exception ends it and saves the input as tests/findings/TARGET-*, which `tests/hostile/test_findings.py` tries from then on.
 """
 
 import argparse
@@ -78,13 +78,13 @@ def targets(folder: Path) -> dict[str, Callable[[bytes], object]]:
 
 
 def attempt(target: Callable[[bytes], object], content: bytes) -> None:
-    """The target's own errors are what should happen."""
+    """Runs the target; its own errors are expected."""
     with suppress(ValueError, OSError):
         target(content)
 
 
 def campaign(name: str, seconds: int) -> None:
-    """Within a process of its own: instrument, then run until the time is over."""
+    """Instruments and fuzzes one target until the time is over; runs in a process of its own."""
     import atheris  # pyright: ignore
 
     with TemporaryDirectory() as folder:
@@ -102,19 +102,19 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seconds", type=int, default=60, help="for each target")
-    parser.add_argument("--only", help="one target; all of them where left out")
+    parser.add_argument("--only", help="one target; left out: all")
     parser.add_argument("--within", action="store_true", help="this process is the fuzzer")
     parser.add_argument("--record", action="store_true")
-    told = parser.parse_args()
-    if told.within:
-        campaign(told.only, told.seconds)
+    args = parser.parse_args()
+    if args.within:
+        campaign(args.only, args.seconds)
         return
     with TemporaryDirectory() as folder:
-        names = [told.only] if told.only else list(targets(Path(folder)))
+        names = [args.only] if args.only else list(targets(Path(folder)))
     for name in names:
         command = [sys.executable, "-m", "benchmarks.fuzz", "--within", "--only", name]
         done = subprocess.run(
-            [*command, "--seconds", str(told.seconds)],
+            [*command, "--seconds", str(args.seconds)],
             cwd=ROOT,
             env=os.environ | {"OMP_NUM_THREADS": "1"},
             capture_output=True,
@@ -124,11 +124,11 @@ def main() -> None:
         )
         stats = [s.split(":")[-1] for s in done.stderr.splitlines() if "number_of_executed" in s]
         tried = int(stats[-1]) if stats else 0
-        line = {"target": name, "tried": tried, "seconds": told.seconds, "found": bool(done.returncode)}  # fmt: skip
+        line = {"target": name, "tried": tried, "seconds": args.seconds, "found": bool(done.returncode)}  # fmt: skip
         print(json.dumps(line), flush=True)
         if done.returncode:
             print(done.stderr[-2000:], file=sys.stderr)
-        if told.record:
+        if args.record:
             record.append("fuzz", line)
 
 

@@ -1,10 +1,10 @@
-"""Whether a GPU computes what the CPU does: fastai's goldens, the loss in half precision, a training stopped and gone on with.
+"""Whether a GPU computes what the CPU does: fastai's goldens, the loss in half precision, a training stopped and resumed.
 
     python -m benchmarks.gpu_exact                                 # everything; meant to take two minutes on an H200
     python -m benchmarks.gpu_exact curves --corpus carry/wikipedia --commit abc1234
     python -m benchmarks.gpu_exact --size tiny                     # the checks themselves, on a CPU, in seconds
 
-Needs PyTorch, NumPy, safetensors and tests/. A line a row goes to benchmarks/results/gpu_exact.jsonl (tiny: nothing).
+Needs PyTorch, NumPy, safetensors and tests/. Appends a line per row to benchmarks/results/gpu_exact.jsonl (not for tiny).
 """
 
 import argparse
@@ -41,19 +41,20 @@ from ulmfit.training.resume import ResumePoint
 from ulmfit.training.stage import Stage
 from ulmfit.training.watch import Smooth
 
-APART, FALLEN = 0.003, 0.9  # of fp32's smoothed loss; of its first one, at the end
-FOLLOWERS = 4  # of each word
-HALF = 10  # steps, before the stop and behind it
+APART = 0.003  # largest relative difference from fp32's smoothed loss
+FALLEN = 0.9  # largest ratio of fp32's last smoothed loss to its first
+FOLLOWERS = 4  # words that may follow each word
+HALF = 10  # steps before the stop, and after it
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What is trained, how long, and on what: a saved corpus, or words of which few may follow."""
+    """What is trained, how long, and on what: a saved corpus, or random words with few possible successors."""
 
     size: Size
     lr: float
     steps: int
-    judged: int  # the last ones of them
+    judged: int  # how many of the last steps are compared
     device: str
     corpus: Path | None = None
 
@@ -68,7 +69,7 @@ TRIALS = {
 
 @cache
 def corpus_of(trial: Trial) -> Corpus:
-    """The saved one, also out of its volumes; or words drawn by Zipf's law, each followed by one of its four."""
+    """The saved corpus, or its volumes joined; else words drawn by Zipf's law, each followed by one of `FOLLOWERS` words."""
     if folder := trial.corpus:
         return Corpus.load(joined(folder, folder.with_name(f"{folder.name}-joined")))
     vocab, streams, rng = trial.size.vocab, trial.size.streams, np.random.default_rng(0)
@@ -80,7 +81,7 @@ def corpus_of(trial: Trial) -> Corpus:
 
 
 def stage_of(trial: Trial, runtime: Runtime) -> Stage:
-    """Fine-tuning's numbers, but one rate for all; from weights that the seed decides."""
+    """Fine-tuning with its default settings, but one learning rate for all layers, from random weights."""
     corpus, size = corpus_of(trial), trial.size
     vocab = len(corpus.tokenizer) if corpus.tokenizer else size.vocab
     stage = lm_stage(replace(size, vocab=vocab), runtime)
@@ -96,7 +97,7 @@ def curves(trial: Trial) -> Iterator[Row]:
 
 
 def curve(trial: Trial, precision: str, smoothed: dict[str, list[float]]) -> list[Line]:
-    """Smoothed losses, added to those of the precisions before, and compared with fp32's, which must have fallen."""
+    """Trains in one precision, adds the smoothed losses to `smoothed`, and compares them with fp32's, which must have fallen."""
     runtime = Runtime.choose(RuntimeConfig(device=trial.device, precision=precision))
     smooth, found = Smooth(), []
     for loss in ours(stage_of(trial, runtime), runtime, trial.steps):
@@ -114,20 +115,20 @@ def curve(trial: Trial, precision: str, smoothed: dict[str, list[float]]) -> lis
         said += "".join(f"; {k} {v:g}" for k, v in runtime.scaling().items() if k == "scale")
     if runtime.precision != precision:
         said += f"; computed in {runtime.precision}: {runtime.reasons['precision']}"
-    told = {"precision": runtime.precision, "smoothed": found[:: max(1, trial.steps // 50)]}
-    return [verdict(f"loss in {precision}", agrees, said) | told]
+    details = {"precision": runtime.precision, "smoothed": found[:: max(1, trial.steps // 50)]}
+    return [verdict(f"loss in {precision}", agrees, said) | details]
 
 
 def resumed(trial: Trial) -> list[Line]:
-    """All that trainings end with: of one twice in one go, which tells what resuming is to blame for, and of one with a stop."""
+    """Compares the final states of three equal trainings: two without a stop, to see what differs even so, and one with a stop."""
     with TemporaryDirectory() as folder:
         one, again, halves = (end_of(trial, Path(folder) / name, name == "c") for name in "abc")
     return [same("twice in one go", again, one), same("stopped and gone on with", halves, one)]
 
 
 def end_of(trial: Trial, file: Path, stops: bool) -> dict[str, Any]:
-    """The last resume point of a training in fp16: weights, optimizer, state, random numbers, scaling, losses. Behind a
-    stop everything begins with another seed, which must not be seen."""
+    """The last resume point of a training in fp16: weights, optimizer, state, random numbers, scaling, losses. After a stop the
+    process is seeded differently, which must have no effect."""
     for part in range(1 + stops):
         seed_everything(part)
         runtime = Runtime.choose(RuntimeConfig(device=trial.device, precision="fp16"))
@@ -141,7 +142,7 @@ def end_of(trial: Trial, file: Path, stops: bool) -> dict[str, Any]:
 
 
 def same(name: str, found: dict[str, Any], wanted: dict[str, Any]) -> Line:
-    """Equal to the bit, or what differs and how far."""
+    """A line on whether both are equal to the bit, or what differs and how far."""
     apart = dict[str, float]()
     for what in sorted(found.keys() | wanted.keys()):
         a, b = found.get(what), wanted.get(what)
@@ -169,25 +170,27 @@ def main() -> None:
     )
     parser.add_argument("check", nargs="*", metavar="CHECK", help=f"of {', '.join(CHECKS)}")
     parser.add_argument("--size", choices=TRIALS, default="base")
-    parser.add_argument("--corpus", type=Path, help="in place of random words; or its volumes")
-    parser.add_argument("--commit", help="of what is checked, where git can't tell")
-    told = parser.parse_args()
-    if unknown := set(told.check) - set(CHECKS):
+    parser.add_argument(
+        "--corpus", type=Path, help="corpus, or its volumes; left out: random words"
+    )
+    parser.add_argument("--commit", help="commit that is checked, if there is no git")
+    args = parser.parse_args()
+    if unknown := set(args.check) - set(CHECKS):
         parser.error(f"no check {', '.join(sorted(unknown))}; there are {', '.join(CHECKS)}")
-    trial = replace(TRIALS[told.size], corpus=told.corpus)
-    about: Line = {"size": told.size, "torch": torch.__version__, "cuda": torch.version.cuda}
+    trial = replace(TRIALS[args.size], corpus=args.corpus)
+    about: Line = {"size": args.size, "torch": torch.__version__, "cuda": torch.version.cuda}
     if trial.device == "cuda":
         if not torch.cuda.is_available():
             parser.error("base is made for a CUDA GPU, and there is none; give --size tiny")
         about |= {"gpu": torch.cuda.get_device_name(), "cudnn": torch.backends.cudnn.version()}
-    about |= {"commit": told.commit} if told.commit else {}
+    about |= {"commit": args.commit} if args.commit else {}
     began, failed = time.monotonic(), []
-    for check in told.check or CHECKS:
+    for check in args.check or CHECKS:
         for name, measure in CHECKS[check](trial):
             for line in attempt(name, measure):
                 line = {"group": check} | line
                 print(shown(line), flush=True)
-                if told.size == "base":
+                if args.size == "base":
                     record.append("gpu_exact", about | line)
                 if not line.get("agrees"):
                     failed.append(f"{check}: {line['name']}")

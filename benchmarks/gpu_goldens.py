@@ -1,6 +1,7 @@
 """The first check of `gpu_exact`: fastai's recorded numbers, computed on any device without TF32.
 
-Imitates what of tests/parity needs pytest. "our …": no recordings, but losses of the product beside the CPU's.
+Repeats those parts of tests/parity that need pytest. Rows named "our …" are not recordings: they compare this library's losses with
+the CPU's.
 """
 
 from collections.abc import Callable, Iterator
@@ -41,13 +42,13 @@ BOUND = 1e-4  # of a tensor's largest value
 BATCHNORM_BOUND = 2e-4  # where BatchNorm is trained on a few rows, see tests/parity/golden.py
 EVAL = ("single_chunk", "two_chunks", "exact_multiple", "multi_chunk", "over_max_len", "one_doc")
 TRAIN = ("two_chunks", "multi_chunk", "over_max_len")
-HEADS: dict[str, dict[str, Any]] = {  # by the recordings that have weights of their own
+HEADS: dict[str, dict[str, Any]] = {  # heads of the recordings that have their own weights
     "clas_custom_head": {"head_sizes": (30, 20), "head_dropouts": (0.2, 0.2, 0.3)},
     "clas_y_range": {"n_classes": 1},
 }
 MASK = "ulmfit.nn.dropout.dropout_mask"
 
-Pairs = list[tuple[str, Tensor, Tensor]]  # what, as it is here, as it should be
+Pairs = list[tuple[str, Tensor, Tensor]]  # (name, actual, expected)
 
 
 def goldens(device: str) -> Iterator[Row]:
@@ -71,7 +72,7 @@ def goldens(device: str) -> Iterator[Row]:
 
 
 def compared(name: str, measure: Callable[[], Pairs]) -> list[Line]:
-    """How far tensors are apart at most, as a share of the largest value wanted."""
+    """The largest difference of each pair, as a share of the largest expected value, as a result line."""
     bound = BATCHNORM_BOUND if name.startswith(("clas_train", "our documents")) else BOUND
     with without_tf32():
         apart = {what: difference(found, wanted) for what, found, wanted in measure()}
@@ -81,8 +82,8 @@ def compared(name: str, measure: Callable[[], Pairs]) -> list[Line]:
     figures = {kind: max(apart[what] for what in names) for kind, names in kinds.items() if names}
     said = ", ".join(f"{kind} {far:.1e}" for kind, far in figures.items())
     said += f" apart without TF32, bound {bound:.0e}, worst {worst}"
-    told = {"precision": "fp32", "worst": worst, "bound": bound}
-    return [verdict(name, apart[worst] <= bound, said) | told | figures]
+    details = {"precision": "fp32", "worst": worst, "bound": bound}
+    return [verdict(name, apart[worst] <= bound, said) | details | figures]
 
 
 def verdict(name: str, agrees: bool, said: str) -> Line:
@@ -91,7 +92,7 @@ def verdict(name: str, agrees: bool, said: str) -> Line:
 
 
 def difference(found: Tensor, wanted: Tensor) -> float:
-    """Infinite where there is no comparing."""
+    """The largest difference as a share of the largest expected value; infinite for other shapes or NaN."""
     if found.shape != wanted.shape:
         return float("inf")
     found, wanted = found.detach().cpu().double(), wanted.detach().cpu().double()
@@ -101,7 +102,7 @@ def difference(found: Tensor, wanted: Tensor) -> float:
 
 @contextmanager
 def without_tf32() -> Iterator[None]:
-    """Factors keep their 24 bits, where cuDNN is otherwise free to round them to 11."""
+    """Without TF32: factors keep their 24-bit mantissas, which cuDNN may otherwise round to 11 bits."""
     products, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     before = products.allow_tf32, cudnn.allow_tf32
     products.allow_tf32 = cudnn.allow_tf32 = False
@@ -121,7 +122,7 @@ def load(name: str, device: str = "cpu") -> dict[str, Tensor]:
 
 @contextmanager
 def replayed(golden: dict[str, Tensor]) -> Iterator[None]:
-    """Dropout by the recorded masks in their order, all of them."""
+    """Replaces dropout masks by the recorded ones, in order. ValueError: a mask of another shape is drawn, or some are left."""
     masks = [golden[name] for name in sorted(golden) if name.startswith("mask") and name != "mask"]
 
     def recorded(shape: tuple[int, ...], p: float, like: Tensor) -> Tensor:
@@ -136,7 +137,7 @@ def replayed(golden: dict[str, Tensor]) -> Iterator[None]:
 
 
 def pairs(found: dict[str, Tensor], golden: dict[str, Tensor], of: str = "") -> Pairs:
-    """Of what was found, what is recorded."""
+    """(name, actual, expected) of the computed tensors that the recording also has."""
     return [(of + what, x, golden[of + what]) for what, x in found.items() if of + what in golden]
 
 
@@ -155,7 +156,7 @@ def lm_net(device: str, dropout: Dropout = LM_DROPOUT) -> LMNet:
 
 
 def carried(device: str, name: str) -> Pairs:
-    """The state goes through four batches of different size."""
+    """The state is carried through four batches of different size."""
     golden, net, state, compared = load(name, device), lm_net(device).eval(), None, Pairs()
     for call in (f"call{number}." for number in range(4)):
         tokens = golden[f"{call}input"]
@@ -168,7 +169,7 @@ def carried(device: str, name: str) -> Pairs:
 
 
 def language_model(device: str, name: str, *, ar: float = 2.0, tar: float = 1.0) -> Pairs:
-    """In training, without dropout or with the recorded."""
+    """A training step's outputs, loss and gradients, without dropout or with recorded masks."""
     golden, dropout = load(name, device), LM_DROPOUT if "masks" in name else NO_DROPOUT
     net, batch = lm_net(device, dropout).train(), LMBatch(golden["input"], golden["target"])
     with replayed(golden):
@@ -183,18 +184,18 @@ def language_model(device: str, name: str, *, ar: float = 2.0, tar: float = 1.0)
 
 def classifier_net(device: str, name: str) -> ClassifierNet:
     own, dropout = name in HEADS, CLASSIFIER_DROPOUT.scaled(0.5)
-    told: dict[str, Any] = {"n_classes": 3, "bptt": BPTT, "max_len": MAX_LEN}
+    options: dict[str, Any] = {"n_classes": 3, "bptt": BPTT, "max_len": MAX_LEN}
     if "nodrop" in name:
-        dropout, told = NO_DROPOUT, told | {"head_dropouts": (0.0, 0.0)}
-    net = ClassifierNet(VOCAB, CONFIG, dropout, **told | HEADS.get(name, {}))
+        dropout, options = NO_DROPOUT, options | {"head_dropouts": (0.0, 0.0)}
+    net = ClassifierNet(VOCAB, CONFIG, dropout, **options | HEADS.get(name, {}))
     net.load_state_dict(renamed(load(name if own else "clas_weights"), "w." if own else ""))
     return net.to(device)
 
 
 def classifier(device: str, name: str) -> Pairs:
-    """As fastai reads padded documents."""
+    """The classifier's outputs and gradients on padded documents, read in fastai's order."""
     golden, net = load(name, device), classifier_net(device, name).train("train" in name)
-    net.encoder.lstms.train()  # cuDNN finds gradients only so; they have no dropout of their own
+    net.encoder.lstms.train()  # cuDNN needs it for gradients; these LSTMs have no dropout themselves
     with replayed(golden):
         output, padding = read(net.encoder, golden["input"], BPTT, MAX_LEN)
         pooled = pool(output, padding, BPTT)
@@ -208,16 +209,16 @@ def classifier(device: str, name: str) -> Pairs:
     total = main + ar_loss(output) + tar_loss(output) if "nodrop" in name else main
     total.backward()
     found |= {"loss": main, "loss_ce": main, "loss_total_alpha2_beta1": total}
-    of_all = gradients(net, golden, "grad_total." if "nodrop" in name else "grad.")
+    grads = gradients(net, golden, "grad_total." if "nodrop" in name else "grad.")
     averages = renamed(golden, "buffer_after.")
-    return pairs(found, golden) + pairs(dict(net.named_buffers()), averages) + of_all
+    return pairs(found, golden) + pairs(dict(net.named_buffers()), averages) + grads
 
 
 # Our own losses
 
 
 def beside_cpu(loss_of: Callable[[str], tuple[nn.Module, Loss]], device: str, name: str) -> Pairs:
-    """Loss and gradients here and there, by masks and words that the CPU has drawn for both."""
+    """Loss and gradients on the device and on the CPU, with masks and words drawn on the CPU for both."""
 
     def drawn(shape: tuple[int, ...], p: float, like: Tensor) -> Tensor:
         return dropout_mask(shape, p, torch.empty(0)).to(like)
@@ -241,8 +242,8 @@ def sampled(where: str) -> tuple[nn.Module, Loss]:
 
 
 def documents(name: str, where: str) -> tuple[nn.Module, Loss]:
-    """As the product reads them, each by its own length; in evaluation between two steps, since cuDNN puts the LSTMs'
-    weights in another place whenever a step had dropped some of them."""
+    """The documents as this library reads them, each by its own length. Between two training steps the net is used in evaluation
+    mode, since cuDNN moves the LSTMs' weights in memory after a step with weight dropout."""
     golden, runtime = load(f"clas_eval_{name}"), Runtime.choose(RuntimeConfig(where, "fp32"))
     rows = [row[row != PAD_ID] for row in golden["input"]]
     tokens = pad_sequence(rows, batch_first=True, padding_value=PAD_ID)

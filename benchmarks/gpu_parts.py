@@ -1,4 +1,4 @@
-"""What a language model's step consists of, each part alone: LSTMs, decoder with loss, embedding, update, clipping."""
+"""The parts of a language model's training step, each alone: LSTMs, decoder with loss, embedding, update, clipping."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -24,7 +24,7 @@ DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 
 
 def parts(size: Size, runtimes: list[Runtime]) -> Iterator[Row]:
-    """A row each, forward and backward where there is a backward."""
+    """A row for each part, forward and (if it has one) backward."""
     inner, outer = size.model.hidden_size, size.model.embedding_size
     shapes = list(pairwise([outer, *[inner] * (size.model.layers - 1), outer]))
     for runtime in runtimes:
@@ -38,8 +38,8 @@ def parts(size: Size, runtimes: list[Runtime]) -> Iterator[Row]:
             name = f"cross-entropy, {f'{at_once:,} rows' if at_once else 'eager'}"
             make = partial(cross_entropy, size, runtime, at_once)
             yield name, partial(part, size, runtime, name, make)
-    for name, of_all in (("embedding", embedding), ("update", update), ("clipping", clipping)):
-        make = partial(of_all, size, runtimes[-1])  # in full precision, whatever the step's is
+    for name, of_net in (("embedding", embedding), ("update", update), ("clipping", clipping)):
+        make = partial(of_net, size, runtimes[-1])  # in full precision, whatever the step's is
         yield name, partial(part, size, runtimes[-1], name, make)
 
 
@@ -50,7 +50,7 @@ def part(size: Size, runtime: Runtime, name: str, make: Callable[[], Work]) -> l
 def lstm(
     size: Size, runtime: Runtime, name: str, shape: tuple[int, int, int], filled_up: int = 0
 ) -> list[Line]:
-    """`shape`: rows, features that come in, units. `filled_up`: see `padded`."""
+    """`shape`: rows, input features, units. `filled_up`: units after padding, see `padded`; 0: no padding."""
     rows, size_in, units = shape
     where = {"device": runtime.device, "dtype": DTYPES[runtime.precision]}
     net = nn.LSTM(size_in, units, batch_first=True, **where)
@@ -62,8 +62,8 @@ def lstm(
 
 
 def padded(net: nn.LSTM, units: int) -> Callable[[Tensor], Tensor]:
-    """The same output by a wider LSTM, whose size cuDNN's persistent kernel takes: added units have weights of zero, and
-    so stay at zero."""
+    """The same output from a wider LSTM of a size that cuDNN's persistent kernel supports: the added units have zero weights, and
+    so stay zero."""
     own, more, weight = net.hidden_size, units - net.hidden_size, net.weight_ih_l0
     wide = nn.LSTM(net.input_size, units, batch_first=True).to(weight.device, weight.dtype)
     fills = {"weight_ih_l0": (0, 0, 0, more), "weight_hh_l0": (0, more, 0, more)}
@@ -79,7 +79,7 @@ def padded(net: nn.LSTM, units: int) -> Callable[[Tensor], Tensor]:
 
 
 def cross_entropy(size: Size, runtime: Runtime, at_once: int | None) -> Work:
-    """`at_once` rows of logits, or all of them by PyTorch's own functions."""
+    """With `at_once` rows of logits at a time; None: all of them, by PyTorch's own functions."""
     n, width, device = size.streams * size.bptt, size.model.embedding_size, runtime.device
     features = torch.randn(n, width, device=device, dtype=DTYPES[runtime.precision])
     weight = torch.empty(size.vocab, width, device=device).uniform_(-0.1, 0.1)
@@ -94,7 +94,7 @@ def cross_entropy(size: Size, runtime: Runtime, at_once: int | None) -> Work:
 
 
 def embedding(size: Size, runtime: Runtime) -> Work:
-    """Lookup, with whole words dropped."""
+    """The lookup, with embedding dropout."""
     weight = torch.empty(size.vocab, size.model.embedding_size, device=runtime.device)
     weight.uniform_(-0.1, 0.1).requires_grad_()
     tokens = torch.from_numpy(zipfian(size.vocab, size.streams, size.bptt)).to(runtime.device)
@@ -108,7 +108,7 @@ def embedding(size: Size, runtime: Runtime) -> Work:
 
 
 def update(size: Size, runtime: Runtime) -> Work:
-    """AdamW's, of all weights."""
+    """AdamW's update of all weights."""
     stage = with_gradients(size, runtime)
     optimizer = build_optimizer(stage.net, stage.optim.weight_decay, runtime)
     set_rates(optimizer, stage.phases[0].lrs, 0.7)
@@ -116,7 +116,7 @@ def update(size: Size, runtime: Runtime) -> Work:
 
 
 def clipping(size: Size, runtime: Runtime) -> Work:
-    """Norm of all gradients, and their scaling."""
+    """The norm of all gradients, and their scaling."""
     stage = with_gradients(size, runtime)
     weights, bound = list(stage.net.parameters()), stage.optim.max_grad_norm
     return lambda steps: [nn.utils.clip_grad_norm_(weights, bound) for _ in range(steps)]

@@ -1,4 +1,4 @@
-"""What `gpu_step` trains: both nets at a size, on ids drawn by Zipf's law, by our loop or the way fastai does it."""
+"""What `gpu_step` trains: both nets at a size, on ids drawn by Zipf's law, by our loop or in the way of fastai's."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -34,16 +34,16 @@ from ulmfit.training.stage import Stage
 
 @dataclass(frozen=True)
 class Size:
-    """How large, and how often."""
+    """Sizes of the nets and batches, and how often work is repeated."""
 
     model: ModelConfig
     vocab: int
     streams: int
     bptt: int
-    lstm_rows: tuple[int, ...]  # of a batch for the LSTMs alone
+    lstm_rows: tuple[int, ...]  # batch sizes for the LSTMs alone
     filled_up: int  # units that the last LSTM is padded to
-    logit_rows: tuple[int, ...]  # held at a time
-    documents: int  # a step
+    logit_rows: tuple[int, ...]  # rows of logits held at a time
+    documents: int  # per step
     lengths: tuple[int, ...]  # tokens of each document
     steps: int  # of the language model in a window
     repeats: int  # of anything else in a window
@@ -83,7 +83,7 @@ SIZES = {
 
 
 class Losses(Log):
-    """A log that keeps the loss of every step, and reads none."""
+    """A log that keeps the loss of every step as a tensor, without reading it off the GPU."""
 
     def __init__(self) -> None:
         super().__init__("")
@@ -94,54 +94,56 @@ class Losses(Log):
 
 
 def zipfian(vocab: int, *shape: int) -> NDArray[np.int64]:
-    """Ids without padding, the r-th with a probability as 1 / (r + 10)."""
+    """Ids without padding, the r-th with a probability proportional to 1 / (r + 10)."""
     weights = 1 / (np.arange(vocab - BOS_ID) + 10)
     rng = np.random.default_rng(0)
     return BOS_ID + rng.choice(len(weights), shape, p=weights / weights.sum())
 
 
 def lm_stage(size: Size, runtime: Runtime) -> Stage:
-    """Fine-tuning of all layers with fastai's numbers, as `prepare_lm` puts it together; an epoch has `size.steps` steps."""
-    told, ids = FinetuneConfig(), zipfian(size.vocab, size.streams * size.bptt * size.steps + 1)
+    """Fine-tuning of all layers with fastai's settings, as `prepare_lm` prepares it; an epoch has `size.steps` steps."""
+    config, ids = FinetuneConfig(), zipfian(size.vocab, size.streams * size.bptt * size.steps + 1)
     corpus = Corpus(ids.astype(np.uint16), np.array([0, len(ids)]), None, (), "")
-    net = LMNet(size.vocab, size.model, LM_DROPOUT.scaled(told.dropout_scale))
+    net = LMNet(size.vocab, size.model, LM_DROPOUT.scaled(config.dropout_scale))
     return Stage(
         name="",  # no bar
         net=net.to(runtime.device),
-        loss_fn=partial(lm_loss, ar=told.ar, tar=told.tar),
+        loss_fn=partial(lm_loss, ar=config.ar, tar=config.tar),
         batches=LMBatches(corpus, size.streams, size.bptt, shuffle=False),
-        phases=[Phase(1.0, (told.lr,) * len(net.layer_groups()))],
-        optim=Optim(told.weight_decay, told.max_grad_norm),
+        phases=[Phase(1.0, (config.lr,) * len(net.layer_groups()))],
+        optim=Optim(config.weight_decay, config.max_grad_norm),
     )
 
 
 def classifier_stage(size: Size, runtime: Runtime, length: int) -> Stage:
     """The last phase of a classifier's training, which trains all layers; an epoch has `size.repeats` steps."""
-    told, ids = ClassifierConfig(), zipfian(size.vocab, size.documents * size.repeats, length)
+    config, ids = ClassifierConfig(), zipfian(size.vocab, size.documents * size.repeats, length)
     offsets, labels = np.arange(len(ids) + 1) * length, np.arange(len(ids)) % 2
     corpus = Corpus(ids.ravel().astype(np.uint16), offsets, labels, ("even", "odd"), "")
-    dropout = CLASSIFIER_DROPOUT.scaled(told.dropout_scale)
-    net = ClassifierNet(size.vocab, size.model, dropout, 2, bptt=told.bptt, max_len=told.max_len)
-    lr, groups = told.lr / told.lr_divisors[-1], len(net.layer_groups())
+    dropout = CLASSIFIER_DROPOUT.scaled(config.dropout_scale)
+    net = ClassifierNet(
+        size.vocab, size.model, dropout, 2, bptt=config.bptt, max_len=config.max_len
+    )
+    lr, groups = config.lr / config.lr_divisors[-1], len(net.layer_groups())
     return Stage(
         name="",
         net=net.to(runtime.device),
-        loss_fn=partial(classifier_loss, ar=told.ar, tar=told.tar),
+        loss_fn=partial(classifier_loss, ar=config.ar, tar=config.tar),
         batches=DocumentBatches(corpus, size.documents, shuffle=False),
-        phases=[Phase(1.0, discriminative(lr, told.lr_decay, groups, groups))],
-        optim=Optim(told.weight_decay, told.max_grad_norm),
+        phases=[Phase(1.0, discriminative(lr, config.lr_decay, groups, groups))],
+        optim=Optim(config.weight_decay, config.max_grad_norm),
     )
 
 
 def ours(stage: Stage, runtime: Runtime, steps: int) -> list[float]:
-    """The first steps of a stage by our own loop, as a training of so many; gives the losses."""
+    """Trains the first `steps` of a stage by our own loop; returns the losses."""
     log, epochs = Losses(), steps / stage.batches.steps_per_epoch
     replace(stage, phases=[replace(stage.phases[0], epochs=epochs)]).train(runtime, log)
     return torch.stack(log.values).tolist()
 
 
 def as_fastai(stage: Stage, runtime: Runtime, steps: int) -> list[float]:
-    """The same for a language model as fastai does it: all logits, an update tensor by tensor, each loss read at once."""
+    """The same for a language model in fastai's way: all logits at once, updates tensor by tensor, each loss read immediately."""
     net, phase = stage.net.train(), stage.phases[0]
     kept = ("params", "weight_decay", "layer_group")
     groups = build_optimizer(net, stage.optim.weight_decay, runtime).param_groups

@@ -4,10 +4,10 @@
     python -m benchmarks.gpu_step lm parts --minutes 2 --commit abc1234
     python -m benchmarks.gpu_step --size tiny                     # the harness itself, on a CPU, in seconds
 
-Needs PyTorch, NumPy and safetensors only. Times are medians of windows, after one that warms up; contestants do theirs
-in turn. "busy": the profiler saw the GPU compute or copy; for the rest of a step it is idle. A line a row is appended to
-benchmarks/results/gpu_step.jsonl (tiny: nothing). LSTMs alone compute in the precision named; in a whole step
-autocast has cuDNN's compute in fp16, bf16 or not.
+Needs PyTorch, NumPy and safetensors only. Times are medians of windows, after one for warm-up; contestants take turns. "busy":
+time in which the profiler saw the GPU compute or copy; for the rest of a step it is idle. Appends a line per row to
+benchmarks/results/gpu_step.jsonl (not for tiny). LSTMs alone compute in the precision named; in a whole step under autocast,
+cuDNN's LSTMs compute in fp16 even for bf16.
 """
 
 import argparse
@@ -34,13 +34,13 @@ TOLERANCE = 0.01  # relative, between the losses of the two ways of training
 
 
 def lm(size: Size, runtimes: list[Runtime]) -> Iterator[Row]:
-    """The language model's step, ours and as fastai does it."""
+    """The language model's step, by our loop and in fastai's way."""
     for runtime in runtimes:
         yield f"step in {runtime.precision}", partial(lm_step, size, runtime)
 
 
 def lm_step(size: Size, runtime: Runtime) -> list[Line]:
-    """First the proof that both do the same work, then windows of the two in turn."""
+    """First a check that both do the same work, then windows of the two in turn."""
     stage = lm_stage(size, runtime)
     proof = compared(stage, runtime, size.steps)
     contestants = {
@@ -53,7 +53,7 @@ def lm_step(size: Size, runtime: Runtime) -> list[Line]:
 
 
 def compared(stage: Stage, runtime: Runtime, steps: int) -> Line:
-    """The losses of both from the same weights, all dropout off; the weights are put back."""
+    """Compares the losses of both from the same weights, without dropout; restores the weights."""
     encoder, start = stage.net.encoder, copy.deepcopy(stage.net.state_dict())
     dropout, encoder.dropout = encoder.dropout, NO_DROPOUT
     found = []
@@ -62,14 +62,14 @@ def compared(stage: Stage, runtime: Runtime, steps: int) -> Line:
         stage.net.load_state_dict(start)
     encoder.dropout = dropout
     apart = [abs(a - b) / b for a, b in zip(*found, strict=True)]
-    agrees = all(difference <= TOLERANCE for difference in apart)  # NaN is none
+    agrees = all(difference <= TOLERANCE for difference in apart)  # False for NaN
     said = f"losses {'agree' if agrees else 'DISAGREE'}, {max(apart):.1e} apart at most"
     about = {"name": "equal work", "precision": runtime.precision, "agrees": agrees, "said": said}
     return about | {"losses": found[0], "losses_as_fastai": found[1]}
 
 
 def lm_windows(size: Size) -> Line:
-    """What `in_turn` is told of a language model's step."""
+    """The arguments of `in_turn` for a language model's step."""
     work = size.streams * size.bptt
     return {"windows": size.windows, "steps": size.steps, "work": work, "unit": "tokens"}
 
@@ -84,19 +84,19 @@ def classifier(size: Size, runtimes: list[Runtime]) -> Iterator[Row]:
 
 def classifier_step(size: Size, runtime: Runtime, name: str, length: int) -> list[Line]:
     work = partial(ours, classifier_stage(size, runtime, length), runtime)
-    told = {"windows": size.windows, "steps": size.repeats}
-    return in_turn({name: work}, runtime, **told, work=size.documents, unit="documents")
+    how = {"windows": size.windows, "steps": size.repeats}
+    return in_turn({name: work}, runtime, **how, work=size.documents, unit="documents")
 
 
 def graph(size: Size, runtimes: list[Runtime]) -> Iterator[Row]:
-    """Forward and backward of the language model, its kernels launched one by one and as a CUDA graph."""
+    """Forward and backward of the language model, with kernels launched one by one and as a CUDA graph."""
     for runtime in runtimes:
         if runtime.precision != "fp32" or runtime.device.type != "cuda":
             yield f"step in {runtime.precision}", partial(captured, size, runtime)
 
 
 def captured(size: Size, runtime: Runtime) -> list[Line]:
-    """Losses are not scaled, and nothing is updated. Where the step can't be captured: why."""
+    """Without loss scaling and update. If the step can't be captured, the line says why."""
     if runtime.device.type != "cuda":
         return [{"name": "as a graph", "said": "skipped: CUDA graphs need a CUDA GPU"}]
     stage = lm_stage(size, runtime)
@@ -136,29 +136,29 @@ def captured(size: Size, runtime: Runtime) -> list[Line]:
     return lines
 
 
-# Last comes what may leave the GPU unusable: a capture that failed.
+# graph comes last: a failed capture may leave the GPU unusable.
 GROUPS = {"lm": lm, "parts": parts, "classifier": classifier, "graph": graph}
 
 
 def runtimes_of(device: str) -> list[Runtime]:
-    """One for each precision; on a CPU for fp32 only."""
+    """A runtime for each precision; on a CPU fp32 only."""
     precisions = ("fp16", "bf16", "fp32") if device == "cuda" else ("fp32",)
     return [Runtime.choose(RuntimeConfig(device=device, precision=name)) for name in precisions]
 
 
 def attempt(name: str, measure: Callable[[], list[Line]]) -> list[Line]:
-    """A row's lines, from the same seed and with the memory of the row before given back; one that failed says why."""
+    """The lines of a row, measured with a fixed seed after freeing the memory of the row before; if it fails, a line says why."""
     try:
         gc.collect()
         torch.cuda.empty_cache()
         seed_everything(0)
         return measure()
-    except Exception as error:  # whatever it is, the next row may go on
+    except Exception as error:  # of any kind: the next row may still work
         return [{"name": name, "failed": True, "said": f"failed: {reason(error)}"}]
 
 
 def reason(error: BaseException) -> str:
-    """The first line of what it began with: a capture that fails ends with another error."""
+    """The first line of the original error: a failed capture ends with another one."""
     while error.__context__:
         error = error.__context__
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
@@ -170,35 +170,35 @@ def main() -> None:
     )
     parser.add_argument("group", nargs="*", metavar="GROUP", help=f"of {', '.join(GROUPS)}")
     parser.add_argument("--size", choices=SIZES, default="base")
-    parser.add_argument("--minutes", type=float, default=5.0, help="afterwards no row is begun")
-    parser.add_argument("--commit", help="of what is measured, where git can't tell")
-    told = parser.parse_args()
-    if unknown := set(told.group) - set(GROUPS):
+    parser.add_argument("--minutes", type=float, default=5.0, help="no row is begun after these")
+    parser.add_argument("--commit", help="commit that is measured, if there is no git")
+    args = parser.parse_args()
+    if unknown := set(args.group) - set(GROUPS):
         parser.error(f"no group {', '.join(sorted(unknown))}; there are {', '.join(GROUPS)}")
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    if told.size == "base" and device == "cpu":
+    if args.size == "base" and device == "cpu":
         parser.error("base is made for a CUDA GPU, and there is none; give --size tiny")
-    about: Line = {"size": told.size, "torch": torch.__version__, "cuda": torch.version.cuda}
+    about: Line = {"size": args.size, "torch": torch.__version__, "cuda": torch.version.cuda}
     if device == "cuda":
         about |= {"gpu": torch.cuda.get_device_name(), "cudnn": torch.backends.cudnn.version()}
-    if told.commit:
-        about["commit"] = told.commit
-    ends, failed, left = time.monotonic() + 60 * told.minutes, [], []
+    if args.commit:
+        about["commit"] = args.commit
+    ends, failed, left = time.monotonic() + 60 * args.minutes, [], []
     print(HEAD, flush=True)
-    for group in told.group or GROUPS:
-        for name, measure in GROUPS[group](SIZES[told.size], runtimes_of(device)):
+    for group in args.group or GROUPS:
+        for name, measure in GROUPS[group](SIZES[args.size], runtimes_of(device)):
             if time.monotonic() >= ends:
                 left.append(f"{group}: {name}")
                 continue
             for line in attempt(name, measure):
                 line = {"group": group} | line
                 print(shown(line), flush=True)
-                if told.size == "base":
+                if args.size == "base":
                     record.append("gpu_step", about | line)
                 if "failed" in line or line.get("agrees") is False:
                     failed.append(f"{group}: {name}")
     if left:
-        print(f"{told.minutes:g} minutes are over; not measured: {'; '.join(left)}")
+        print(f"{args.minutes:g} minutes are over; not measured: {'; '.join(left)}")
     if failed:
         sys.exit(f"failed: {'; '.join(failed)}")
 

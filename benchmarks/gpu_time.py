@@ -1,4 +1,4 @@
-"""Windows of work on a GPU, timed three ways: by the wall clock, between CUDA events, and by PyTorch's profiler. On a CPU
+"""Times windows of work on a GPU in three ways: by the wall clock, between CUDA events, and by PyTorch's profiler. On a CPU by
 the wall clock alone."""
 
 import json
@@ -17,13 +17,13 @@ from torch.profiler import ProfilerActivity, profile
 
 from ulmfit.runtime import Runtime
 
-Line = dict[str, Any]  # of the results, and a row of the table
-Work = Callable[[int], object]  # does so many steps
-Row = tuple[str, Callable[[], list[Line]]]  # a name, and what measures it
+Line = dict[str, Any]  # a line of the results
+Work = Callable[[int], object]  # does that many steps
+Row = tuple[str, Callable[[], list[Line]]]  # (name, function that measures it)
 
-ON_GPU = ("kernel", "gpu_memcpy", "gpu_memset")  # categories of a profiler's trace
-PROFILED = 2  # steps
-LONGEST = 8  # kernels named
+ON_GPU = ("kernel", "gpu_memcpy", "gpu_memset")  # categories of events in a profiler's trace
+PROFILED = 2  # steps under the profiler
+LONGEST = 8  # kernels reported
 HEAD = (
     f"{'group':11}{'what':36}{'precision':>9}{'ms':>9}{'events':>9}{'busy':>9}{'idle':>6}{'GB':>7}"
 )
@@ -38,25 +38,25 @@ def in_turn(
     work: int = 0,
     unit: str = "",
 ) -> list[Line]:
-    """A line for each contestant: `windows` of `steps`, each of which does `work` units, after one that warms up."""
+    """A line for each contestant: `windows` of `steps` steps with `work` units each, taken in turn, after one for warm-up."""
     found: dict[str, list[Line]] = {name: [] for name in contestants}
     for number in range(1 + windows):
-        for name, does in contestants.items():
-            timed = window(partial(does, steps), runtime)
+        for name, contestant in contestants.items():
+            timed = window(partial(contestant, steps), runtime)
             found[name] += [timed] if number else []
     lines = []
-    for name, does in contestants.items():
+    for name, contestant in contestants.items():
         line = {"name": name, "precision": runtime.precision, "steps": steps}
         line |= {"work": work, "unit": unit} if work else {}
         for key in ("wall_ms", "event_ms"):
             line |= {key: [one[key] / steps for one in found[name] if key in one]}
         line["peak_bytes"] = max(one["peak_bytes"] for one in found[name])
-        lines.append(line | busy(does, runtime))
+        lines.append(line | busy(contestant, runtime))
     return lines
 
 
 def window(work: Callable[[], object], runtime: Runtime) -> Line:
-    """Milliseconds, and the most bytes that tensors on the GPU (without one: the process) held."""
+    """Milliseconds, and peak memory in bytes: of tensors on the GPU, or of the process on a CPU."""
     if runtime.device.type != "cuda":
         began = time.perf_counter()
         work()
@@ -76,7 +76,7 @@ def window(work: Callable[[], object], runtime: Runtime) -> Line:
 
 
 def busy(work: Work, runtime: Runtime) -> Line:
-    """Milliseconds a step in which the GPU computes or copies, and its longest kernels; nothing where nobody can tell."""
+    """Milliseconds per step in which the GPU computes or copies, and its longest kernels; empty on a CPU."""
     if runtime.device.type != "cuda":
         return {}
     with profile(activities=[ProfilerActivity.CUDA]) as profiler:
@@ -90,7 +90,7 @@ def busy(work: Work, runtime: Runtime) -> Line:
 
 
 def summed(events: list[Line]) -> Line:
-    """Of a trace's events, in microseconds: how long one at least was running, and which names ran longest, a step."""
+    """Sums up a trace's events (in microseconds): the time per step in which at least one was running, and the longest kernels."""
     if not events:
         return {}
     total, until, kernels = 0.0, 0.0, Counter[str]()
@@ -108,7 +108,7 @@ def summed(events: list[Line]) -> Line:
 
 
 def repeated(forward: Callable[[], Tensor], leaves: Iterable[Tensor]) -> Work:
-    """Forward and backward, the gradients of the leaves forgotten each time."""
+    """Forward and backward, with the gradients of the leaves cleared each time."""
     leaves, gradient = list(leaves), torch.randn_like(forward())
 
     def work(steps: int) -> None:
@@ -121,7 +121,7 @@ def repeated(forward: Callable[[], Tensor], leaves: Iterable[Tensor]) -> Work:
 
 
 def shown(line: Line) -> str:
-    """A line for people: medians, the share of a step in which the GPU waits, the rate, and what else is said."""
+    """A result line as text: medians, the share of a step in which the GPU is idle, the rate, and remarks."""
     text = f"{line['group']:11}{line['name']:36}{line.get('precision', ''):>9}"
     if "wall_ms" in line:
         ms, busy_ms = median(line["wall_ms"]), line.get("busy_ms")

@@ -1,11 +1,10 @@
-"""What `--classifier.class-weight balanced` brings where one class is rare, beside TF-IDF on the same labels.
+"""What `--classifier.class-weight balanced` gains if one class is rare, beside TF-IDF on the same labels.
 
     python -m benchmarks.imbalance reviews.csv --rare neg --out runs/imbalance
 
-The table has the columns text and label, and two classes. A third of its texts is held out, with one of the rare class for ten of
-the other; the rest, without labels, is read by one language model. From the rest each draw takes 40 and 400 to learn
-from, trains on them with and without weights, and scores what was held out. Appends to
-benchmarks/results/imbalance.jsonl.
+The table has the columns text and label, and two classes. A third of its texts is held out, and thinned to one of the rare class for
+ten of the other; one language model is fine-tuned on the rest, without labels. From the rest each draw takes 40 and 400 texts, trains
+on them with and without class weights, and scores the held-out texts. Appends to benchmarks/results/imbalance.jsonl.
 """
 
 import argparse
@@ -27,8 +26,8 @@ from ulmfit.text.document import Document
 from ulmfit.text.readers import read_documents
 from ulmfit.text.splits import distinct
 
-RARE, TIMES = 40, 10  # labels of the rare class; as many times more of the other
-Said = Sequence[str]
+RARE, TIMES = 40, 10  # labels of the rare class; the other class has this many times as many
+Labels = Sequence[str]
 
 
 def draw(pool: Sequence[Document], rare: str, most: int, seed: int) -> list[Document]:
@@ -40,16 +39,16 @@ def draw(pool: Sequence[Document], rare: str, most: int, seed: int) -> list[Docu
     return of_rare[:n] + of_other[: n * TIMES]
 
 
-def figures(said: Said, truth: Said, rare: str) -> dict[str, float]:
+def figures(predicted: Labels, truth: Labels, rare: str) -> dict[str, float]:
     """Accuracy, macro-F1, and precision and recall of the rare class."""
     from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
 
-    told: dict[str, Any] = {"labels": [rare], "average": "macro", "zero_division": 0.0}
+    options: dict[str, Any] = {"labels": [rare], "average": "macro", "zero_division": 0.0}
     return {
-        "accuracy": float(accuracy_score(truth, said)),
-        "macro_f1": float(f1_score(truth, said, average="macro")),
-        "precision": float(precision_score(truth, said, **told)),
-        "recall": float(recall_score(truth, said, **told)),
+        "accuracy": float(accuracy_score(truth, predicted)),
+        "macro_f1": float(f1_score(truth, predicted, average="macro")),
+        "precision": float(precision_score(truth, predicted, **options)),
+        "recall": float(recall_score(truth, predicted, **options)),
     }
 
 
@@ -61,7 +60,7 @@ def measure(
     threads: int | None,
     draws: int,
 ) -> None:
-    """One language model, then a classifier with and without weights for each draw; print and record."""
+    """Train one language model, then for each draw a classifier with and without class weights; print and record."""
     documents = random.Random(0).sample(list(documents), len(documents))
     held_out, pool = documents[: len(documents) // 3], documents[len(documents) // 3 :]
     test = draw(held_out, rare, len(held_out), 0)
@@ -72,16 +71,16 @@ def measure(
         lm = finetune_lm(start, pool, config=config.lm, runtime=runtime, run=run)
     for seed in range(draws):
         train = draw(pool, rare, RARE, seed)
-        said: dict[str, Said] = {"tfidf": train_baseline(train).predict(texts).tolist()}
+        predicted: dict[str, Labels] = {"tfidf": train_baseline(train).predict(texts).tolist()}
         for name in ("plain", "balanced"):
             weight = "balanced" if name == "balanced" else None
-            told = replace(config.classifier, class_weight=weight)
+            training = replace(config.classifier, class_weight=weight)
             runtime = Runtime.start(RuntimeConfig(threads=threads, seed=seed))
             with Run.open(out / f"{name}-{seed}", overwrite=True) as run:
-                made = train_classifier(lm, train, config=told, runtime=runtime, run=run)
-            said[name] = [prediction.label for prediction in made.predict(texts, runtime)]
+                model = train_classifier(lm, train, config=training, runtime=runtime, run=run)
+            predicted[name] = [prediction.label for prediction in model.predict(texts, runtime)]
         line = {"labels": len(train), "test": len(test), "seed": seed, "rare": rare}
-        line |= {name: figures(labels, truth, rare) for name, labels in said.items()}
+        line |= {name: figures(labels, truth, rare) for name, labels in predicted.items()}
         record.append("imbalance", line)
         print(json.dumps(line), flush=True)
 

@@ -1,4 +1,4 @@
-"""A process that runs one `ulmfit` command on a tiny model, and may kill itself in the middle of writing a file."""
+"""A process that runs one `ulmfit` command on a tiny model, and may kill itself while it writes a file."""
 
 import json
 import os
@@ -22,12 +22,12 @@ CALLS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.chmod", "
 
 
 class Job(NamedTuple):
-    """What one process is told."""
+    """The arguments of one process."""
 
     command: list[str]  # verb and flags
-    save_every: float  # seconds between two states inside an epoch
+    save_every: float  # seconds between two saved states within an epoch
     die_at: int = 0  # number of the event below `RUN` at which it kills itself; 0: none
-    count_to: str = ""  # file that gets the number of events, where it ends by itself
+    count_to: str = ""  # file for the number of events, if it ends by itself
 
 
 def die() -> NoReturn:
@@ -36,13 +36,13 @@ def die() -> NoReturn:
 
 
 class Events:
-    """Counts what is done to files below `RUN`: calls, and writes, which leave half a file behind where they are the end."""
+    """Counts changes to files below `RUN`: calls, and writes; a write at which the process dies leaves half a file."""
 
     def __init__(self, die_at: int) -> None:
         self.count, self._die_at = 0, die_at
 
     def last(self) -> bool:
-        """One more; whether it is the one to die at."""
+        """Count one more event; whether it is the one to die at."""
         self.count += 1
         return self.count == self._die_at
 
@@ -55,7 +55,7 @@ class Events:
             die()
 
     def watch(self) -> None:
-        """From here on. CPython tells of most calls; fsync and the writing itself it does not."""
+        """Count from here on. CPython audits most calls, but neither fsync nor writes, so these are patched."""
         sync, save, text = os.fsync, ulmfit.files.checkpoint.save_file, Path.write_text
 
         def fsync(handle: int) -> None:
@@ -89,7 +89,7 @@ class Events:
 
 
 def keep_states() -> None:
-    """The last states of all trainings, optimizers and all, survive beside the run directory, where they can be compared."""
+    """Copies the last saved state of each training, which `finish` deletes, beside the run directory, to be compared."""
     real = ulmfit.run_directory.Run._drop_what_only_the_unfinished_need
 
     def drop(run: Any) -> None:
@@ -103,7 +103,7 @@ def keep_states() -> None:
 
 
 def work(job: Job) -> None:
-    """Run the command; what it says goes to the file `said`."""
+    """Run the command; its output goes to the file `said`."""
     said = os.open("said", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(said, 1)
     os.dup2(said, 2)

@@ -1,11 +1,11 @@
-"""Several labels a text, and numbers, beside TF-IDF on the same labels, on sets derived from ones with one class a text.
+"""Several labels per text, and numbers, beside TF-IDF on the same labels, on data sets derived from ones with one class per text.
 
     python -m benchmarks.label_kinds --topics TRAIN TEST --grades TRAIN TEST --reviews TRAIN TEST --out runs/label_kinds
 
 The files are tables with the columns text and label. `--topics` (made for AG News) → several labels: one to three texts of
-different classes pasted together, labelled with their classes. `--grades` (SST-5) → numbers: the class, a whole number.
-`--reviews` (IMDB, classes 0 and 1) → numbers: the beginnings of three reviews pasted together, labelled with how many
-of them are positive. No text is used twice. Appends to benchmarks/results/label_kinds.jsonl.
+different classes joined, labelled with their classes. `--grades` (SST-5) → numbers: the class, a whole number.
+`--reviews` (IMDB, classes 0 and 1) → numbers: the beginnings of three reviews joined, labelled with how many of them are
+positive. No text is used twice. Appends to benchmarks/results/label_kinds.jsonl.
 """
 
 import argparse
@@ -28,20 +28,20 @@ from ulmfit.text.document import Document
 from ulmfit.text.readers import read_documents
 from ulmfit.text.splits import distinct, without
 
-PASTED, WORDS = 3, 25  # beginnings of so many reviews, so many words of each
+PASTED, WORDS = 3, 25  # reviews joined, and first words of each
 SETTINGS: dict[str, dict[str, Any]] = {"plain": {}, "balanced": {"class_weight": "balanced"}}
 
 
 def topics(pool: Sequence[Document], size: int, seed: int) -> list[Document]:
-    """One to three texts of different classes as one, labelled with all of their classes."""
+    """One to three texts of different classes joined, labelled with all of their classes."""
     draw, rest = random.Random(seed), list(pool)
     draw.shuffle(rest)
-    made = list[Document]()
-    while rest and len(made) < size:
+    joined = list[Document]()
+    while rest and len(joined) < size:
         parts = [rest.pop() for _ in range(min(draw.randint(1, 3), len(rest)))]
-        first = {str(d.label): d.text for d in parts}  # of two of a class, one is left out
-        made.append(Document(" ".join(first.values()), tuple(sorted(first))))
-    return made
+        by_class = {str(d.label): d.text for d in parts}  # only one text of each class is kept
+        joined.append(Document(" ".join(by_class.values()), tuple(sorted(by_class))))
+    return joined
 
 
 def grades(pool: Sequence[Document], size: int, seed: int) -> list[Document]:
@@ -51,7 +51,7 @@ def grades(pool: Sequence[Document], size: int, seed: int) -> list[Document]:
 
 
 def shares(pool: Sequence[Document], size: int, seed: int) -> list[Document]:
-    """Beginnings of several reviews as one, labelled with how many are of class 1."""
+    """The beginnings of several reviews joined, labelled with how many are of class 1."""
     rest = random.Random(seed).sample(list(pool), min(PASTED * size, len(pool)))
     groups = [rest[i : i + PASTED] for i in range(0, len(rest) - PASTED + 1, PASTED)]
     return [
@@ -79,7 +79,7 @@ def measure(
     threads: int | None,
     seeds: int,
 ) -> None:
-    """One language model, then classifiers; print and record each beside the baseline."""
+    """Train one language model, then classifiers; print and record each beside the baseline."""
     runtime = Runtime.start(RuntimeConfig(threads=threads))
     start = start_lm(config.pretrained, "forward", train, config.tokenizer, runtime.seed, print)
     with Run.open(out / f"{name}-lm", overwrite=True, say=print) as run:
@@ -87,12 +87,12 @@ def measure(
     baseline = baseline_metrics(train, test)
     several = isinstance(train[0].label, tuple)
     for setting, seed in product(SETTINGS if several else ["plain"], range(seeds)):
-        told = replace(config.classifier, **SETTINGS[setting])
+        training = replace(config.classifier, **SETTINGS[setting])
         runtime = Runtime.start(RuntimeConfig(threads=threads, seed=seed))
         with Run.open(out / f"{name}-{setting}-{seed}", overwrite=True, say=print) as run:
-            made = train_classifier(lm, train, config=told, runtime=runtime, run=run)
+            model = train_classifier(lm, train, config=training, runtime=runtime, run=run)
         line = {"set": name, "labels": len(train), "setting": setting, "seed": seed}
-        line |= {"ulmfit": made.evaluate(test, runtime), "tfidf": baseline}
+        line |= {"ulmfit": model.evaluate(test, runtime), "tfidf": baseline}
         record.append("label_kinds", line)
         print(json.dumps(line), flush=True)
 
@@ -115,8 +115,8 @@ def main() -> None:
         if files := getattr(args, name):
             train, test = (distinct(read_documents(file)) for file in files)
             train = without(train, test)
-            made = derive(train, args.labels, 0), derive(test, args.test, 1)
-            measure(name, *made, config, args.out, args.threads, args.seeds)
+            sets = derive(train, args.labels, 0), derive(test, args.test, 1)
+            measure(name, *sets, config, args.out, args.threads, args.seeds)
 
 
 if __name__ == "__main__":

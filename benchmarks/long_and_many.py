@@ -1,9 +1,9 @@
-"""Long documents, many documents, many classes: how much memory each takes, on a tiny model.
+"""Peak memory for long documents, many documents and many classes, with a tiny model.
 
     python -m benchmarks.long_and_many --rows 1000000 --tokens 5000000 --classes 10000 --record
 
-Each task is a process of its own; its peak memory (Linux's ru_maxrss) stands beside that of the same task with less to do.
-The order of the rows is checked. `--record` appends a line to benchmarks/results/long_and_many.jsonl.
+Each task runs in a process of its own, at full and at half size; its peak memory is Linux's ru_maxrss. The order of the rows is
+checked. `--record` appends a line per task to benchmarks/results/long_and_many.jsonl.
 """
 
 import argparse
@@ -56,7 +56,7 @@ assert len(found[0].probabilities) == classes
 
 
 def measured(arguments: list[str]) -> tuple[float, float]:
-    """Peak memory in megabytes, and seconds, of a process that has to succeed."""
+    """Peak memory in MB, and seconds, of a process that must succeed."""
     begun = time.monotonic()
     with subprocess.Popen(
         [sys.executable, *arguments], cwd=ROOT, stdout=subprocess.DEVNULL
@@ -77,7 +77,7 @@ def write_rows(path: Path, rows: int) -> None:
 
 
 def ordered(path: Path, rows: int) -> bool:
-    """Whether the ids count from 0, each with a prediction."""
+    """Whether the ids are 0, 1, …, each with a prediction."""
     with open(path, encoding="utf-8") as file:
         next(file)
         numbers = (line.split(",", 1)[0] for line in file if line.split(",")[2])
@@ -85,7 +85,7 @@ def ordered(path: Path, rows: int) -> bool:
 
 
 def many(folder: Path, rows: int) -> tuple[float, float]:
-    """`ulmfit predict` on a table of so many rows."""
+    """`ulmfit predict` on a table of `rows` rows."""
     source, out = folder / "in.csv", folder / "out.csv"
     write_rows(source, rows)
     command = ["-m", "ulmfit", "predict", f"{folder}/classifier", str(source), "--out", str(out)]
@@ -103,7 +103,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=5_000_000)
     parser.add_argument("--classes", type=int, default=10_000)
     parser.add_argument("--record", action="store_true")
-    told = parser.parse_args()
+    args = parser.parse_args()
     with TemporaryDirectory() as name:
         folder = Path(name)
         measured(["-c", MAKE, name, " ".join(WORDS)])
@@ -113,12 +113,12 @@ def main() -> None:
             "classes": lambda n: measured(["-c", CLASSES, name, str(n)]),
         }
         for task, run in tasks.items():
-            whole = getattr(told, task)
+            whole = getattr(args, task)
             for size in (whole // 2, whole) if whole else ():
                 megabytes, seconds = run(size)
                 line = {"task": task, "size": size, "megabytes": round(megabytes), "seconds": round(seconds)}  # fmt: skip
                 print(json.dumps(line), flush=True)
-                if told.record:
+                if args.record:
                     record.append("long_and_many", line)
 
 

@@ -1,12 +1,12 @@
-"""Does it pay to choose what to label? 100 random labels + 100 chosen by `ulmfit next-labels`, against 200 random ones.
+"""Does it pay to choose what to label? 100 random labels + 100 chosen by `ulmfit next-labels`, compared with 200 random ones.
 
     python -m benchmarks.next_labels --lm runs/demo --imdb DIR --by linear
     python -m benchmarks.next_labels --lm runs/demo --imdb DIR --by trained --out runs/next_labels
 
 `--lm` is a finished demo run: its language model has read texts of IMDB's training part only. DIR holds IMDB's train and test
-tables (columns text, label). `linear`: logistic regression on the pooled features of the language model, seconds a draw, all
-strategies; `trained`: the whole classifier, minutes. Appends a JSON line for each classifier to
-benchmarks/results/next_labels.jsonl; what stands there is not repeated.
+tables (columns text, label). `linear`: logistic regression on the pooled features of the language model, with all strategies, in
+seconds per draw; `trained`: the whole classifier, in minutes. Appends a JSON line for each classifier to
+benchmarks/results/next_labels.jsonl; draws already recorded there are not repeated.
 """
 
 import argparse
@@ -32,8 +32,8 @@ from ulmfit.text.document import Document
 from ulmfit.text.readers import read_documents
 from ulmfit.text.splits import distinct, without
 
-POOL, TEST = 3_000, 2_000  # documents to choose from; held-out ones
-FIRST, MORE = 100, 100  # labels before the choice, and chosen
+POOL, TEST = 3_000, 2_000  # documents to choose from; held-out documents
+FIRST, MORE = 100, 100  # random labels before the choice; labels chosen
 INVERSE_REGULARISATION = 0.001  # of the logistic regression, on standardised features
 
 Pick = Callable[[Array, Array, int, int], list[int]]  # features, probabilities, n, seed → rows
@@ -44,7 +44,7 @@ def by_chance(features: Array, probabilities: Array, n: int, seed: int) -> list[
 
 
 def product(features: Array, probabilities: Array, n: int, seed: int) -> list[int]:
-    """The product's: far from each other, among the least certain."""
+    """This library's choice: far from each other, among the least certain."""
     return [row for row, _ in pick(features, probabilities, n, seed)]
 
 
@@ -57,12 +57,12 @@ def most_certain(features: Array, probabilities: Array, n: int, seed: int) -> li
 
 
 def far_apart(features: Array, probabilities: Array, n: int, seed: int) -> list[int]:
-    """k-means++ on all features, whatever the classifier thinks."""
+    """k-means++ on the features of all texts, whatever the classifier's certainty."""
     return plus_plus(standard(features), np.ones(len(features)), n, seed)
 
 
 def weighted(features: Array, probabilities: Array, n: int, seed: int) -> list[int]:
-    """k-means++ on all features, distances weighted with 1 − margin."""
+    """k-means++ on the features of all texts, with distances weighted by 1 − margin."""
     return plus_plus(standard(features), 1 - margins(probabilities), n, seed)
 
 
@@ -107,32 +107,34 @@ def linear(
     draws: Sequence[int],
     out: Path,
 ) -> Iterator[dict]:
-    """A line for every draw and strategy. The features are kept in `out`: one directory for one language model."""
+    """A line for every draw and strategy. The features are cached in `out`, so each language model needs its own directory."""
     from sklearn.linear_model import LogisticRegression
 
     kept = out / "features.npy"
     if not kept.exists():
-        reader = TextClassifier.create(lm, ["neg", "pos"], TRAINING)  # its head is not asked
+        reader = TextClassifier.create(
+            lm, ["neg", "pos"], TRAINING
+        )  # its untrained head is not used
         out.mkdir(parents=True, exist_ok=True)
         texts = [d.text for d in (*pool, *test)]
         np.save(kept, read(reader, texts, Runtime.choose(), "reading")[0])
-    there, held = np.split(np.load(kept), [len(pool)])
-    centre, spread = there.mean(axis=0), there.std(axis=0) + 1e-6
-    there, held = (there - centre) / spread, (held - centre) / spread
+    features, held = np.split(np.load(kept), [len(pool)])
+    centre, spread = features.mean(axis=0), features.std(axis=0) + 1e-6
+    features, held = (features - centre) / spread, (held - centre) / spread
     labels, truth = (np.array([str(d.label) for d in part]) for part in (pool, test))
 
     def trained(rows: Sequence[int]) -> LogisticRegression:
         model = LogisticRegression(C=INVERSE_REGULARISATION, max_iter=300)
-        return model.fit(there[rows], labels[rows])
+        return model.fit(features[rows], labels[rows])
 
     for draw in draws:
         order = random.Random(draw).sample(range(len(pool)), len(pool))
         first, rest = order[:FIRST], np.array(order[FIRST:])
         model = trained(first)
         yield {"draw": draw, "labels": FIRST, "accuracy": model.score(held, truth)}
-        probabilities = model.predict_proba(there[rest])
+        probabilities = model.predict_proba(features[rest])
         for name, strategy in STRATEGIES.items():
-            rows = rest[strategy(there[rest], probabilities, MORE, draw)].tolist()
+            rows = rest[strategy(features[rest], probabilities, MORE, draw)].tolist()
             accuracy = trained([*first, *rows]).score(held, truth)
             line = {"draw": draw, "labels": FIRST + MORE, "strategy": name}
             yield line | {"accuracy": accuracy}
@@ -146,7 +148,7 @@ def trained(
     out: Path,
     threads: int | None,
 ) -> Iterator[dict]:
-    """The same with the whole classifier, for random choice and the product's."""
+    """As `linear`, with the whole classifier, for random choice and this library's."""
     for draw in draws:
         runtime = Runtime.start(RuntimeConfig(seed=draw, threads=threads))
         documents = random.Random(draw).sample(list(pool), len(pool))
@@ -197,18 +199,18 @@ def main() -> None:
 
 
 def recorded(by: str) -> list[dict]:
-    """The lines of one kind of classifier."""
+    """The recorded lines of one kind of classifier."""
     return [line for line in record.read("next_labels") if line["by"] == by]
 
 
 def finished(by: str) -> set[int]:
-    """Draws whose last line, that of random choice or of all strategies, is there."""
+    """Draws that are complete: the line of their last strategy is recorded."""
     last = "random" if by == "trained" else list(STRATEGIES)[-1]
     return {line["draw"] for line in recorded(by) if line.get("strategy") == last}
 
 
 def report(by: str) -> None:
-    """Print what the strategies reached, and by how much they differ from random choice in the same draw."""
+    """Print the accuracy of each strategy, and its difference from random choice in the same draws."""
     reached = defaultdict[str, dict[int, float]](dict)
     for line in recorded(by):
         name = line.get("strategy", f"first {FIRST} alone")

@@ -1,7 +1,7 @@
-"""The benchmark's tasks in this library: each function prepares one and gives back what does a window of it.
+"""The tasks of the speed benchmark in this library: each function prepares one and returns a function that does a window of it.
 
-A window says how many seconds it took, how much work that was, and `values` that prove the work: losses of the steps,
-or probabilities. With `proof` dropout is off and the documents are those that both libraries must read alike.
+A window reports its seconds, how much work it did, and `values` that prove the work: losses of the steps, or probabilities.
+With `proof`, dropout is off and the documents are ones that both libraries must read alike.
 """
 
 import shutil
@@ -36,8 +36,8 @@ from ulmfit.training.log import Log
 from ulmfit.training.loop import Optim, fit
 from ulmfit.training.phases import Phase
 
-LR, DECAY = 1e-2, 0.01  # peak learning rate and weight decay (fastai's default), the same there
-LM_DROP, CLASSIFIER_DROP = 0.3, 0.5  # factors on the dropouts, fastai's `drop_mult`
+LR, DECAY = 1e-2, 0.01  # peak learning rate and weight decay, as in fastai_worker.py
+LM_DROP, CLASSIFIER_DROP = 0.3, 0.5  # factors on all dropout, fastai's `drop_mult`
 NEGATIVES = 4096
 
 
@@ -53,8 +53,8 @@ class Losses(Log):
 
 
 def start(size: str, threads: int, precision: str = "fp32") -> tuple[Inputs, Runtime]:
-    told = RuntimeConfig(device="cpu", threads=threads, precision=precision)  # pyright: ignore[reportArgumentType]
-    return Inputs.open(size), Runtime.start(told)
+    config = RuntimeConfig(device="cpu", threads=threads, precision=precision)  # pyright: ignore[reportArgumentType]
+    return Inputs.open(size), Runtime.start(config)
 
 
 def lm_step(
@@ -82,7 +82,8 @@ def lm_step(
 def classifier_step(
     size: str, threads: int, proof: bool, frozen: bool = False, cached: bool = False
 ) -> Window:
-    """Training of the classifier: the head alone, or everything. `cached`: documents are read in the first window only."""
+    """Training of the classifier: of the head alone (`frozen`), or of everything. `cached`: documents are read in the first window
+    only."""
     inputs, runtime = start(size, threads)
     net = classifier(inputs).net
     net.encoder.dropout = CLASSIFIER_DROPOUT.scaled(0.0 if proof else CLASSIFIER_DROP)
@@ -101,22 +102,22 @@ def classifier_step(
 def training(
     net: Any, loss_fn: Any, batches: Any, frozen: bool, tokens: int, runtime: Runtime
 ) -> Window:
-    """A window is one phase over the batches; its time holds the optimizer's making too."""
+    """A window is one phase over the batches; its time includes building the optimizer."""
     groups = len(net.layer_groups())
     lrs = (*[0.0 if frozen else LR] * (groups - 1), LR)
 
     def window() -> dict[str, Any]:
         log = Losses()
-        told = {"optim": Optim(DECAY), "runtime": runtime, "log": log}
+        how = {"optim": Optim(DECAY), "runtime": runtime, "log": log}
         phases = [Phase(1.0, lrs)]
-        seconds, _ = timed(lambda: fit(net, loss_fn, batches, phases, description="", **told))
+        seconds, _ = timed(lambda: fit(net, loss_fn, batches, phases, description="", **how))
         return {"seconds": seconds, "work": tokens, "unit": "tokens", "values": log.values}
 
     return window
 
 
 def one_document(size: str, threads: int, proof: bool, tokens: int, exported: str = "") -> Window:
-    """One short text after the other, each predicted alone."""
+    """Short texts, predicted one at a time."""
     inputs, runtime = start(size, threads)
     model, texts = predictor(inputs, exported), inputs.texts["single"][str(tokens)]
     calls = [texts[i % len(texts)] for i in range(inputs.size.calls)]
@@ -130,7 +131,7 @@ def one_document(size: str, threads: int, proof: bool, tokens: int, exported: st
 
 
 def documents(size: str, threads: int, proof: bool, exported: str = "") -> Window:
-    """Texts of all lengths, predicted together."""
+    """Texts of different lengths, predicted together."""
     inputs, runtime = start(size, threads)
     model = predictor(inputs, exported)
     texts = inputs.texts["single"]["230"] if proof else inputs.texts["batch"]
@@ -144,7 +145,7 @@ def documents(size: str, threads: int, proof: bool, exported: str = "") -> Windo
 
 
 def generate(size: str, threads: int, proof: bool) -> Window:
-    """Words behind a prompt."""
+    """Generation of words after a prompt."""
     inputs, runtime = start(size, threads)
     model, prompt = language_model(inputs), inputs.texts["single"]["20"][0]
     sampling = SamplingConfig(tokens=inputs.size.words, temperature=1.0)
@@ -165,7 +166,7 @@ def generate(size: str, threads: int, proof: bool) -> Window:
 def saved(
     size: str, threads: int, proof: bool, storage: str = "fp32", exported: str = ""
 ) -> Window:
-    """A trained classifier on disk."""
+    """Saving a classifier to disk; `exported` also writes its export, for `processes.py`."""
     inputs, _ = start(size, threads)
     model, folder = classifier(inputs), inputs.folder / "ours"
 

@@ -1,4 +1,4 @@
-"""What a new process costs: the import, and the way to a first prediction from a saved classifier."""
+"""What a new process costs: the import, and the start to a first prediction by a saved classifier."""
 
 import os
 import subprocess
@@ -18,12 +18,12 @@ THEIR_START = f"{THEIR_IMPORT}; load_learner(FILE).predict(TEXT)"
 
 
 def measure(task: Task, size: str, windows: int, threads: int) -> dict[str, Any]:
-    """Whole processes in turn, by the wall clock, and the peak memory of the last of each."""
+    """Wall-clock times of whole processes in turn, and the peak memory of the last of each."""
     inputs = Inputs.open(size)
     commands = starts(inputs) if task.settings["until"] == "prediction" else imports()
     versions = prepare(size, threads)
     for command in commands.values():
-        run(command, threads)  # files come into the system's cache
+        run(command, threads)  # loads the files into the page cache
     found: dict[str, list[tuple[float, int]]] = {name: [] for name in commands}
     for _ in range(windows):
         for name, command in commands.items():
@@ -46,7 +46,7 @@ def imports() -> dict[str, list[str]]:
 
 
 def starts(inputs: Inputs) -> dict[str, list[str]]:
-    """A user's way to one prediction: our command, and a script of one line."""
+    """What a user would start for one prediction: our command, and a one-line script for fastai."""
     text, export = inputs.texts["single"]["20"][0], inputs.folder / "fastai" / "export.pkl"
     theirs = THEIR_START.replace("FILE", repr(str(export))).replace("TEXT", repr(text))
     ours = ["-m", "ulmfit", "predict", str(inputs.folder / "exported-int8"), "--text", text]
@@ -57,7 +57,7 @@ def starts(inputs: Inputs) -> dict[str, list[str]]:
 
 
 def prepare(size: str, threads: int) -> dict[str, Any]:
-    """Both saved classifiers; gives back the versions."""
+    """Saves the classifiers of both libraries; returns the versions."""
     versions = {}
     for name, python, module in (
         ("ours", Path(sys.executable), "benchmarks.our_worker"),

@@ -1,4 +1,4 @@
-"""Raw lines: one JSON object per run, with all that is needed to judge and repeat it. Appended, never edited."""
+"""Raw results: a JSON line per measurement, with all that is needed to judge and repeat it. Appended, never edited."""
 
 import json
 import os
@@ -27,7 +27,7 @@ def read(file: str) -> list[dict[str, Any]]:
 
 
 def circumstances() -> dict[str, Any]:
-    """When, from which commit, on what machine, and how busy it was."""
+    """Time, commit, machine, and its load."""
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _git("rev-parse", "--short", "HEAD"),
@@ -40,10 +40,10 @@ def circumstances() -> dict[str, Any]:
 
 
 def _git(*arguments: str) -> str:
-    told = ["git", "-C", str(ROOT), *arguments]
+    command = ["git", "-C", str(ROOT), *arguments]
     try:
-        return subprocess.run(told, capture_output=True, text=True, check=False).stdout.strip()
-    except FileNotFoundError:  # a bare machine has no git
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    except FileNotFoundError:  # git is not installed
         return ""
 
 

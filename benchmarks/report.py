@@ -1,8 +1,8 @@
-"""Raw lines → tables and a chart in docs/results.md, between two marker lines; nothing else there is touched.
+"""Raw results → tables and a chart in docs/results.md, between two marker lines; nothing else there is changed.
 
     python -m benchmarks.report
 
-The last line of each task on each machine counts. Ratios are fastai's figure through ours, so more is better.
+The last line of each task on each machine counts. Ratios are fastai's figure divided by ours, so more is better.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ UNITS = {"seconds": ("s", 1.0), "peak_rss": ("GB", 1e9), "bytes": ("MB", 1e6)}
 
 
 def main() -> None:
-    """Write the page and, with a line to draw, its chart."""
+    """Write the page and, if there are speed results, its chart."""
     speed = latest(record.read("speed"), "machine", "task")
     accuracy = latest(record.read("accuracy"), "data", "labels", "peer", "seed")
     text = "\n\n".join(filter(None, (speed_part(speed), accuracy_part(accuracy))))
@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def between(page: str, text: str) -> str:
-    """`page` with `text` between its marker lines. ValueError: they are not there, once and in order."""
+    """`page` with `text` between its marker lines. ValueError unless both are there, once and in order."""
     if page.count(BEGIN) != 1 or page.count(END) != 1 or page.index(BEGIN) > page.index(END):
         raise ValueError(f"{PAGE} must hold the lines {BEGIN} and {END}, once each and in order")
     head, rest = page.split(BEGIN)
@@ -51,18 +51,18 @@ def latest(lines: Sequence[dict[str, Any]], *keys: str) -> list[dict[str, Any]]:
 
 
 def ratios(line: dict[str, Any], measure: str) -> dict[str, float]:
-    """Contestant → its figure through ours: medians of windows, or single figures."""
+    """Contestant → its figure divided by ours: medians of windows, or single figures."""
     figures = {name: figure(found) for name, found in line[measure].items()}
     return {name: value / figures["ours"] for name, value in figures.items() if name != "ours"}
 
 
 def figure(found: Any) -> float:
-    """The median of windows; a single figure is itself."""
+    """The median of windows, or a single figure as it is."""
     return median(found) if isinstance(found, list) else found
 
 
 def speed_part(lines: Sequence[dict[str, Any]]) -> str:
-    """The table, a sentence on circumstances, and the chart; empty without lines."""
+    """The table, a paragraph on how it was measured, and the chart; empty without lines."""
     rows = [
         speed_row(task, found, machines(lines))
         for name, task in TASKS.items()
@@ -76,12 +76,12 @@ def speed_part(lines: Sequence[dict[str, Any]]) -> str:
 
 
 def machines(lines: Sequence[dict[str, Any]]) -> list[str]:
-    """Those that lines are of, in a fixed order."""
+    """The machines of the lines, sorted."""
     return sorted({line["machine"] for line in lines})
 
 
 def of_task(lines: Sequence[dict[str, Any]], name: str) -> dict[str, dict[str, Any]]:
-    """Machine → the line that holds the figure of this task."""
+    """Machine → the line with the figure of this task."""
     wanted = TASKS[name].record or name
     return {line["machine"]: line for line in lines if line["task"] == wanted}
 
@@ -89,7 +89,7 @@ def of_task(lines: Sequence[dict[str, Any]], name: str) -> dict[str, dict[str, A
 def speed_row(
     task: Task, by_machine: dict[str, dict[str, Any]], columns: Sequence[str]
 ) -> list[str]:
-    """What, promise, and what came of it; the verdict is that of the machine where we gain least."""
+    """Task, promised ratios, verdict (by the machine with the lowest ratio), and a cell per machine."""
     promised = f"{task.least:g} / {task.aim:g}" if task.least and task.aim else "–"
     lowest = min(ratios(line, task.measure)["fastai"] for line in by_machine.values())
     agree = all(line["agrees"] is not False for line in by_machine.values())
@@ -99,7 +99,7 @@ def speed_row(
 
 
 def speed_cell(task: Task, line: dict[str, Any]) -> str:
-    """The ratio, its range, the one to fastai tuned, and our own figure."""
+    """The ratio to fastai, its range, the ratio to fastai tuned, and our own figure."""
     found = ratios(line, task.measure)
     spread = ""
     if task.measure == "seconds":
@@ -119,7 +119,7 @@ def verdict(task: Task, ratio: float) -> str:
 
 
 def absolute(line: dict[str, Any], measure: str, name: str) -> str:
-    """A figure with its unit: of time what one window's work takes, per unit where there are few."""
+    """A figure with its unit; for times: tokens per second, or seconds per unit of work."""
     value, (unit, scale) = figure(line[measure][name]), UNITS[measure]
     if measure != "seconds":
         return f"{value / scale:.3g} {unit}"
@@ -130,7 +130,7 @@ def absolute(line: dict[str, Any], measure: str, name: str) -> str:
 
 
 def circumstances(lines: Sequence[dict[str, Any]]) -> str:
-    """What all figures have in common, and what those of each machine had."""
+    """How the figures were measured, in general and on each machine."""
     windows = [len(w) for line in lines for w in line.get("seconds", {}).values()]
     load = max(line["load"][0] for line in lines)
     said = (had(m, [line for line in lines if line["machine"] == m]) for m in machines(lines))
@@ -143,7 +143,7 @@ def circumstances(lines: Sequence[dict[str, Any]]) -> str:
 
 
 def had(machine: str, lines: Sequence[dict[str, Any]]) -> str:
-    """What the figures of one machine were measured with, and when."""
+    """Cores, threads, versions, dates and commits of one machine's figures."""
     how = {
         f"{line['cores']} cores, {line.get('threads', '?')} threads, torch {version(line, 'torch')}"
         for line in lines
@@ -204,7 +204,7 @@ def accuracy_part(lines: Sequence[dict[str, Any]]) -> str:
 
 
 def cell(lines: Sequence[dict[str, Any]]) -> str:
-    """Mean, seeds and minutes of one peer on one set; why it is missing, where it is."""
+    """Mean, seeds and minutes of one peer on one set, or why they are missing."""
     if not lines:
         return "–"
     if reason := lines[-1].get("left_out"):
@@ -216,7 +216,7 @@ def cell(lines: Sequence[dict[str, Any]]) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Markdown."""
+    """A Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 

@@ -2,8 +2,8 @@
 
     python -m benchmarks.serve_load runs/demo --texts reviews.csv --seconds 60
 
-Server and clients are processes of their own on this machine; a client asks for one text, waits for the answer, and asks again.
-At last SIGTERM under load. Appends a line to benchmarks/results/serve.jsonl and prints the table for docs/results.md.
+The server runs in a process of its own on this machine; each client sends one text, waits for the answer, and sends the next. At
+the end the server gets SIGTERM under load. Appends a line to benchmarks/results/serve.jsonl and prints the table for docs/results.md.
 """
 
 import argparse
@@ -25,9 +25,9 @@ import numpy as np
 
 from benchmarks import record
 
-SAME = 1e-5  # of a probability: batches are padded differently, so sums are rounded differently
+SAME = 1e-5  # largest difference of equal probabilities: other batches are padded, and so rounded, differently
 STOP_CLIENTS, STOP_AFTER = 20, 3.0  # clients, and seconds before SIGTERM
-WARM_UP = 3.0  # seconds that don't count
+WARM_UP = 3.0  # seconds before the measurement
 HEADER = "| clients | texts/s | p50 ms | p95 ms | p99 ms | texts a batch | errors | wrong | server's memory |"
 
 
@@ -36,29 +36,29 @@ class Hungup(Exception):
 
 
 class Connection:
-    """HTTP/1.1 with one request at a time, as plain streams."""
+    """HTTP/1.1 over plain streams, one request at a time."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer, self.open = reader, writer, True
 
     async def ask(self, path: str, question: Any = None) -> tuple[int, bytes]:
-        """Status and body. `Hungup`: no byte came back; any other exception: an answer broke off."""
+        """(status, body). `Hungup`: no byte came back; any other exception: the answer broke off."""
         body = b"" if question is None else json.dumps(question).encode()
         head = f"{'POST' if body else 'GET'} {path} HTTP/1.1\r\nHost: localhost\r\n"
         head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         try:
             self._writer.write(head.encode() + body)
             await self._writer.drain()
-            told = (await self._reader.readuntil(b"\r\n\r\n")).decode().lower()
+            response = (await self._reader.readuntil(b"\r\n\r\n")).decode().lower()
         except asyncio.IncompleteReadError as error:
             if error.partial:
                 raise
             raise Hungup from None
         except ConnectionError:
             raise Hungup from None
-        (length,) = re.findall(r"content-length: (\d+)", told)
-        self.open = "connection: close" not in told
-        return int(told.split()[1]), await self._reader.readexactly(int(length))
+        (length,) = re.findall(r"content-length: (\d+)", response)
+        self.open = "connection: close" not in response
+        return int(response.split()[1]), await self._reader.readexactly(int(length))
 
 
 @asynccontextmanager
@@ -72,14 +72,14 @@ async def connection(port: int) -> AsyncIterator[Connection]:
 
 @dataclass
 class Load:
-    """What some clients went through together."""
+    """The results of several clients at work together."""
 
     clients: int
     seconds: float
-    latencies: list[float] = field(default_factory=list)  # seconds, of right answers
-    errors: dict[str, int] = field(default_factory=dict)  # statuses, and what broke off
-    wrong: int = 0  # answers that are not the offline prediction
-    unanswered: int = 0  # requests that the server hung up on before it had read them
+    latencies: list[float] = field(default_factory=list)  # seconds, of answers with status 200
+    errors: dict[str, int] = field(default_factory=dict)  # by status, or kind of broken connection
+    wrong: int = 0  # answers that differ from the offline prediction
+    unanswered: int = 0  # requests on which the server closed the connection without an answer
     largest_difference: float = 0.0  # of a probability
 
     def compare(self, found: dict[str, Any], wanted: dict[str, Any]) -> None:
@@ -102,7 +102,7 @@ async def load(
     *,
     until_stopped: bool = False,
 ) -> Load:
-    """`clients` ask for `seconds`; with `until_stopped` an end of the connection is no error."""
+    """`clients` send requests for `seconds`; with `until_stopped` a refused connection is no error."""
     found, end = Load(clients, seconds), time.monotonic() + seconds
     order = _endless(len(texts))
 
@@ -145,7 +145,7 @@ def summary(found: Load, batches: tuple[float, float], memory: Sequence[float]) 
     """The figures of a load. `batches`: texts read, in how many batches; `memory`: MB, a sample a second."""
     latencies = np.array(found.latencies or [np.nan]) * 1000
     p50, p95, p99 = (round(float(p), 2) for p in np.percentile(latencies, [50, 95, 99]))
-    late = memory[len(memory) // 3 :]  # behind the first third, when caches are filled
+    late = memory[len(memory) // 3 :]  # without the first third, in which caches fill
     slope = float(np.polyfit(np.arange(len(late)), late, 1)[0]) * 60 if len(late) > 2 else 0.0
     plain = {k: v for k, v in asdict(found).items() if k != "latencies"}
     return plain | {
@@ -197,7 +197,7 @@ def server(model: str, flags: Sequence[str]) -> Iterator[tuple[subprocess.Popen[
 async def measured(
     process: subprocess.Popen[str], port: int, run: Callable[[], Any]
 ) -> tuple[Load, tuple[float, float], list[float]]:
-    """A load, with what the server says of its batches and how much memory it took meanwhile."""
+    """(load, (texts, batches) that the server counted meanwhile, its memory in MB once a second)."""
     memory: list[float] = []
 
     async def watch() -> None:
@@ -235,10 +235,10 @@ async def stopped(
     wanted: Sequence[Any],
     after: float = STOP_AFTER,
 ) -> dict[str, Any]:
-    """SIGTERM after so many seconds, while clients are at work."""
+    """Sends SIGTERM after `after` seconds, while clients are at work."""
     patience = after + 60
-    told = load(port, texts, wanted, STOP_CLIENTS, patience, until_stopped=True)
-    running = asyncio.create_task(told)
+    under_load = load(port, texts, wanted, STOP_CLIENTS, patience, until_stopped=True)
+    running = asyncio.create_task(under_load)
     await asyncio.sleep(after)
     begun = time.monotonic()
     process.send_signal(signal.SIGTERM)
@@ -276,25 +276,25 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=1000, help="texts used, drawn with a seed")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 10, 50])
-    parser.add_argument("--threads", type=int, help="of the server; all cores where left out")
+    parser.add_argument("--threads", type=int, help="of the server; left out: all cores")
     parser.add_argument("--max-batch", type=int, help="of the server")
     parser.add_argument("--max-wait-ms", type=float, help="of the server")
-    told = parser.parse_args()
-    texts = sample(told.texts, told.most)
-    wanted = offline(told.model, texts)
+    args = parser.parse_args()
+    texts = sample(args.texts, args.most)
+    wanted = offline(args.model, texts)
     names = ("threads", "max_batch", "max_wait_ms")
-    given = {name: getattr(told, name) for name in names if getattr(told, name) is not None}
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     flags = [
         x for name, value in given.items() for x in ("--" + name.replace("_", "-"), str(value))
     ]
     words = sorted(len(text.split()) for text in texts)
-    with server(told.model, flags) as (process, port):
-        found = asyncio.run(campaign(process, port, texts, wanted, told.clients, told.seconds))
+    with server(args.model, flags) as (process, port):
+        found = asyncio.run(campaign(process, port, texts, wanted, args.clients, args.seconds))
     settings = {
-        "model": Path(told.model).name,
+        "model": Path(args.model).name,
         "flags": given,
         "texts": len(texts),
-        "seconds": told.seconds,
+        "seconds": args.seconds,
     }
     settings["words"] = {"median": words[len(words) // 2], "longest": words[-1]}
     record.append("serve", settings | found)
@@ -302,7 +302,7 @@ def main() -> None:
 
 
 def sample(path: str, most: int) -> list[str]:
-    """Texts of a file that a server takes."""
+    """Texts of a file that are within the server's limits."""
     import ulmfit
     from ulmfit.config import ServeConfig
 
@@ -312,7 +312,7 @@ def sample(path: str, most: int) -> list[str]:
 
 
 def offline(model: str, texts: Sequence[str]) -> list[dict[str, Any]]:
-    """What `ulmfit predict --json --text` would say of each."""
+    """The prediction of each text, as `ulmfit predict --json --text` prints it."""
     from ulmfit.saved import load_classifier
 
     classifier = load_classifier(model)

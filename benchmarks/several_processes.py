@@ -1,7 +1,7 @@
-"""One process beside two that train together: the same global batch, one thread each, windows of work in turn.
+"""One process compared with two that train together: the same global batch, one thread each, windows of work in turn.
 
-python -m benchmarks.several_processes [--windows N] [--steps N] [--tiny]. "apart" are two processes with half the batch each that do not
-talk: what the machine itself loses when both its cores are busy.
+python -m benchmarks.several_processes [--windows N] [--steps N] [--tiny]. "apart": two processes with half the batch each that do not
+communicate, which shows what the machine itself loses when both cores are busy.
 """
 
 import argparse
@@ -27,7 +27,7 @@ class Group:
     """Workers that do their windows at the same time."""
 
     workers: list[Worker]
-    share: int  # of a batch, 1/share is each one's where they do not talk
+    share: int  # each takes 1/share of the batch, if they do not communicate; else 1
 
     def ask(self, **question: Any) -> list[dict[str, Any]]:
         with ThreadPoolExecutor(len(self.workers)) as pool:
@@ -39,26 +39,26 @@ def main() -> None:
     parser.add_argument("--windows", type=int, default=15)
     parser.add_argument("--steps", type=int, default=2)  # of a window
     parser.add_argument("--tiny", action="store_true")
-    told = parser.parse_args()
+    args = parser.parse_args()
     groups = {"one": started(1), "two": started(2), "apart": apart(2)}
     for task in TASKS:
         for group in groups.values():
-            group.ask(prepare=task, steps=told.steps, share=group.share, tiny=told.tiny)
+            group.ask(prepare=task, steps=args.steps, share=group.share, tiny=args.tiny)
             group.ask(window=True)  # warms up
         answers = {name: list[Any]() for name in groups}
-        for _ in range(told.windows):
+        for _ in range(args.windows):
             for name, group in groups.items():
                 answers[name].append(group.ask(window=True))
-        report(task, answers, told.steps)
-        if not told.tiny:
-            record.append(FILE, {"task": task, "steps": told.steps, "answers": answers})
+        report(task, answers, args.steps)
+        if not args.tiny:
+            record.append(FILE, {"task": task, "steps": args.steps, "answers": answers})
     for group in groups.values():
         for worker in group.workers:
             worker.close()
 
 
 def report(task: str, answers: dict[str, list[Any]], steps: int) -> None:
-    """Medians over windows; a window of several ends with its last process."""
+    """Prints medians over windows; a window of several processes ends with the last of them."""
     times = {
         name: statistics.median(max(a["seconds"] for a in window) for window in windows) / steps
         for name, windows in answers.items()
@@ -94,7 +94,7 @@ def worker(env: dict[str, str]) -> Worker:
 
 
 def prepared(task: str, steps: int, share: int, tiny: bool) -> Window:
-    """A training of the shipped model's size on made-up ids; a window is some of its steps."""
+    """A training of the shipped model's size on random ids; a window is `steps` of its steps."""
     import numpy as np
     import torch
 
@@ -114,40 +114,40 @@ def prepared(task: str, steps: int, share: int, tiny: bool) -> Window:
     documents, batch = (40, 8) if tiny else (640, 64)
     draw = np.random.default_rng(0)
     lengths = draw.integers(5, 30, documents) if tiny else draw.integers(50, 450, documents)
-    # Words as frequent as Zipf says: how many rows of the embedding a batch touches depends on it.
+    # Word frequencies by Zipf's law: they decide how many rows of the embedding a batch touches.
     ids = (draw.zipf(1.1, lengths.sum()) % (words - 9) + 9).astype(np.uint16)
     offsets, labels = np.concatenate([[0], lengths.cumsum()]), draw.integers(0, 2, documents)
     corpus = Corpus(ids, offsets, labels, ("a", "b"), "made up")
-    here = {"world": runtime.world}
+    world = {"world": runtime.world}
     if task == "classifier":
         net: Any = ClassifierNet(words, model, CLASSIFIER_DROPOUT, 2)
         batches: Any = DocumentBatches(corpus, batch // share, shuffle=True)
-        loss_fn: Any = partial(classifier_loss, **here)
+        loss_fn: Any = partial(classifier_loss, **world)
     else:
         net = LMNet(words, model, LM_DROPOUT)
         batches = LMBatches(corpus, batch // share, 10 if tiny else 70, shuffle=True)
-        sampler = NegativeSampler(corpus.counts(words), 16 if tiny else 4096, **here)
-        loss_fn = partial(lm_loss, **here, sampler=sampler if task == "lm-sampled" else None)
+        sampler = NegativeSampler(corpus.counts(words), 16 if tiny else 4096, **world)
+        loss_fn = partial(lm_loss, **world, sampler=sampler if task == "lm-sampled" else None)
     lrs = (1e-3,) * len(net.layer_groups())
     sent = counted()
 
     def window() -> dict[str, Any]:
         sent.clear()
         phase = Phase(steps / batches.steps_per_epoch, lrs)
-        told = {
+        how = {
             "optim": Optim(0.01, 0.25),
             "runtime": runtime,
             "log": Log("bench"),
             "description": "",
         }
-        seconds, _ = timed(lambda: fit(net, loss_fn, batches, [phase], **told))
+        seconds, _ = timed(lambda: fit(net, loss_fn, batches, [phase], **how))
         return {"seconds": seconds, "sent": sum(sent), "threads": torch.get_num_threads()}
 
     return window
 
 
 def counted() -> list[int]:
-    """Bytes of every sum over processes from now on."""
+    """A list that gets the bytes of every all-reduce from now on."""
     import torch.distributed as dist
 
     messages, real = list[int](), dist.all_reduce

@@ -1,12 +1,12 @@
-"""Kills real trainings at random moments, repeats their command until it ends, and compares all that is left with what an
-uninterrupted run leaves: weights, optimizers, metrics.jsonl, report, byte by byte but for measured times.
+"""Kills real trainings at random moments, repeats their command until it ends, and compares the run directory with that of an
+uninterrupted run: weights, optimizers, metrics.jsonl, report; all bytes except measured times must be equal.
 
     python -m benchmarks.soak_resume --kills 120      # every command, both directions; `make soak`
     python -m benchmarks.soak_resume --kills 12 --cases fit
 
 Half of the kills come from outside, at a random time; half from inside, at a random call that changes the run directory,
-some with half a file written. `--fresh` of all processes are started anew, with a hash seed of their own; the others are
-forked, which is quicker. Appends a line to benchmarks/results/soak.jsonl with `--record`.
+some with half a file written. `--fresh`: the share of processes started anew, each with another hash seed; the others are
+forked, which is faster. `--record` appends a line to benchmarks/results/soak.jsonl.
 """
 
 import argparse
@@ -36,7 +36,7 @@ from ulmfit.language_model import LanguageModel
 from ulmfit.text.tokenizer import Tokenizer
 from ulmfit.training.resume import SAVE_EVERY_S
 
-KILLS_A_RUN = (3, 9)  # at least, at most; then the run may end
+KILLS_A_RUN = (3, 9)  # fewest and most, before the run may end
 LONGEST = 3600.0  # seconds a process may take
 CPU = "--device cpu --threads 1"
 CLASSIFIER = "--batch-size 16 --bptt 10 --min-steps 4 --epochs 1 1 1 2"
@@ -62,7 +62,7 @@ def command(case: str) -> list[str]:
 
 
 def write_inputs(folder: Path) -> None:
-    """Reviews that say in one word what they think, and a language model of random weights for them, both directions."""
+    """Reviews in which one word decides the label, and language models of random weights for them, in both directions."""
     draw = random.Random(0)
     words = {"good": ["great", "lovely", "superb"], "bad": ["awful", "boring", "dreadful"]}
 
@@ -89,12 +89,12 @@ def write_inputs(folder: Path) -> None:
 
 
 def run(job: Job, folder: Path, fresh: bool, after: float = LONGEST) -> int:
-    """The exit status of a process in `folder`; negative: killed, from outside where it is not done `after` seconds."""
+    """The exit status of a process in `folder`; negative: killed, by itself or because it took longer than `after` seconds."""
     folder.mkdir(exist_ok=True)
     if fresh:
-        told = [sys.executable, "-m", "benchmarks.killed", json.dumps(job._asdict())]
+        argv = [sys.executable, "-m", "benchmarks.killed", json.dumps(job._asdict())]
         here = {"PYTHONPATH": str(record.ROOT), "PYTHONWARNINGS": "ignore"}
-        process = subprocess.Popen(told, cwd=folder, env=os.environ | here)
+        process = subprocess.Popen(argv, cwd=folder, env=os.environ | here)
         try:
             return process.wait(after)
         except subprocess.TimeoutExpired:
@@ -138,7 +138,7 @@ def without_times(content: Any) -> Any:
 
 
 def comparable(path: Path) -> Any:
-    """What has to be equal of a file: all of it but the times."""
+    """The content of a file that must be equal: all but measured times."""
     if path.suffix == ".json":
         return without_times(json.loads(path.read_text()))
     if path.suffix == ".jsonl":
@@ -151,7 +151,7 @@ def comparable(path: Path) -> Any:
 
 
 def differences(one: Path, other: Path) -> Iterator[str]:
-    """Files that are not in both folders, or differ."""
+    """The files that are in one folder only, or differ."""
     names = {p.relative_to(f) for f in (one, other) for p in f.rglob("*") if p.is_file()}
     for name in sorted(names - {Path("said"), Path("events")}):
         if not ((one / name).exists() and (other / name).exists()):
@@ -161,13 +161,13 @@ def differences(one: Path, other: Path) -> Iterator[str]:
 
 
 class Campaign:
-    """Runs of one case, killed and repeated, beside an uninterrupted one."""
+    """Runs of one case that are killed and repeated, and compared with an uninterrupted one."""
 
     def __init__(self, case: str, folder: Path, draw: random.Random, fresh: float) -> None:
         self.case, self.folder, self._draw, self._fresh = case, folder, draw, fresh
         self.tried: Counter[str] = Counter()
         self.wrong: list[str] = []
-        self._command, began = command(case), time.monotonic()
+        self._command = command(case)
         self.check(
             run(Job(self._command, SAVE_EVERY_S), folder / "whole", fresh=fresh > 0), "whole"
         )
@@ -190,12 +190,12 @@ class Campaign:
         ]
 
     def one_run(self) -> None:
-        """Killed some times, then not any more; and compared."""
+        """Kill a run several times, then let it end, and compare it."""
         folder = self.folder / "killed"
         for _ in range(self._draw.randint(*KILLS_A_RUN)):
             if self._kill_once(folder):
                 break
-        for _ in range(3):  # the report may be missing of a run that is finished
+        for _ in range(3):  # a finished run may still lack its report
             status = run(Job(self._command, SAVE_EVERY_S), folder, fresh=False)
             if status <= 0 or finished(folder):
                 break
@@ -205,10 +205,10 @@ class Campaign:
         shutil.rmtree(folder)
 
     def _kill_once(self, folder: Path) -> bool:
-        """Whether the run ended before it could be killed."""
+        """Start the run and kill it; whether it ended before."""
         fresh, inside = self._draw.random() < self._fresh, self._draw.random() < 0.5
         every = self._draw.choice((0.0, 0.0, 0.05, SAVE_EVERY_S))
-        part = self._draw.random() ** 2  # what is left of a run that goes on is shorter
+        part = self._draw.random() ** 2  # early moments are likelier: a resumed run is shorter
         at = 1 + int(part * self._events) if inside else 0
         after = LONGEST if inside else part * self._seconds + 3.0 * fresh
         status = run(Job(self._command, every, at), folder, fresh, after)
@@ -225,23 +225,23 @@ def main() -> None:
     parser.add_argument("--fresh", type=float, default=0.1, help="share of processes started anew")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--record", action="store_true")
-    told = parser.parse_args()
+    args = parser.parse_args()
     torch.set_num_threads(1)
-    draw, tried, wrong = random.Random(told.seed), Counter[str](), list[str]()
+    draw, tried, wrong = random.Random(args.seed), Counter[str](), list[str]()
     with TemporaryDirectory() as work_in:
-        for case in told.cases:
+        for case in args.cases:
             folder = Path(work_in) / case.replace(" ", "-")
             (folder / "in").mkdir(parents=True)
             write_inputs(folder / "in")
-            campaign = Campaign(case, folder, draw, told.fresh)
-            quota = told.kills / len(told.cases)
+            campaign = Campaign(case, folder, draw, args.fresh)
+            quota = args.kills / len(args.cases)
             while campaign.tried["killed at a call"] + campaign.tried["killed at a time"] < quota:
                 campaign.one_run()
             print(f"{case}: {dict(campaign.tried)}, {len(campaign.wrong)} differences", flush=True)
             tried, wrong = tried + campaign.tried, wrong + campaign.wrong
     print(*wrong, sep="\n")
-    if told.record:
-        record.append("soak", {"what": "resume", **vars(told), **tried, "differences": wrong})
+    if args.record:
+        record.append("soak", {"what": "resume", **vars(args), **tried, "differences": wrong})
     sys.exit(1 if wrong else 0)
 
 

@@ -1,13 +1,12 @@
-"""This library beside fastai on the same weights, ids, vocabulary and batch: windows of work in turn.
+"""The speed of this library and of fastai on the same weights, ids, vocabulary and batches, in alternating windows of work.
 
     python -m benchmarks.speed                    # every task, an hour and a half on two idle cores
     python -m benchmarks.speed lm-step one-document-20 --windows 7
     python -m benchmarks.speed --size tiny        # the harness itself, in a minute or two
 
-Three processes live through a task: ours, fastai as it comes, and fastai with the allocator told to keep its memory.
-First both libraries do the work with dropout off, and their losses or probabilities must agree; then each does a window
-in turn, the first of which warms up. A line a task is appended to benchmarks/results/speed.jsonl (tiny: nothing).
-Needs `make peers`, and for the language model about 20 GB for the three together.
+Each task has three processes: ours, fastai as it comes, and fastai with an allocator that keeps its memory. First all do the work
+with dropout off, and their losses or probabilities must agree; then they do windows in turn, after one for warm-up. Appends a line
+per task to benchmarks/results/speed.jsonl (not for tiny). Needs `make peers`, and about 20 GB for the three language models.
 """
 
 import argparse
@@ -25,7 +24,7 @@ from benchmarks.worker import Worker
 TOLERANCE = 1e-4  # relative, between the values of the two libraries
 FASTAI = ROOT / ".peers" / "fastai" / "bin" / "python"
 KEEP = "100000000000"  # bytes
-TUNED = {  # glibc gives large blocks back to the system at once, and their pages are cleared anew each step
+TUNED = {  # by default glibc returns large blocks to the system at once, and new pages must be cleared each step
     "MALLOC_MMAP_THRESHOLD_": KEEP,
     "MALLOC_TRIM_THRESHOLD_": KEEP,
     "MALLOC_TOP_PAD_": "1000000000",
@@ -38,20 +37,20 @@ CONTESTANTS = {
 
 
 def measure(task: Task, size: str, windows: int, threads: int) -> dict[str, Any]:
-    """Proof, warm-up, and the windows of all contestants in turn."""
+    """The check that all do the same work, warm-up, and the windows of all contestants in turn."""
     with ExitStack() as stack:
         workers: dict[str, Worker] = {}
         for name, how in CONTESTANTS.items():
             workers[name] = Worker(*how)
             stack.callback(workers[name].close)
-        told = {"prepare": task.work, "size": size, "threads": threads, **task.settings}
+        request = {"prepare": task.work, "size": size, "threads": threads, **task.settings}
         proof = {}
         for name, worker in workers.items():
-            worker.ask(**told, proof=True)
+            worker.ask(**request, proof=True)
             proof[name] = worker.ask(window=True)["values"]
         found: dict[str, list[dict[str, Any]]] = {name: [] for name in workers}
         for worker in workers.values():
-            worker.ask(**told, proof=False)
+            worker.ask(**request, proof=False)
             worker.ask(window=True)
         for _ in range(windows):
             for name, worker in workers.items():
@@ -64,8 +63,8 @@ def measure(task: Task, size: str, windows: int, threads: int) -> dict[str, Any]
         "unit": first["unit"],
         "seconds": {name: [w["seconds"] for w in done] for name, done in found.items()},
         "bytes": {name: done[0]["bytes"] for name, done in found.items() if "bytes" in done[0]},
-        "peak_rss": {name: told["peak_rss"] for name, told in about.items()},
-        "versions": {name: told["versions"] for name, told in about.items()},
+        "peak_rss": {name: answer["peak_rss"] for name, answer in about.items()},
+        "versions": {name: answer["versions"] for name, answer in about.items()},
         "last_values": {name: done[-1]["values"][:5] for name, done in found.items()},
         "proof": {name: values[:5] for name, values in proof.items()},
         "worst_difference": worst,
@@ -74,14 +73,14 @@ def measure(task: Task, size: str, windows: int, threads: int) -> dict[str, Any]
 
 
 def difference(found: list[float], expected: list[float]) -> float:
-    """The largest relative difference; infinite where there are not as many values."""
+    """The largest relative difference; infinite if the numbers of values differ."""
     if len(found) != len(expected):
         return float("inf")
     return max((abs(a - b) / max(abs(b), 1e-9) for a, b in zip(found, expected)), default=0.0)  # noqa: B905
 
 
 def summary(name: str, result: dict[str, Any]) -> str:
-    """One line for people: medians and ratios."""
+    """Medians and ratios as one line of text."""
     times = {who: median(seconds) for who, seconds in result["seconds"].items()}
     ratios = ", ".join(
         f"{seconds / times['ours']:.2f}× {who}" for who, seconds in times.items() if who != "ours"
@@ -100,19 +99,19 @@ def main() -> None:
     parser.add_argument("--size", choices=SIZES, default="base")
     parser.add_argument("--windows", type=int, default=5, help="of each contestant")
     parser.add_argument("--threads", type=int, default=2)
-    told = parser.parse_args()
-    if unknown := set(told.task) - set(own):
+    args = parser.parse_args()
+    if unknown := set(args.task) - set(own):
         parser.error(f"no task {', '.join(sorted(unknown))}; there are {', '.join(own)}")
     if not FASTAI.exists():
         parser.error(f"{FASTAI} is missing; `make peers` builds it")
-    make(told.size)
+    make(args.size)
     failed = []
-    for name in told.task or own:
+    for name in args.task or own:
         task = TASKS[name]
         run = processes.measure if task.work == "processes" else measure
-        result = run(task, told.size, told.windows, told.threads)
-        if told.size == "base":
-            settings = {"task": name, "size": told.size, "threads": told.threads}
+        result = run(task, args.size, args.windows, args.threads)
+        if args.size == "base":
+            settings = {"task": name, "size": args.size, "threads": args.threads}
             record.append("speed", settings | result)
         print(summary(name, result), flush=True)
         failed += [name] if result["agrees"] is False else []

@@ -1,4 +1,4 @@
-"""What is compared with fastai, and what was promised: a ratio to reach at least, and one to aim at."""
+"""The tasks on which fastai is compared, with the promised ratios: one to reach at least, and one to aim at."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -6,17 +6,17 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Task:
-    """One row of the table. `work` names the function of the workers; `settings` are its arguments."""
+    """A row of the table. `work`: name of the workers' function; `settings`: its arguments."""
 
     what: str
     work: str
     settings: dict[str, Any] = field(default_factory=dict)
     least: float | None = None  # ratio to fastai as it comes
     aim: float | None = None
-    # per unit of work, lower is better; "seconds" is of the windows, the others of the process or file
+    # what is compared, lower is better: seconds of the windows, peak memory of the process, or bytes of the file
     measure: Literal["seconds", "peak_rss", "bytes"] = "seconds"
     exact: bool = True  # the values must agree with fastai's
-    record: str = ""  # the task whose records hold this figure too, where it is not run itself
+    record: str = ""  # the task whose line has this figure, if this one is not run itself
 
 
 BY = {"": "PyTorch", "fp32": "exported", "int8": "exported in int8"}

@@ -1,10 +1,10 @@
-"""Fast tokens against slow ones, document by document: whole folders of data, and strings made to be hard.
+"""Compares the fast tokenizer with the slow one, document by document, on whole folders of data and on strings made to be hard.
 
     python benchmarks/tokenization_equality.py DATA... --fuzz 1000000 --workers 2
 
 The slow way is `ulmfit.tokenize`: fastai's rules, then spaCy itself. Files are Parquet, CSV (column `text`), and
-plain text (.txt, .bz2, .xz), cut every 50 lines; those whose path contains the word `germeval` are German. Strings are
-split by the patterns without the memory too, in several languages. A JSON line for each file goes to
+plain text (.txt, .bz2, .xz), cut every 50 lines; those whose path contains the word `germeval` are German. Strings, in several
+languages, are also split by the patterns without the chunk cache. Appends a JSON line per file to
 benchmarks/results/tokenization_equality.jsonl; exit status 1 if any document differs.
 """
 
@@ -27,7 +27,7 @@ from ulmfit.text.splitter import Splitter
 from ulmfit.text.words import chunks_for, spacy_patterns, tokenize
 
 RESULTS = Path(__file__).parent / "results" / "tokenization_equality.jsonl"
-FUZZ_STRINGS = 25_000  # in one process: spaCy never forgets a string
+FUZZ_STRINGS = 25_000  # per process: spaCy keeps every string in memory
 FUZZ_KINDS: tuple[tuple[str, Rules], ...] = (
     *(("en", "fastai"), ("en", "fastai"), ("en", "clean"), ("de", "fastai"), ("fr", "clean")),
     *(("es", "fastai"), ("it", "fastai"), ("sv", "fastai"), ("nl", "clean"), ("xx", "fastai")),
@@ -37,7 +37,7 @@ FUZZ_KINDS: tuple[tuple[str, Rules], ...] = (
 
 @dataclass(frozen=True)
 class Task:
-    """A file, or `strings` made from `seed`."""
+    """A file, or `strings` random strings from `seed`."""
 
     file: str
     lang: str
@@ -86,21 +86,21 @@ def compare(task: Task) -> dict[str, Any]:
         count += len(batch)
     seconds = round(time.process_time() - begun, 1)
     measured = {"documents": count, "tokens": tokens, "differing": len(differing)}
-    file = "/".join(Path(task.file).parts[-2:])  # where it lies is nobody's business
-    told = {**asdict(task), "file": file}
-    return {**told, **measured, "cpu_seconds": seconds, "examples": differing[:5]}
+    file = "/".join(Path(task.file).parts[-2:])  # not the machine's whole path
+    settings = {**asdict(task), "file": file}
+    return {**settings, **measured, "cpu_seconds": seconds, "examples": differing[:5]}
 
 
 def tasks(folders: list[Path], fuzz: int, seed: int) -> list[Task]:
     """All files of the folders, then the strings."""
     found = [p for folder in folders for p in (folder.rglob("*") if folder.is_dir() else [folder])]
     kept = sorted(str(p) for p in found if p.suffix in {".parquet", ".csv", ".txt", ".bz2", ".xz"})
-    made = [Task(file, "de" if "germeval" in file else "en", "fastai") for file in kept]
+    todo = [Task(file, "de" if "germeval" in file else "en", "fastai") for file in kept]
     for i in range(-(-fuzz // FUZZ_STRINGS)):
         lang, rules = FUZZ_KINDS[i % len(FUZZ_KINDS)]
         strings = min(FUZZ_STRINGS, fuzz - i * FUZZ_STRINGS)
-        made.append(Task("", lang, rules, strings, seed + i))
-    return made
+        todo.append(Task("", lang, rules, strings, seed + i))
+    return todo
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
-"""fastai's tokenizer behind a pipe; run by `tokenization_speed.py --fastai PYTHON` with a Python that has fastai.
+"""fastai's tokenizer behind a pipe; started by `tokenization_speed.py --fastai PYTHON` with a Python that has fastai.
 
-Reads a JSON list of texts a line; answers with the CPU seconds they took and a hash of each text's tokens. One process
-and no workers: what `parallel_tokenize` runs in each of them.
+Reads lines, each a JSON list of texts; answers each with the CPU seconds and a hash of each text's tokens. It runs in one process,
+as each worker of fastai's `parallel_tokenize` does.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from time import process_time
 def main() -> None:
     core = import_module("fastai.text.core")
     split = core.TokenizeWithRules(tok=core.WordTokenizer())
-    list(split([""]))  # patterns are compiled before the clock runs
+    list(split([""]))  # compiles the patterns before the clock starts
     print(json.dumps(import_module("fastai").__version__), flush=True)
     for line in sys.stdin:
         texts = json.loads(line)

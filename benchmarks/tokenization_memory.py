@@ -1,12 +1,11 @@
-"""Peak memory of `ulmfit tokenize` on a text much larger than its bound.
+"""Peak memory of `ulmfit tokenize` on a text much larger than its memory bound.
 
     python benchmarks/tokenization_memory.py wiki.txt.bz2 --gigabytes 2 --workers 1
 
-The files are repeated until there is enough; from the second time on the words before "the" are new ones, so that
-memories of what was seen before fill up as they would with more text. With `--longest` megabytes, the last document is as long.
-Memory is that of the processes while they run (Linux only), each by itself and together, read ten times a second.
-The bound: 1 GB for one process, the distinct words (about 0.2 kB each), four times the longest document. Appends a
-line to benchmarks/results/tokenization_memory.jsonl.
+The files are repeated until there is enough text; from the second time on, words before "the" are made new, so that caches fill as
+they would with more text. With `--longest`, the last document has that many megabytes. Memory is read ten times a second while the
+processes run (Linux only), for each process and for all together. The bound: 1 GB for one process, plus about 0.2 kB per distinct
+word, plus four times the longest document. Appends a line to benchmarks/results/tokenization_memory.jsonl.
 """
 
 import argparse
@@ -22,11 +21,11 @@ from ulmfit.text.files import open_bytes
 
 RESULTS = Path(__file__).parent / "results" / "tokenization_memory.jsonl"
 BLOCK = 1_000_000  # bytes read at once
-SALTED = re.compile(rb" ([a-z]+) the ")  # these words become new ones
+SALTED = re.compile(rb" ([a-z]+) the ")  # words that are made new in each repetition
 
 
 def write(path: Path, files: list[Path], size: int, longest: int) -> None:
-    """`size` bytes of text, of which one document at the end has `longest`."""
+    """Write `size` bytes of text; the last document has `longest` of them."""
     with open(path, "wb") as out:
         for file in files:
             with open_bytes(file) as stream:
@@ -48,7 +47,7 @@ def write(path: Path, files: list[Path], size: int, longest: int) -> None:
 
 
 def resident(pid: int) -> dict[int, int]:
-    """Kilobytes of a process and of all below it."""
+    """Resident kilobytes of a process and of all its descendants, by process id."""
     found, waiting = dict[int, int](), [pid]
     while waiting:
         pid = waiting.pop()
@@ -64,7 +63,7 @@ def resident(pid: int) -> dict[int, int]:
 
 
 def measure(command: list[str]) -> tuple[int, int, str]:
-    """(most of one process, most of all together, in kilobytes; what it said)."""
+    """(peak of one process, peak of all together, in kilobytes; standard error)."""
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         one = together = 0
         while process.poll() is None:
@@ -88,20 +87,20 @@ def main() -> None:
     parser.add_argument("--longest", type=int, default=0, help="megabytes of one document")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--split-on", default="title")
-    told = parser.parse_args()
+    args = parser.parse_args()
     with TemporaryDirectory() as folder:
         text = Path(folder) / "text.txt"
-        write(text, told.files, int(told.gigabytes * 1e9), told.longest * 1_000_000)
+        write(text, args.files, int(args.gigabytes * 1e9), args.longest * 1_000_000)
         command = [sys.executable, "-m", "ulmfit", "tokenize", str(text)]
-        command += ["--split-on", told.split_on, "--out", f"{folder}/corpus"]
+        command += ["--split-on", args.split_on, "--out", f"{folder}/corpus"]
         begun = time.monotonic()
-        one, together, said = measure([*command, "--workers", str(told.workers)])
+        one, together, said = measure([*command, "--workers", str(args.workers)])
         seconds = time.monotonic() - begun
         words = re.search(r"([\d,]+) different words", said)
         line = {
             "bytes": text.stat().st_size,
-            "longest_mb": told.longest,
-            "workers": told.workers,
+            "longest_mb": args.longest,
+            "workers": args.workers,
             "one_process_mb": round(one / 1000),
             "together_mb": round(together / 1000),
             "different_words": words and int(words[1].replace(",", "")),

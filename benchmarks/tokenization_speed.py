@@ -1,11 +1,11 @@
-"""Tokens a second: from an empty memory, with a full one, and the slow way beside them on the same texts.
+"""Tokens per second with an empty chunk cache, with a full one, and the slow way, on the same texts.
 
     python benchmarks/tokenization_speed.py imdb/*.parquet --documents 100000 --fastai .peers/fastai/bin/python
 
-The slow way is `ulmfit.tokenize`: fastai's rules, then spaCy itself. With --fastai, fastai in a process of its own takes
-part. All take turns, block by block, and every token is compared. Then the time of one short text, and
-`ulmfit tokenize` from the files to a corpus on disk, vocabulary included, from a new process. Times but the last are
-CPU seconds of one process. Appends a line to benchmarks/results/tokenization_speed.jsonl.
+The slow way is `ulmfit.tokenize`: fastai's rules, then spaCy itself. With --fastai, fastai takes part, in a process of its own. All
+take turns, block by block, and all tokens are compared. Then the time of one short text, and that of `ulmfit tokenize` in a new
+process, from the files to a corpus on disk, vocabulary included. All times but the last are CPU seconds of one process. Appends a
+line to benchmarks/results/tokenization_speed.jsonl.
 """
 
 import argparse
@@ -33,7 +33,7 @@ SHORT = "One of the best films of the year, I couldn't stop laughing."
 
 
 def read(files: list[Path], documents: int) -> list[str]:
-    """The first texts of all files together."""
+    """The first `documents` texts of the files."""
     found = (d.text for file in files for d in read_documents(file, labelled=False))
     return list(islice(found, documents))
 
@@ -53,7 +53,7 @@ class Fastai:
         return json.loads(line)
 
     def hashes(self, texts: list[str]) -> list[str]:
-        """Of the tokens of each text; their time is added to `seconds`."""
+        """A hash of each text's tokens; the time is added to `seconds`."""
         assert self._process.stdin
         self._process.stdin.write(json.dumps(texts) + "\n")
         self._process.stdin.flush()
@@ -69,10 +69,10 @@ class Fastai:
 
 
 def compare(texts: list[str], fastai: Fastai | None) -> dict[str, Any]:
-    """Tokens a second of all ways, and how many documents differ."""
+    """Tokens per second of all ways, and how many documents differ."""
     patterns = spacy_patterns("en")
     assert patterns
-    tokenize("")  # spaCy is imported and its patterns compiled before the clock runs
+    tokenize("")  # imports spaCy and compiles its patterns before the clock starts
     chunks = Chunks(Splitter(patterns), "fastai")
     cold = slow = warm = 0.0
     tokens = differing = 0
@@ -83,15 +83,15 @@ def compare(texts: list[str], fastai: Fastai | None) -> dict[str, Any]:
         cold += (between := process_time()) - begun
         expected = [tokenize(text) for text in block]
         slow += process_time() - between
-        made = [names[n] for n in numbers.tolist()]
-        documents = [made[a:b] for a, b in pairwise(offsets.tolist())]
+        fast = [names[n] for n in numbers.tolist()]
+        documents = [fast[a:b] for a, b in pairwise(offsets.tolist())]
         wrong = [d != e for d, e in zip(documents, expected, strict=True)]
         if fastai is not None:
             hashes = [sha256(" ".join(d).encode()).hexdigest() for d in documents]
             theirs = fastai.hashes(block)
             wrong = [w or h != t for w, h, t in zip(wrong, hashes, theirs, strict=True)]
         differing += sum(wrong)
-        tokens += len(made)
+        tokens += len(fast)
     for block in blocks:
         begun = process_time()
         chunks.batch(block)
@@ -114,7 +114,7 @@ def compare(texts: list[str], fastai: Fastai | None) -> dict[str, Any]:
 
 
 def corpus_seconds(files: list[Path], workers: int) -> dict[str, float]:
-    """`ulmfit tokenize` of the whole files: CPU seconds of all its processes, and wall seconds."""
+    """CPU seconds (of all its processes) and wall-clock seconds of `ulmfit tokenize` on the whole files."""
     with TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "ulmfit", "tokenize", *map(str, files)]
         command += ["--out", f"{folder}/corpus", "--workers", str(workers)]
@@ -135,7 +135,7 @@ def main() -> None:
     parser.add_argument("files", type=Path, nargs="+")
     parser.add_argument("--documents", type=int, default=100_000)
     parser.add_argument("--fastai", metavar="PYTHON", help="a Python that has fastai")
-    parser.add_argument("--memory", type=int, help="chunks kept in place of a million")
+    parser.add_argument("--memory", type=int, help="size of the chunk cache; left out: a million")
     args = parser.parse_args()
     if args.memory:
         module.MEMORY_ENTRIES = args.memory

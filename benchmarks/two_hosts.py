@@ -1,7 +1,7 @@
-"""Two hosts with addresses of their own on one Linux machine (network namespaces): the losses of one process, over a cable.
+"""Checks training on two hosts, simulated by network namespaces on one Linux machine: the losses must be those of one process.
 
 As root: python -m benchmarks.two_hosts. Trains a language model twice, in one process and in one on each host, compares the losses
-of all recorded steps, and reads off the virtual cable what a step sends.
+of all recorded steps, and reads off the virtual cable how much a step sends.
 """
 
 import json
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def together(command: list[str], out: str) -> None:
-    """`command` by one process on each host."""
+    """Runs `command` with one process on each host."""
     started = []
     for rank, host in enumerate(HOSTS):
         start = ["torch.distributed.run", "--nnodes=2", "--nproc-per-node=1", f"--node-rank={rank}"]
@@ -74,7 +74,7 @@ def write_texts(path: Path) -> None:
 
 
 def not_permitted() -> str:
-    """Why there can be no namespaces here; empty where there can."""
+    """Why network namespaces can't be made here; empty if they can."""
     try:
         tried = subprocess.run(["ip", "netns", "add", "ulmfit-try"], capture_output=True, text=True)
     except FileNotFoundError:
@@ -106,19 +106,19 @@ def hosts() -> Iterator[None]:
 
 
 def sent(host: str) -> int:
-    """Bytes that have left a host by its cable."""
-    told = subprocess.run(
+    """Bytes that a host has sent over the cable."""
+    shown = subprocess.run(
         ["ip", "-n", host, "-json", "-statistics", "link", "show", CABLE],
         capture_output=True,
         text=True,
         check=True,
     )
-    return json.loads(told.stdout)[0]["stats64"]["tx"]["bytes"]
+    return json.loads(shown.stdout)[0]["stats64"]["tx"]["bytes"]
 
 
 def environment() -> dict[str, str]:
-    told = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": CABLE}
-    return os.environ | told
+    own = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": CABLE}
+    return os.environ | own
 
 
 def run(command: list[str]) -> None:

@@ -1,7 +1,7 @@
-"""Long-lived processes that work when told: a line of JSON asks, a line of JSON answers. The standard library only.
+"""Long-lived worker processes: a JSON line per request, a JSON line per answer. Uses the standard library only.
 
-{"prepare": TASK, …} makes ready; {"window": true} does one window of work and answers with what it measured;
-{"about": true} gives versions and the peak of memory.
+{"prepare": TASK, …} prepares a task; {"window": true} does one window of work and answers with its measurements;
+{"about": true} answers with versions and peak memory.
 """
 
 import json
@@ -21,7 +21,7 @@ Window = Callable[[], dict[str, Any]]
 
 
 class Worker:
-    """The asking end. `ask` raises RuntimeError when the process has died; its traceback is on standard error."""
+    """The requesting side. `ask` raises RuntimeError if the process has died; its traceback is on standard error."""
 
     def __init__(self, python: Path, module: str, env: Mapping[str, str] = {}) -> None:
         self.name = module
@@ -40,7 +40,7 @@ class Worker:
             self._process.stdin.write(json.dumps(question) + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            pass  # said below
+            pass  # reported below
         if not (answer := self._process.stdout.readline()):
             raise RuntimeError(f"{self.name} died over {question}; the reason is above")
         return json.loads(answer)
@@ -53,14 +53,14 @@ class Worker:
 
 
 def serve(tasks: Mapping[str, Callable[..., Window]]) -> None:
-    """The answering end: `tasks` gives for a name and its settings the function that does one window."""
+    """The answering side. `tasks`: name → function that takes the settings and returns the function that does one window."""
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever libraries print must not stand between answers
+    os.dup2(2, 1)  # so that output of libraries does not mix with answers
     window: Window | None = None
     for line in sys.stdin:
         question = json.loads(line)
         if name := question.pop("prepare", None):
-            window = None  # frees what was prepared before
+            window = None  # frees the memory of the task before
             window, answer = tasks[name](**question), {}
         elif "window" in question:
             assert window, "nothing was prepared"
@@ -71,13 +71,13 @@ def serve(tasks: Mapping[str, Callable[..., Window]]) -> None:
 
 
 def about() -> dict[str, Any]:
-    """Versions, and the largest resident memory so far (bytes)."""
+    """Versions, and peak resident memory in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
     return {"versions": versions(), "peak_rss": peak}
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of those packages that are installed here."""
+    """The versions of Python and of those `PACKAGES` that are installed."""
     found = {"python": sys.version.split()[0]}
     for package in PACKAGES:
         try:
@@ -88,7 +88,7 @@ def versions() -> dict[str, str]:
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds by the wall clock, and what the work gave back."""
+    """(wall-clock seconds, result) of the work."""
     began = time.perf_counter()
-    given = work()
-    return time.perf_counter() - began, given
+    result = work()
+    return time.perf_counter() - began, result

@@ -1,10 +1,10 @@
-"""What the models do once they are trained: a language model writes and judges texts, a classifier labels them.
+"""What trained models do: a language model writes texts and scores them by perplexity, a classifier labels them.
 
     python examples/inference.py                            # the shipped model; the IMDB sample, downloaded once
     python examples/inference.py --model wt103-forward      # fastai's larger model, downloaded once
     python examples/inference.py --data reviews.csv         # any labelled file; nothing is downloaded
 
-The classifier is trained on few steps: some minutes on a CPU with the shipped model.
+The classifier is trained only briefly: some minutes on a CPU with the shipped model.
 """
 
 import argparse
@@ -26,8 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", default="wikipedia-small-forward", help="language model")
     parser.add_argument("--data", default="imdb-sample", help="labelled file, or data set by name")
     parser.add_argument("--data-dir", help="the data set on disk: folder or archive")
-    parser.add_argument("--prompt", default="The film", help="what the text begins with")
-    parser.add_argument("--out", default="runs/inference", help="run directory; replaced")
+    parser.add_argument("--prompt", default="The film", help="text to continue")
+    parser.add_argument("--out", default="runs/inference", help="run directory; it is replaced")
     args = parser.parse_args(arguments)
     try:
         show(args)

@@ -1,4 +1,4 @@
-"""The paper's IMDB result as fastai's `nbs/examples/ulmfit.ipynb` trains it: 100,000 texts, 50,000 labels, BASE.
+"""The paper's IMDB experiment as fastai's `nbs/examples/ulmfit.ipynb` trains it: 100,000 texts, 50,000 labels, BASE.
 
     python recipes/imdb.py --out runs/imdb                                 # a GPU; hours, resumable
     python recipes/imdb.py --data-dir ~/aclImdb --max-minutes 60 --out runs/imdb
@@ -7,10 +7,10 @@
 
 Variants: `full` = Wikipedia weights, fine-tuned language model, gradual unfreezing; `quick` = fastai's
 `fine_tune(4, 1e-2)` straight from the Wikipedia weights; `no-lm` = gradual unfreezing without language-model
-fine-tuning; `no-pretraining` = `full` from random weights (under --smoke the same run: there `full`
-has no pretrained weights either); `small` = the shipped small model, as far as two CPU cores come in an evening. The protocol
-`fastai` validates on the test set and lets its texts into the language model, as the notebook does; `honest` does neither and
-scores the test set once.
+fine-tuning; `no-pretraining` = `full` from random weights (with --smoke the same run, since `full` has no pretrained weights
+there either); `small` = the shipped small model, trained as long as two CPU cores can in an evening. The protocol `fastai`
+validates on the test set and lets the language model read its texts, as the notebook does; `honest` does neither, and scores the
+test set once.
 """
 
 import argparse
@@ -63,7 +63,7 @@ LM = FinetuneConfig(batch_size=256, bptt=80, keep_words=False)  # the rest are t
 QUICK = ClassifierConfig(
     lr=1e-2, unfreezing="quick", epochs=(1, 4), weight_decay=0.01, max_grad_norm=None
 )
-# All reviews three times, larger steps, and a validation set for a look only: 25,000 labels are not few.
+# Three epochs over all reviews, larger batches, and a small validation set, which chooses nothing: 25,000 labels are many.
 SMALL = FitConfig(
     tokenizer=TokenizerConfig(max_vocab=20_000),
     lm=replace(
@@ -81,11 +81,11 @@ SMALL = FitConfig(
 )
 SMOKE_MODEL = ModelConfig(embedding_size=16, hidden_size=24, layers=2)
 SMOKE_ACCURACY = 0.75  # of `full` at least; chance is 0.5, four seeds gave 0.93 to 0.99
-GO_ON = 75  # exit code for "repeat this later", as the command's
+GO_ON = 75  # exit code for "repeat this later", as of the `ulmfit` command
 
 
 def settings(variant: str, protocol: str, directions: Directions, pretrained: str) -> FitConfig:
-    """Everything the variant asks of `fit`. No word of the texts is dropped for one of Wikipedia's (`keep_words`)."""
+    """The settings of `fit` for a variant. The vocabulary is that of the texts alone, as in fastai (`keep_words=False`)."""
     transductive = protocol == "fastai"
     if variant == "small":
         return replace(
@@ -104,9 +104,9 @@ def settings(variant: str, protocol: str, directions: Directions, pretrained: st
 def random_start(
     texts: Sequence[Document], model: ModelConfig, config: TokenizerConfig, out: Path
 ) -> str:
-    """A directory with untrained language models of both directions over the vocabulary of `texts`.
+    """The directory `out` with untrained language models of both directions over the vocabulary of `texts`.
 
-    One that is there is taken only if it was made for the same texts and shape; else it is made anew.
+    A model already there is reused only if it was made for the same texts, shape and tokenizer settings.
     """
     made_for = {"texts": fingerprint(texts), "model": asdict(model), "tokenizer": asdict(config)}
     built = None
@@ -116,7 +116,7 @@ def random_start(
         if record.exists() and load_json(record).get("card", {}).get("made_for") == made_for:
             continue
         built = built or Tokenizer.build([d.text for d in texts], config)
-        record.unlink(missing_ok=True)  # an interrupted rebuilding is none
+        record.unlink(missing_ok=True)  # so that an interrupted rebuild does not look finished
         seed_everything(0)
         lm = LanguageModel.create(built, replace(model, direction=direction))
         lm.save(saved, card={"made_for": made_for})
@@ -124,7 +124,7 @@ def random_start(
 
 
 def toy_reviews(n: int, seed: int) -> list[Document]:
-    """Reviews of twenty words, of which eight tell the label."""
+    """Reviews of twenty words, eight of which reveal the label."""
     draw = random.Random(seed)
     neutral = ["the", "a", "film", "plot", "actor", "scene", "was", "and", "of", "in", "it", "with"]
     verdicts = {"pos": ("great", "lovely", "funny"), "neg": ("awful", "dull", "boring")}
@@ -137,7 +137,7 @@ def toy_reviews(n: int, seed: int) -> list[Document]:
 
 
 def report(run: Path, variant: str, directions: str) -> dict[str, object]:
-    """What was measured, phase by phase, as `fit` recorded it."""
+    """The results that `fit` recorded, epoch by epoch and at the end."""
     measured: dict[str, object] = {"variant": variant, "directions": directions}
     for record in map(json.loads, (run / "metrics.jsonl").read_text().splitlines()):
         if record["kind"] != "epoch":
@@ -153,7 +153,7 @@ def report(run: Path, variant: str, directions: str) -> dict[str, object]:
 
 
 def main() -> None:
-    """Errors of the user's making end with one line; a training that ran out of its time ends with 75."""
+    """An error that the user can mend ends with one line; a training that ran out of time ends with exit code 75."""
     try:
         run(flags())
     except OutOfTime:
@@ -172,21 +172,21 @@ def flags() -> argparse.Namespace:
     parser.add_argument("--directions", choices=("forward", "backward", "both"), default="both")
     parser.add_argument(
         "--pretrained",
-        help="language model to start from; left out, wt103, or of small wikipedia-small",
+        help="language model to start from; left out: wt103, or wikipedia-small for the variant small",
     )
     parser.add_argument(
         "--data-dir", type=Path, help="IMDB on disk: aclImdb, its archive, or Parquet files"
     )
-    parser.add_argument("--max-minutes", type=float, help="stop cleanly; the same command goes on")
+    parser.add_argument("--max-minutes", type=float, help="save and stop; the same command resumes")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--overwrite", action="store_true", help="replace a run that is there")
+    parser.add_argument("--overwrite", action="store_true", help="replace a run in --out")
     parser.add_argument("--smoke", action="store_true", help="toy data and a tiny model")
     return parser.parse_args()
 
 
 def run(args: argparse.Namespace) -> None:
-    """Read, train, and say what was measured beside what was published."""
+    """Read, train, and print the measured results beside the published ones."""
     if args.smoke:
         train, test, unlabelled = toy_reviews(120, 0), toy_reviews(100, 1), toy_reviews(200, 2)
     else:
@@ -232,7 +232,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def check_smoke(out: Path, variant: str) -> None:
-    """ValueError where the whole method has not learnt what the toy reviews say."""
+    """ValueError if the whole method has not learnt to tell the toy reviews apart."""
     results = load_json(out / "config.json")["results"]
     accuracy = results.get("test", results["validation"])["accuracy"]
     if variant in ("full", "no-pretraining"):

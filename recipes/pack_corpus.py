@@ -1,12 +1,12 @@
-"""A saved corpus in volumes small enough to be carried to a machine that has no network, and back together there.
+"""Cuts a saved corpus into volumes small enough to be carried to a machine without a network, and joins them there.
 
-    ulmfit tokenize wiki/*.txt --out wikipedia          # on a machine that has everything
+    ulmfit tokenize wiki/*.txt --out wikipedia          # on a machine with all packages
     python recipes/pack_corpus.py wikipedia --piece-mb 9 --out carry/wikipedia
-    python recipes/wikipedia.py --corpus carry/wikipedia --out runs/wikipedia     # there; joins what it was given
+    python recipes/wikipedia.py --corpus carry/wikipedia --out runs/wikipedia     # there; joins the volumes itself
 
-    python recipes/pack_corpus.py --join carry/wikipedia --out wikipedia          # by hand; of weights, too
+    python recipes/pack_corpus.py --join carry/wikipedia --out wikipedia          # by hand; also for volumes of weights
 
-Each volume is checked by its SHA-256 before anything is joined. Needs nothing but torch, NumPy and safetensors.
+Each volume is checked by its SHA-256 before anything is joined. Needs only torch, NumPy and safetensors.
 """
 
 import argparse
@@ -18,26 +18,26 @@ from ulmfit.text.corpus import Corpus
 
 
 def main() -> None:
-    """Errors of the user's making end with one line."""
+    """An error that the user can mend ends with one line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("source", type=Path, help="a saved corpus; with --join its volumes")
     parser.add_argument("--out", type=Path, required=True, help="a new directory")
-    parser.add_argument("--piece-mb", type=float, default=9.0, help="millions of bytes a volume")
-    parser.add_argument("--join", action="store_true", help="put volumes together again")
-    told = parser.parse_args()
+    parser.add_argument("--piece-mb", type=float, default=9.0, help="size of a volume in MB")
+    parser.add_argument("--join", action="store_true", help="join volumes")
+    args = parser.parse_args()
     try:
-        if told.join:
-            print(f"joined as {join(told.source, told.out)}")
+        if args.join:
+            print(f"joined as {join(args.source, args.out)}")
         else:
-            pack(told.source, told.out, told.piece_mb)
+            pack(args.source, args.out, args.piece_mb)
     except (ValueError, OSError) as error:
         sys.exit("recipes/pack_corpus.py: " + str(error).strip().replace("\n", " "))
 
 
 def pack(source: Path, out: Path, megabytes: float) -> None:
-    """Cut a corpus, and say what became of it."""
+    """Cut a corpus into volumes, and print their number and size."""
     corpus = Corpus.load(source)
     files = cut(source, out, megabytes)
     size = sum(file.stat().st_size for file in files)

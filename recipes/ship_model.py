@@ -1,10 +1,10 @@
-"""Make a trained language model small enough to ship, with a card that says where it comes from.
+"""Stores a trained language model small enough to ship, with a card that records its origin.
 
     python recipes/ship_model.py RUN/backward/language_model --valid wikitext-valid.txt --data "…" --command "…" \
         --out ulmfit/weights/wikipedia-small-backward
 
-Matrices become int8 rows with a scale each, everything else fp16. The perplexity on the card is that of the stored
-file: one stream of the plain text (recipes/wikitext_plain.py) through the model's own tokenizer, 20 parallel parts, full softmax.
+Matrices become int8 with a scale per row, everything else fp16. The perplexity on the card is that of the stored file: the plain
+text (recipes/wikitext_plain.py) by the model's own tokenizer, in 20 parallel streams, full softmax.
 """
 
 import argparse

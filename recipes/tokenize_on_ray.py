@@ -1,11 +1,10 @@
-"""A corpus made by a Ray cluster: the same bytes for each shard as `ulmfit tokenize --shard`, on machines of Ray's choosing.
+"""Tokenizes a corpus on a Ray cluster: each shard is byte for byte that of `ulmfit tokenize --shard`, on machines that Ray chooses.
 
     pip install ray
     python recipes/tokenize_on_ray.py wiki.txt.bz2 --out corpus --shards 8 [--address auto]
 
-Files and --out lie where all machines see them. Without --address a cluster of this machine's cores is started for it.
-A shard whose ids are there is not made again, so the same command goes on after a failure. `ulmfit pretrain-lm corpus`
-reads the result.
+All machines must see the files and --out. Without --address, a cluster of this machine's cores is started. Finished shards are
+kept, so the same command resumes after a failure. `ulmfit pretrain-lm corpus` reads the result.
 """
 
 import argparse
@@ -24,7 +23,7 @@ from ulmfit.text.tokenizer import Tokenizer
 
 
 def texts(files: list[Path], split_on: SplitOn | None) -> Iterator[str]:
-    """The same stream on every machine."""
+    """The stream of texts, the same on every machine."""
     for file in files:
         documents = read_documents(file, labelled=False, split_on=split_on)
         yield from limited((document.text for document in documents), str(file))
@@ -33,13 +32,13 @@ def texts(files: list[Path], split_on: SplitOn | None) -> Iterator[str]:
 def count_shard(
     files: list[Path], split_on: SplitOn | None, config: TokenizerConfig, shard: Shard, out: Path
 ) -> None:
-    """A task: writes `out`/counts-i.json."""
+    """A Ray task that writes `out`/counts-i.json."""
     with Workers(1) as workers:  # one task is one process
         count(texts(files, split_on), config, workers, shard).save(out)
 
 
 def encode_shard(files: list[Path], split_on: SplitOn | None, shard: Shard, out: Path) -> None:
-    """A task: writes `out`/shard-i."""
+    """A Ray task that writes `out`/shard-i."""
     tokenizer = Tokenizer.load(out / "tokenizer.json")
     seen = Counts.load(path_of(out, shard)).seen
     path = out / f"shard-{shard.number}"
@@ -54,7 +53,7 @@ def tokenize(
     config: TokenizerConfig = TokenizerConfig(),
     split_on: SplitOn | None = None,
 ) -> Corpus:
-    """Runs the tasks on the cluster that `ray.init` has joined, the vocabulary between them."""
+    """Counts all shards on the cluster that `ray.init` has joined, builds the vocabulary, then encodes all shards."""
     import ray
 
     def each(shards: list[Shard], task: Any, *given: Any) -> None:
@@ -80,14 +79,14 @@ def main() -> None:
     parser.add_argument("--shards", type=int, required=True)
     parser.add_argument("--split-on", choices=["title", "blank-line", "line", "file"])
     parser.add_argument("--lang", default=TokenizerConfig.lang)
-    parser.add_argument("--address", help="of a running cluster; auto finds it")
-    told = parser.parse_args()
+    parser.add_argument("--address", help="address of a running cluster; auto: find it")
+    args = parser.parse_args()
     import ray
 
-    ray.init(address=told.address)
-    config = TokenizerConfig(lang=told.lang)
-    corpus = tokenize(told.files, told.out, told.shards, config, told.split_on)
-    print(f"{told.out}: {len(corpus):,} documents, {corpus.n_tokens:,} tokens")
+    ray.init(address=args.address)
+    config = TokenizerConfig(lang=args.lang)
+    corpus = tokenize(args.files, args.out, args.shards, config, args.split_on)
+    print(f"{args.out}: {len(corpus):,} documents, {corpus.n_tokens:,} tokens")
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
-"""A language model of general text from a corpus that was tokenized elsewhere: what a bare machine with a GPU is lent for.
+"""Pre-trains a language model on a corpus that was tokenized elsewhere, for a bare machine with a GPU.
 
-    python recipes/wikipedia.py --corpus carry/wikipedia --max-minutes 25 --dry-run    # how many epochs fit into that
+    python recipes/wikipedia.py --corpus carry/wikipedia --max-minutes 25 --dry-run    # how many epochs fit into that time
     python recipes/wikipedia.py --corpus carry/wikipedia --epochs 7 --max-minutes 25 --out runs/wikipedia \\
         --score carry/wikitext-valid carry/wikitext-test --weights weights/wikipedia
     python recipes/wikipedia.py --smoke --out runs/smoke                               # seconds: toy text, tiny model
 
 fastai's recipe for WikiText-103 (256 streams of 80 tokens, learning rate 0.01, weight decay 0.1, a tenth of the dropout) and
 BASE. `--corpus` and `--score` are saved corpora or their volumes (recipes/pack_corpus.py). A run that is stopped, also by
---max-minutes, goes on with the same command. `--weights` are volumes of the model, its matrices as int8 rows, that fit into
-small files: written before it is scored, and of a training that ran out of time as it stood, which its card then says. There,
+--max-minutes, is resumed by the same command. `--weights` gets the model as volumes of small files, its matrices as int8 rows,
+written before it is scored; if the training runs out of time, the unfinished model, and its card says so. At home,
 `python recipes/pack_corpus.py --join weights/wikipedia --out wikipedia-base-forward` makes a model of them again.
-Needs nothing but torch, NumPy and safetensors.
+Needs only torch, NumPy and safetensors.
 """
 
 import argparse
@@ -58,17 +58,17 @@ RECIPE = PretrainConfig(
     tar=1.0,
     softmax="full",
 )
-MOST_EPOCHS = 12.0  # fastai's
-SHARE = 0.85  # of the minutes that a plan fills: putting epochs together, evaluating and saving take some
+MOST_EPOCHS = 12.0  # as many as fastai trained
+SHARE = 0.85  # of the minutes that a plan fills; shuffling, evaluating and saving take the rest
 SCORED_STREAMS = 20  # as for the figures in docs/results.md
-WEIGHTS_MB = 11.0  # a volume: two of them can be carried in one call (docs/gpu.md)
+WEIGHTS_MB = 11.0  # size of a volume: two can be carried in one call (docs/gpu.md)
 Model = LanguageModel | TextClassifier
 SMOKE_MODEL = ModelConfig(embedding_size=16, hidden_size=24, layers=2)
-GO_ON = 75  # exit code for "repeat this later", as the command's
+GO_ON = 75  # exit code for "repeat this later", as of the `ulmfit` command
 
 
 def main() -> None:
-    """Errors of the user's making end with one line; a training that ran out of its time ends with 75."""
+    """An error that the user can mend ends with one line; a training that ran out of time ends with exit code 75."""
     try:
         run(flags())
     except OutOfTime:
@@ -83,51 +83,53 @@ def flags() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--corpus", type=Path, help="a saved corpus, or its volumes")
-    parser.add_argument("--score", type=Path, nargs="*", default=[], help="corpora to be scored on")
+    parser.add_argument("--score", type=Path, nargs="*", default=[], help="corpora to score it on")
     parser.add_argument("--size", choices=("base", "small"), default="base")
     parser.add_argument("--direction", choices=("forward", "backward"), default="forward")
     parser.add_argument("--epochs", type=float, default=MOST_EPOCHS)
-    parser.add_argument("--max-minutes", type=float, help="stop cleanly; the same command goes on")
-    parser.add_argument("--dry-run", action="store_true", help="say how long it would take")
+    parser.add_argument("--max-minutes", type=float, help="save and stop; the same command resumes")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the plan and how long it would take"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("runs/wikipedia"))
-    parser.add_argument("--overwrite", action="store_true", help="replace a run that is there")
+    parser.add_argument("--overwrite", action="store_true", help="replace a run in --out")
     parser.add_argument("--weights", type=Path, help="a new directory for the model's volumes")
     parser.add_argument(
-        "--smoke", action="store_true", help="a tiny model, and toy text where there is no --corpus"
+        "--smoke", action="store_true", help="a tiny model, on toy text if there is no --corpus"
     )
-    told = parser.parse_args()
-    if not told.corpus and not told.smoke:
+    args = parser.parse_args()
+    if not args.corpus and not args.smoke:
         parser.error("--corpus is missing: what `ulmfit tokenize` wrote, or its volumes")
-    return told
+    return args
 
 
-def run(told: argparse.Namespace) -> None:
-    """Read, then plan or train, score, and hand out the weights."""
-    model = SMOKE_MODEL if told.smoke else {"base": BASE, "small": SMALL}[told.size]
-    model, config = replace(model, direction=told.direction), replace(RECIPE, epochs=told.epochs)
-    corpus = open_corpus(told.corpus) if told.corpus else toy_corpus()
-    if told.smoke:
+def run(args: argparse.Namespace) -> None:
+    """Read, then plan, or train, write the weights, and score."""
+    model = SMOKE_MODEL if args.smoke else {"base": BASE, "small": SMALL}[args.size]
+    model, config = replace(model, direction=args.direction), replace(RECIPE, epochs=args.epochs)
+    corpus = open_corpus(args.corpus) if args.corpus else toy_corpus()
+    if args.smoke:
         config = replace(config, batch_size=4, bptt=20, valid_fraction=0.1)
-    runtime = Runtime.start(RuntimeConfig(seed=told.seed, max_minutes=told.max_minutes))
+    runtime = Runtime.start(RuntimeConfig(seed=args.seed, max_minutes=args.max_minutes))
     say(runtime.describe())
     say(
         f"{len(corpus):,} documents, {corpus.n_tokens:,} tokens, vocabulary {len(tokenizer_of(corpus)):,}"
     )
-    if told.dry_run:
-        plan(corpus, model, config, runtime, told.max_minutes)
+    if args.dry_run:
+        plan(corpus, model, config, runtime, args.max_minutes)
         return
-    scored = {path.name: open_corpus(path) for path in told.score}
-    asked = {
+    scored = {path.name: open_corpus(path) for path in args.score}
+    settings = {
         "recipe": "wikipedia",
         "model": asdict(model),
         "config": asdict(config),
-        "seed": told.seed,
+        "seed": args.seed,
     }
-    opened = {"overwrite": told.overwrite, "say": say, "world": runtime.world}
-    weights = told.weights if runtime.world.first else None
-    place = place_for(weights, told.out)
-    with Run.open(told.out, asked, corpus.fingerprint, **opened) as ours:
+    how = {"overwrite": args.overwrite, "say": say, "world": runtime.world}
+    weights = args.weights if runtime.world.first else None
+    place = place_for(weights, args.out)
+    with Run.open(args.out, settings, corpus.fingerprint, **how) as ours:
         ours.keep(weights=place)
         blank = partial(LanguageModel.create, tokenizer_of(corpus), model)
         with or_as_it_stands(weights, ours, blank):
@@ -145,12 +147,12 @@ def run(told: argparse.Namespace) -> None:
 
 
 def open_corpus(path: Path) -> Corpus:
-    """A saved corpus; of volumes what they are of, joined beside them."""
+    """A saved corpus; volumes are joined beside them first."""
     return Corpus.load(joined(path, path.with_name(f"{path.name}-joined")))
 
 
 def tokenizer_of(corpus: Corpus) -> Tokenizer:
-    """A saved corpus always has one."""
+    """The tokenizer of a saved corpus, which always has one."""
     assert corpus.tokenizer is not None
     return corpus.tokenizer
 
@@ -162,10 +164,10 @@ def plan(
     runtime: Runtime,
     minutes: float | None,
 ) -> None:
-    """Say what a training would be, how long it would take here, and how many epochs fit into the minutes."""
+    """Print the plan, how long it would take here, and how many epochs fit into the minutes."""
     with TemporaryDirectory() as folder:
-        told = (corpus, (), model, tokenizer_of(corpus), config, runtime, Path(folder))
-        stage, _ = pretrain_stage(*told)
+        tokenizer = tokenizer_of(corpus)
+        stage, _ = pretrain_stage(corpus, (), model, tokenizer, config, runtime, Path(folder))
         say(stage.plan())
         each = stage.estimate(runtime) / 60 / config.epochs
     say(f"{each:.2f} minutes an epoch here, {each * config.epochs:.1f} in all")
@@ -176,8 +178,8 @@ def plan(
 
 
 def score(lm: LanguageModel, held: Corpus, runtime: Runtime, name: str) -> dict[str, float]:
-    """Perplexity a token, and the bits of the whole text, which do not depend on how it was cut into tokens: divided by
-    its characters they compare with any model. Each of the streams but the first begins in the middle, and blind."""
+    """Perplexity per token, and the bits of the whole text, which do not depend on the tokenization: divided by its characters
+    they compare with any model. All streams but the first begin in the middle of the text, without context."""
     perplexity = lm.perplexity_of(held, runtime, batch_size=SCORED_STREAMS)
     bits = held.n_tokens * math.log2(perplexity)
     say(f"{name}: perplexity {perplexity:.2f}, {bits:,.0f} bits, {held.n_tokens:,} tokens")
@@ -185,8 +187,8 @@ def score(lm: LanguageModel, held: Corpus, runtime: Runtime, name: str) -> dict[
 
 
 def place_for(weights: Path | None, out: Path) -> str | None:
-    """What the run in `out` keeps in its record, so that it may replace its weights when it goes on. ValueError, before
-    anything is trained: something else is there."""
+    """The path of the weights, for the record of the run in `out`, which may replace them when it is resumed. ValueError, before
+    anything is trained: the directory holds something else."""
     if weights is None:
         return None
     record, place = out / "config.json", str(weights.absolute())
@@ -200,7 +202,7 @@ def place_for(weights: Path | None, out: Path) -> str | None:
 
 @contextmanager
 def or_as_it_stands(weights: Path | None, run: Run, blank: Callable[[], Model]) -> Iterator[None]:
-    """Around a training: one that runs out of time hands its model out as it stands. `blank` makes a net of its shape."""
+    """Around a training: if it runs out of time, its unfinished model is written to `weights`. `blank` makes a net of its shape."""
     try:
         yield
     except OutOfTime:
@@ -211,25 +213,24 @@ def or_as_it_stands(weights: Path | None, run: Run, blank: Callable[[], Model]) 
 
 
 def stopped(model: Model, run: Run) -> dict[str, Any]:
-    """Fills `model` with the weights that the training under way has saved; gives a card that says where that was."""
+    """Fills `model` with the last weights that the training under way saved; returns a card that says after which step."""
     *_, (name, facts) = load_json(run.path / "config.json")["stages"].items()
     tensors, about = read_tensors(run.path / "resume" / f"{name}.safetensors")
     net = {k.removeprefix("net."): t for k, t in tensors.items() if k.startswith("net.")}
     model.net.load_state_dict(net)
     steps, position = [phase["steps"] for phase in facts["phases"]], about["position"]
     done = sum(steps[: position["phase"]]) + position["step"]
-    said = f"{name}, UNFINISHED: stopped after {done:,} of {sum(steps):,} steps"
-    return {"made_by": said, "data": f"{said}; {facts['size']}"}
+    origin = f"{name}, UNFINISHED: stopped after {done:,} of {sum(steps):,} steps"
+    return {"made_by": origin, "data": f"{origin}; {facts['size']}"}
 
 
 def card_of(run: Run, direction: str, kind: str) -> dict[str, Any]:
-    """What the run has recorded of a model that is finished."""
+    """The card of a finished model in the run."""
     return load_json(run.path / direction / kind / "config.json")["card"]
 
 
 def hand_out(model: Model, card: dict[str, Any], out: Path) -> None:
-    """The model as volumes, its matrices as int8 rows, in place of what was handed out before; what only an optimizer
-    needs stays behind."""
+    """Write the model as volumes, its matrices as int8 rows, in place of what `out` held before."""
     with TemporaryDirectory() as folder:
         saved, volumes = Path(folder) / "model", Path(folder) / "volumes"
         model.save(saved, storage="int8", card=card)

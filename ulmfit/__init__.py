@@ -10,7 +10,7 @@ _HOME = {
     # data
     "Document": "ulmfit.text.document",
     "read_documents": "ulmfit.text.readers",
-    "datasets": "ulmfit.datasets",  # a module as a whole: ulmfit.datasets.load("imdb", "test")
+    "datasets": "ulmfit.datasets",  # the module itself: ulmfit.datasets.load("imdb", "test")
     "tokenize": "ulmfit.text.words",
     "Tokenizer": "ulmfit.text.tokenizer",
     # the method
@@ -22,7 +22,7 @@ _HOME = {
     "ULMFiTRegressor": "ulmfit.estimator",
     "label_curve": "ulmfit.insight.label_curve",
     "next_labels": "ulmfit.insight.next_labels",
-    # what one holds afterwards
+    # trained models, and what they give
     "load": "ulmfit.saved",
     "LanguageModel": "ulmfit.language_model",
     "TextClassifier": "ulmfit.classifier",
@@ -46,7 +46,7 @@ _HOME = {
     "Runtime": "ulmfit.runtime",
     "Run": "ulmfit.run_directory",
     "models": "ulmfit.pretrained",
-    # a run as a page
+    # reports, export, sharing
     "report": "ulmfit.insight.report",
     "compare": "ulmfit.insight.compare",
     "export": "ulmfit.deploy.export",

@@ -1,4 +1,4 @@
-"""TF-IDF + a linear model on the same labels: the honest yardstick (needs scikit-learn)."""
+"""The baseline: TF-IDF + a linear model on the same labels (needs scikit-learn)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,14 +9,14 @@ from ulmfit.config import ClassifierConfig, LabelKind
 from ulmfit.outputs import outputs_for
 from ulmfit.text.document import Document
 
-FEATURES = 300_000  # at most so many words and word pairs
-C = 10.0  # inverse regularisation strength
-ALPHA = 1.0  # regularisation strength where numbers are predicted
+FEATURES = 300_000  # most words and word pairs
+C = 10.0  # inverse regularisation strength of logistic regression
+ALPHA = 1.0  # regularisation strength of ridge regression
 
 
 def train_baseline(documents: Sequence[Document]) -> Any:
-    """A scikit-learn pipeline: word 1–2-grams, sublinear term frequency, then logistic regression; where texts have several
-    labels, one for each; of numbers ridge regression."""
+    """A fitted scikit-learn pipeline: word 1–2-grams with sublinear term frequency, then logistic regression (one per label
+    where a text can have several), or ridge regression for numbers."""
     outputs = outputs_for(documents, ClassifierConfig())
     truth = outputs.truth(documents)
     if outputs.kind == "single":
@@ -25,7 +25,7 @@ def train_baseline(documents: Sequence[Document]) -> Any:
 
 
 def word_model(kind: LabelKind = "single") -> Any:
-    """The pipeline, not trained yet."""
+    """The pipeline of `train_baseline`, not fitted."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.pipeline import make_pipeline
 
@@ -34,21 +34,21 @@ def word_model(kind: LabelKind = "single") -> Any:
 
 
 def baseline_metrics(train: Sequence[Document], test: Sequence[Document]) -> dict[str, float]:
-    """What a baseline trained on `train` scores on `test`: the metrics of its kind of label."""
+    """The metrics on `test` of a baseline trained on `train`, by kind of label as `Outputs.metrics`."""
     outputs = outputs_for(train, ClassifierConfig())
     rows = baseline_rows(train_baseline(train), [d.text for d in test])
     return outputs.metrics(outputs.truth(test), rows)
 
 
 def baseline_rows(pipeline: Any, texts: Sequence[str]) -> np.ndarray:
-    """(D, C) what a baseline says of texts, as a classifier's `probabilities`."""
+    """(D, C) a baseline's probabilities of the texts, or (D, 1) its numbers, as `Classifier.probabilities`."""
     if hasattr(pipeline, "predict_proba"):
         return pipeline.predict_proba(texts)
     return pipeline.predict(texts)[:, None]
 
 
 def baseline_accuracy(train: Sequence[Document], test: Sequence[Document]) -> float:
-    """Share of `test` that a baseline trained on `train` gets right; each text has one class."""
+    """Accuracy on `test` of a baseline trained on `train`, for texts of one class each."""
     pipeline = train_baseline(train)
     return float(pipeline.score([d.text for d in test], [str(d.label) for d in test]))
 

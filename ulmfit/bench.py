@@ -1,7 +1,7 @@
-"""How fast this library is on this machine: the shipped model tokenizes, learns and predicts for a few seconds each.
+"""How fast this library is on this machine: the shipped model tokenizes, trains and predicts for a few seconds each.
 
-The texts are words of the model's vocabulary, drawn by Zipf's law from a seed, so nothing has to be downloaded; they mean
-nothing, which neither speed nor memory minds.
+The texts are words of the model's vocabulary, drawn by Zipf's law with a fixed seed, so nothing has to be downloaded. They
+make no sense, which matters for neither speed nor memory.
 """
 
 import os
@@ -34,14 +34,14 @@ from ulmfit.training.stage import Stage
 
 LABELS = ("negative", "positive")
 LONG, SHORT = 230, 20  # tokens: a film review, a sentence
-DOCUMENTS = 64  # learnt from, or predicted together
-LM_STEPS = 4  # of the language model's training in one window
-LEAST = 3  # windows of each measurement; the first, which warms up, is not counted
+DOCUMENTS = 64  # trained on, or predicted together
+LM_STEPS = 4  # training steps of the language model in one window
+LEAST = 3  # windows counted per measurement, at least; one more before them warms up
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One measurement: the windows' rates, or times."""
+    """One measurement: the rate, or time, of each window."""
 
     name: str
     unit: str
@@ -64,7 +64,7 @@ class Figure:
 
 
 def figures(runtime: Runtime, seconds: float) -> Iterator[Figure]:
-    """Every measurement in turn, each of at least `seconds`. Wall-clock times: another program's work counts too."""
+    """Every measurement in turn, each over at least `seconds`. Wall-clock times: other programs on the machine slow them."""
     lm = pretrained.load(FitConfig.pretrained, "forward")
     assert lm is not None
     classifier = TextClassifier.create(lm, LABELS, FitConfig.classifier)
@@ -93,7 +93,7 @@ def figures(runtime: Runtime, seconds: float) -> Iterator[Figure]:
 
 
 def tokenizing(tokenizer: Tokenizer, seconds: float) -> Figure:
-    """Text → ids; each window reads texts that were not there before."""
+    """Text → ids; each window reads new texts."""
     seeds = count(2)
 
     def window() -> Callable[[], int]:
@@ -104,7 +104,7 @@ def tokenizing(tokenizer: Tokenizer, seconds: float) -> Figure:
 
 
 def lm_training(lm: LanguageModel, texts: list[str], runtime: Runtime) -> Callable[[], int]:
-    """Some steps of fine-tuning as `fit` does them, on a copy; gives back the tokens read."""
+    """A window of fine-tuning steps as in `fit`, on a copy of the model; it returns the tokens read."""
     config, own = FitConfig.lm, lm.with_vocab(lm.tokenizer)
     needed = config.batch_size * config.bptt * LM_STEPS
     documents = [Document(text) for text in texts * (1 + needed // (len(texts) * LONG // 2))]
@@ -116,7 +116,7 @@ def lm_training(lm: LanguageModel, texts: list[str], runtime: Runtime) -> Callab
 
 
 def classifier_training(lm: LanguageModel, texts: list[str], runtime: Runtime) -> Callable[[], int]:
-    """One pass over the texts with all layers trained; gives back their number."""
+    """A window of one pass over the texts that trains all layers; it returns the number of texts."""
     documents = [Document(text, LABELS[i % 2]) for i, text in enumerate(texts)]
     config = replace(FitConfig.classifier, head_only_below=0)
     stage, _ = classifier_stage(lm, documents, (), config, runtime)
@@ -125,7 +125,8 @@ def classifier_training(lm: LanguageModel, texts: list[str], runtime: Runtime) -
 
 
 def training(stage: Stage, work: int, runtime: Runtime) -> Callable[[], int]:
-    stage.name = ""  # no bar
+    """A window that trains the stage once and returns `work`."""
+    stage.name = ""  # no progress bar
 
     def window() -> int:
         stage.train(runtime)
@@ -135,7 +136,7 @@ def training(stage: Stage, work: int, runtime: Runtime) -> Callable[[], int]:
 
 
 def start_up(classifier: TextClassifier, text: str) -> Figure:
-    """Seconds of a new process until it has predicted one text, from files that were read before."""
+    """Seconds from the start of a process to its first prediction, with the files in the page cache."""
     with TemporaryDirectory() as folder:
         saved = Path(folder) / "classifier"
         classifier.save(saved)
@@ -155,8 +156,8 @@ def start_up(classifier: TextClassifier, text: str) -> Figure:
 def rate(
     name: str, unit: str, window: Callable[[], int | Callable[[], int]], seconds: float
 ) -> Figure:
-    """Work per second of each window, until `seconds` are over. A window that gives back a function is only prepared
-    by it; the function is what is timed."""
+    """Work per second of each window, for at least `seconds`. A window that returns a function has only prepared the work:
+    the function is what is timed."""
     values: list[float] = []
     ends = time.perf_counter() + seconds
     while len(values) < 1 + LEAST or time.perf_counter() < ends:
@@ -170,7 +171,7 @@ def rate(
 
 
 def zipfian(tokenizer: Tokenizer, texts: int, tokens: int, *, seed: int) -> list[str]:
-    """Texts of about so many tokens: words of the vocabulary, the r-th with a probability as 1 / (r + 10)."""
+    """Texts of about `tokens` tokens: words of the vocabulary, the r-th with a probability proportional to 1 / (r + 10)."""
     words = len(tokenizer) - len(SPECIAL_TOKENS)
     weights = 1 / (np.arange(words) + 10)
     rng = np.random.default_rng(seed)

@@ -1,5 +1,5 @@
-"""A model card: README.md beside a saved model, in the format of the Hugging Face Hub. Written from what was recorded;
-what was not is said, too. Loading ignores it."""
+"""A model card: README.md beside a saved model, in the format of the Hugging Face Hub. It is written from what was recorded,
+and says what was not. Loading a model ignores it."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -22,18 +22,18 @@ MEASURES = {"macro_f1": "f1", "micro_f1": "f1"}  # the Hub's names for ours
 
 
 def write_card(folder: Path) -> None:
-    """README.md of a saved classifier or language model, from its own record and, where it lies in a run, the run's."""
+    """Writes README.md beside a saved classifier or language model, from its config.json and, if it lies in a run, the run's."""
     with atomic(folder / NAME) as temporary:
         temporary.write_text(model_card(folder), encoding="utf-8", errors="replace")
 
 
 def tell_calibrated(folder: Path, calibrated: bool) -> bool:
-    """Put right what the card of a saved classifier says of its probabilities, and nothing else: the rest may have been
-    changed by hand. False where that was, too, and nothing is put right."""
+    """Update the sentence of a classifier's card on whether its probabilities are calibrated, and nothing else: the rest may
+    have been edited by hand. False if that sentence was edited too, and so was not updated."""
     path = folder / NAME
     if not path.exists():
         return True
-    right, wrong = (CALIBRATED[said].encode() for said in (calibrated, not calibrated))
+    right, wrong = (CALIBRATED[key].encode() for key in (calibrated, not calibrated))
     content = path.read_bytes()
     if wrong in content:
         with atomic(path) as temporary:
@@ -42,7 +42,7 @@ def tell_calibrated(folder: Path, calibrated: bool) -> bool:
 
 
 def model_card(folder: Path) -> str:
-    """Its text: front matter in YAML (all of it JSON values, which YAML can read), then Markdown."""
+    """The card's text: YAML front matter (its values as JSON, which is valid YAML), then Markdown."""
     saved = load_json(folder / "config.json")
     tokenizer = load_json(folder / "tokenizer.json")["config"]
     run = _run(folder, saved)
@@ -62,7 +62,7 @@ def model_card(folder: Path) -> str:
 
 
 def _run(folder: Path, saved: Mapping[str, Any]) -> dict[str, Any]:
-    """The record of the run that made the model, as RUN/direction/kind; empty where it lies elsewhere."""
+    """The record of the run that made the model in RUN/direction/kind; empty if the model lies elsewhere."""
     folder = folder.resolve()
     record = folder.parent.parent / "config.json"
     own = (folder.parent.name, folder.name) == (saved["model"]["direction"], saved["kind"])
@@ -73,12 +73,12 @@ def _run(folder: Path, saved: Mapping[str, Any]) -> dict[str, Any]:
 def _front(
     saved: Mapping[str, Any], tokenizer: Mapping[str, Any], run: Mapping[str, Any]
 ) -> dict[str, Any]:
-    told: dict[str, Any] = {"library_name": "ulmfit", "pipeline_tag": TASKS[saved["kind"]]}
+    front: dict[str, Any] = {"library_name": "ulmfit", "pipeline_tag": TASKS[saved["kind"]]}
     if tokenizer["kind"] == "words" and tokenizer["lang"] != "xx":
-        told["language"] = [tokenizer["lang"]]
+        front["language"] = [tokenizer["lang"]]
     if _base(run) in _shipped():
-        told["license"] = SHIPPED_LICENCE
-    told["tags"] = ["ulmfit", "awd-lstm", "safetensors"]
+        front["license"] = SHIPPED_LICENCE
+    front["tags"] = ["ulmfit", "awd-lstm", "safetensors"]
     scores: list[dict[str, Any]] = [
         {"task": {"type": TASKS[saved["kind"]]}, "dataset": {"type": "own", "name": f"{name} set"}}
         | {
@@ -90,9 +90,9 @@ def _front(
         for name, of in _results(saved, run).items()
     ]
     if scores:
-        told["metrics"] = sorted({m["type"] for score in scores for m in score["metrics"]})
-        told["model-index"] = [{"name": _title(saved, run), "results": scores}]
-    return told
+        front["metrics"] = sorted({m["type"] for score in scores for m in score["metrics"]})
+        front["model-index"] = [{"name": _title(saved, run), "results": scores}]
+    return front
 
 
 def _title(saved: Mapping[str, Any], run: Mapping[str, Any]) -> str:
@@ -157,10 +157,10 @@ def _metrics(saved: Mapping[str, Any], run: Mapping[str, Any]) -> Iterable[str]:
     results = _results(saved, run)
     for name, metrics in results.items():
         n = metrics.get("documents")
-        theirs = run.get("baseline", {}).get(name, {}) if n else {}
+        baseline = run.get("baseline", {}).get(name, {}) if n else {}
         title = f"{name} set, {n:,} documents" if n else f"{name} set, the epoch that was kept"
         rows = [f"| {title} | this model | TF-IDF, linear |", "|---|---|---|"]
-        rows += [f"| {k} | {v:.4g} | {_figure(theirs.get(k))} |" for k, v in _scores(metrics)]
+        rows += [f"| {k} | {v:.4g} | {_figure(baseline.get(k))} |" for k, v in _scores(metrics)]
         yield "\n".join(rows)
     if not results:
         yield "None on a named set were recorded with this model."
@@ -175,7 +175,7 @@ def _metrics(saved: Mapping[str, Any], run: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _results(saved: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """Metrics by named set: the run's, or those of the epoch kept where the run has none of this model alone."""
+    """Metrics by named set: the run's; if it has none for this model alone, those of the epoch kept."""
     if saved["kind"] == "classifier" and run.get("results") and not _together(run):
         return run["results"]
     epoch = saved["card"].get("best") or saved["card"].get("last") or {}
@@ -200,8 +200,8 @@ def _limits(saved: Mapping[str, Any], tokenizer: Mapping[str, Any]) -> Iterable[
 
 def _licence(saved: Mapping[str, Any], run: Mapping[str, Any]) -> str:
     base = _base(run)
-    if told := saved["card"].get("licence"):
-        return _sentence(told)
+    if stated := saved["card"].get("licence"):
+        return _sentence(stated)
     if base in _shipped():
         return (
             f"It goes back to `{base}`, weights made from Wikipedia under CC BY-SA 4.0, which asks that what is made of"
@@ -214,7 +214,7 @@ def _licence(saved: Mapping[str, Any], run: Mapping[str, Any]) -> str:
 
 def _origin(saved: Mapping[str, Any], run: Mapping[str, Any]) -> Iterable[str]:
     card = saved["card"]
-    told = {
+    facts = {
         "made by": card.get("made_by"),
         "size": card.get("size") or card.get("training"),
         "command": run.get("command"),
@@ -222,12 +222,12 @@ def _origin(saved: Mapping[str, Any], run: Mapping[str, Any]) -> Iterable[str]:
         "settings and data": run.get("identity"),
         "versions": _listed(run.get("versions", {})),
     }
-    rows = [f"- {name}: `{_one_line(value)}`" for name, value in told.items() if value]
+    rows = [f"- {name}: `{_one_line(value)}`" for name, value in facts.items() if value]
     yield "\n".join(rows) or "Not recorded."
 
 
 def _base(run: Mapping[str, Any]) -> str | None:
-    """The language model a run began with, by the name it was given."""
+    """The name of the language model that a run began with."""
     config = run.get("config", {})
     return (
         (config.get("config") or {}).get("pretrained")
@@ -256,7 +256,7 @@ def _listed(values: Mapping[str, Any]) -> str:
 
 
 def _one_line(value: object) -> str:
-    """For a place between backticks: on one line, and none inside."""
+    """The value for use inside backticks: on one line, its own backticks replaced."""
     return " ".join(str(value).split()).replace("`", "'")
 
 

@@ -1,7 +1,7 @@
 """The public data sets by name, as data: address, size, MD5, parts, classes, licence, reader.
 
-Addresses, sizes and MD5 are those that fastai 2.8.12 publishes, for TREC those that torchtext records; numbers of
-documents are those of the papers and of the sets' own notes.
+Addresses, sizes and MD5 are as fastai 2.8.12 publishes them (TREC: as torchtext does); numbers of documents are as in the
+papers and in the data sets' own notes.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from ulmfit.text.layouts import (
 
 @dataclass(frozen=True)
 class Share:
-    """A part of a data set: the file it lies in, and how many documents it has (None: not published)."""
+    """A part of a data set: the file that holds it, and its number of documents (None: not published)."""
 
     file: Remote
     documents: int | None
@@ -36,7 +36,7 @@ class DataSet:
     classes: tuple[str, ...]
     readers: tuple[Reader, ...]  # tried in turn
     layout: str  # what the readers expect to find
-    folders: tuple[str, ...]  # names of the folder in its archives
+    folders: tuple[str, ...]  # possible names of the top folder in its archives
     source: str  # to cite
     licence: str
 
@@ -57,7 +57,7 @@ def _parts(file: Remote, documents: Mapping[Part, int | None]) -> dict[Part, Sha
 def _by_class(
     file: Remote, counts: tuple[int, int], classes: str, columns: int, licence: str
 ) -> DataSet:
-    """One of the eight sets of Zhang, Zhao & LeCun; those of two columns write new lines as \\n."""
+    """One of the eight sets of Zhang, Zhao & LeCun; those of two columns escape newlines as \\n."""
     names = tuple(classes.split())
     return DataSet(
         _parts(file, {"train": counts[0], "test": counts[1]}),

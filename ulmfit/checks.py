@@ -1,4 +1,4 @@
-"""What must be in order before a training: wrong settings are found now, not hours later."""
+"""Checks of settings before training, so that a wrong one is found at once, not hours later."""
 
 from collections.abc import Sequence
 from dataclasses import astuple, fields, replace
@@ -33,7 +33,7 @@ from ulmfit.training.calibration import precision_of
 from ulmfit.training.phases import classifier_phases
 from ulmfit.vectors import SKIPGRAM
 
-# settings by what they must be, wherever they occur
+# lower bounds of settings by name, in whichever config they occur
 ABOVE_0 = ("lr", "frozen_lr", "lr_decay", "lr_divisors", "max_grad_norm")
 FROM_0 = (
     *("weight_decay", "dropout_scale", "ar", "tar"),
@@ -55,7 +55,7 @@ FROM_1 = (
 
 
 def check(config: FitConfig, parts: Parts, out: Path | None = None) -> None:
-    """ValueError now for what would otherwise end a run hours later, or when the old one is overwritten already."""
+    """ValueError for what would otherwise end a run hours later, or only once an old one has been overwritten."""
     if config.classifier.keep == "best" and len(parts.valid) < BEST_NEEDS_DOCUMENTS:
         raise ValueError(
             f"keep=best chooses an epoch on the validation set and needs {BEST_NEEDS_DOCUMENTS} documents there, "
@@ -76,7 +76,7 @@ def check(config: FitConfig, parts: Parts, out: Path | None = None) -> None:
 
 
 def check_classifier(config: ClassifierConfig) -> None:
-    """ValueError for numbers that train nothing."""
+    """ValueError for settings with which a classifier can't be trained."""
     if (smallest := min(config.batch_size, config.min_batch_size)) < 2:
         raise ValueError(
             f"the classifier needs batches of at least 2 documents (BatchNorm), not {smallest}"
@@ -96,7 +96,7 @@ def check_classifier(config: ClassifierConfig) -> None:
 
 
 def check_lm(config: PretrainConfig | FinetuneConfig) -> None:
-    """ValueError for numbers that train nothing."""
+    """ValueError for settings with which a language model can't be trained."""
     epochs = [config.epochs]
     if isinstance(config, FinetuneConfig):
         epochs.append(config.frozen_epochs)
@@ -118,7 +118,7 @@ def check_model(config: ModelConfig) -> None:
 
 
 def check_bounds(what: str, config: Any, dropout: Dropout = NO_DROPOUT) -> None:
-    """ValueError for a number out of its bounds, nan included; `dropout`: what dropout_scale is a factor on."""
+    """ValueError for a number out of bounds, or NaN; `dropout`: the rates that dropout_scale multiplies."""
     largest = max(astuple(dropout))
     for name in (field.name for field in fields(config)):
         value = getattr(config, name)
@@ -131,7 +131,7 @@ def check_bounds(what: str, config: Any, dropout: Dropout = NO_DROPOUT) -> None:
                 bound = "at least 0"
             elif name in FROM_1 and not number >= 1:
                 bound = "at least 1"
-            elif name == "dropout_scale" and number * largest >= 1:  # everything would be dropped
+            elif name == "dropout_scale" and number * largest >= 1:  # would drop everything
                 bound = f"below {1 / largest:g}"
             else:
                 continue
@@ -145,9 +145,8 @@ def check_start(
     out: Path | None,
     texts: Sequence[Document] | Corpus = (),
 ) -> None:
-    """ValueError where the language model to start from is not there, was made with another tokenizer (also than a
-    corpus among `texts`), or would be
-    overwritten by `out`; ImportError where the tokenizer needs an extra."""
+    """ValueError if the language model to start from is missing, would be overwritten by `out`, or has another tokenizer than
+    asked for or than the corpus `texts`; ImportError if the tokenizer needs an extra."""
     check_tokenizer(tokenizer)
     if name != pretrained.NONE:
         source = pretrained.find(name, direction).resolve()
@@ -155,15 +154,15 @@ def check_start(
             raise ValueError(
                 f"the language model to start from lies in {out}, where this run writes; give another --out"
             )
-        its = Tokenizer.load(source / "tokenizer.json")
+        own = Tokenizer.load(source / "tokenizer.json")
         if isinstance(texts, Corpus):
-            check_corpus(texts, its)
+            check_corpus(texts, own)
         else:
-            settled(tokenizer, its.config)
+            settled(tokenizer, own.config)
 
 
 def check_tokenized(path: str, asked: TokenizerConfig, vocab_of: str | None = None) -> None:
-    """ValueError where a tokenizer is asked for beside a corpus that has one already."""
+    """ValueError if a tokenizer is asked for although the corpus already has one."""
     if vocab_of or asked != TokenizerConfig():
         raise ValueError(
             f"{path} is tokenized already: leave out --tokenizer.* and --vocab-of, or give them to `ulmfit tokenize`"
@@ -171,18 +170,18 @@ def check_tokenized(path: str, asked: TokenizerConfig, vocab_of: str | None = No
 
 
 def check_corpus(corpus: Corpus, lm: Tokenizer) -> None:
-    """ValueError where the words of an encoded corpus are not those that a language model reads."""
-    made = corpus.tokenizer
-    if made is None or not made.splits_as(lm):
-        told = ", ".join(f"{n} {getattr(lm.config, n)}" for n in ("kind", "lang", "rules"))
+    """ValueError if an encoded corpus was split into tokens in another way than the language model's texts."""
+    own = corpus.tokenizer
+    if own is None or not own.splits_as(lm):
+        wanted = ", ".join(f"{n} {getattr(lm.config, n)}" for n in ("kind", "lang", "rules"))
         raise ValueError(
-            f"the corpus was tokenized in another way than the texts of the language model ({told}): its words would"
+            f"the corpus was tokenized in another way than the texts of the language model ({wanted}): its words would"
             " not be met. Tokenize the texts again with --vocab-of and that model"
         )
 
 
 def check_tokenizer(config: TokenizerConfig) -> None:
-    """ImportError where a new tokenizer would need a package that is not there; ValueError for a vocabulary without words."""
+    """ImportError if a new tokenizer needs a package that is missing; ValueError for a vocabulary too small for any word."""
     if config.max_vocab <= len(SPECIAL_TOKENS):
         raise ValueError(
             f"--tokenizer.max-vocab {config.max_vocab} leaves no room for a word: {len(SPECIAL_TOKENS)} special tokens "
@@ -193,17 +192,17 @@ def check_tokenizer(config: TokenizerConfig) -> None:
 
 
 def check_embeddings(source: str | None, tokenizer: TokenizerConfig, size: int) -> None:
-    """ValueError where `source` names a model whose embedding has other tokens or numbers than a new one of `size`."""
+    """ValueError if `source` names a model with another kind of tokens, or with embeddings not of `size` numbers."""
     if source is None or source == SKIPGRAM:
         return
-    found = pretrained.find(source)
-    kind = Tokenizer.load(found / "tokenizer.json").config.kind
+    folder = pretrained.find(source)
+    kind = Tokenizer.load(folder / "tokenizer.json").config.kind
     if kind != tokenizer.kind:
         raise ValueError(
             f"--init-embeddings {source}: that model has tokens of kind {kind}, this one of kind {tokenizer.kind}; "
             f"give one of that kind, or {SKIPGRAM}"
         )
-    numbers = load_json(found / "config.json")["model"]["embedding_size"]
+    numbers = load_json(folder / "config.json")["model"]["embedding_size"]
     if numbers != size:
         raise ValueError(
             f"--init-embeddings {source}: embeddings of {numbers} numbers, this model {size}"
@@ -211,9 +210,9 @@ def check_embeddings(source: str | None, tokenizer: TokenizerConfig, size: int) 
 
 
 def settled(wanted: TokenizerConfig, made: TokenizerConfig) -> TokenizerConfig:
-    """`wanted` with the kind, language and rules that the model was `made` with: its tokens would not be met otherwise.
+    """`wanted` with the kind, language and rules that the model was `made` with: otherwise few of its tokens would occur.
 
-    ValueError where others were asked for.
+    ValueError if others were asked for.
     """
     for name in ("kind", "lang", "rules"):
         asked, has = getattr(wanted, name), getattr(made, name)

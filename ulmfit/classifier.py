@@ -1,4 +1,4 @@
-"""`TextClassifier`: load, predict, evaluate. Several directions are an `ensemble.Ensemble`."""
+"""`TextClassifier`: load, predict, evaluate. Both directions together are an `ensemble.Ensemble`."""
 
 import random
 from abc import ABC, abstractmethod
@@ -44,10 +44,8 @@ from ulmfit.training.calibration import Calibration
 
 KIND = "classifier"
 BATCH_SIZE = 64  # documents read together in prediction
-UPDATE_BN = 2_000  # texts whose features BatchNorm's averages are those of, at most
-WINDOW = (
-    8192  # documents held in memory and sorted by length together, so that a million texts can pass
-)
+UPDATE_BN = 2_000  # most texts that `update_bn` averages over
+WINDOW = 8192  # documents encoded and sorted by length at a time: bounds memory for a million texts
 
 
 class Classifier(ABC):
@@ -57,12 +55,12 @@ class Classifier(ABC):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Names of classes; none where it predicts numbers."""
+        """Names of the classes; empty for a regressor."""
         return self.outputs.labels
 
     @property
     def calibration(self) -> Calibration:
-        """What turns scores into probabilities, and says from where on they may be relied on."""
+        """Temperature and thresholds."""
         return self.outputs.calibration
 
     @calibration.setter
@@ -73,10 +71,10 @@ class Classifier(ABC):
     def probabilities(
         self, texts: Iterable[str], runtime: Runtime | None = None, *, progress: str = ""
     ) -> np.ndarray:
-        """(D, C) float32, rows in the order of `texts`, columns in the order of `labels`; of numbers, themselves (D, 1)."""
+        """(D, C) float32, rows in the order of `texts`, columns in the order of `labels`; a regressor: (D, 1) the numbers."""
 
     def stream(self, runtime: Runtime | None = None) -> ClassifierStream:
-        """A reader of one text that comes piece by piece. ValueError: why this classifier can't, or its tokenizer."""
+        """A reader for one text that arrives in pieces. ValueError: this classifier, or its tokenizer's language, can't read so."""
         raise ValueError(
             "an export reads whole texts; for a text that comes in pieces load the classifier it was made of"
         )
@@ -84,8 +82,8 @@ class Classifier(ABC):
     def predict(
         self, texts: str | Iterable[str], runtime: Runtime | None = None, *, progress: str = ""
     ) -> Any:
-        """One prediction for a string, a list of them (in input order) for an iterable of strings: each a `Prediction`, or
-        `MultiLabelPrediction`, or `NumberPrediction`, as the labels are."""
+        """One prediction for a string, a list of them (in input order) for an iterable of strings: each a `Prediction`,
+        `MultiLabelPrediction` or `NumberPrediction`, by kind of label."""
         if isinstance(texts, str):
             return self.predict([texts], runtime)[0]
         return self.outputs.predictions(self.probabilities(texts, runtime, progress=progress))
@@ -93,8 +91,9 @@ class Classifier(ABC):
     def evaluate(
         self, documents: Texts, runtime: Runtime | None = None, *, progress: str = ""
     ) -> dict[str, float]:
-        """The metrics of its kind of label (`accuracy` and `macro_f1`; `micro_f1`, `macro_f1` and `average_precision`; `mae`,
-        `rmse` and `r2`) and `documents`. ValueError: no documents, no label, one never seen in training, or one of another kind."""
+        """`documents`, and the metrics of the kind of label: `accuracy` and `macro_f1`; `micro_f1`, `macro_f1` and
+        `average_precision`; or `mae`, `rmse` and `r2`. ValueError: no documents, or a label that is missing, was never seen in
+        training, or is of another kind."""
         if not len(documents):
             raise ValueError("there are no documents to evaluate on; give at least one")
         truth, rows = self.score(documents, runtime, progress=progress)
@@ -103,7 +102,7 @@ class Classifier(ABC):
     def score(
         self, documents: Texts, runtime: Runtime | None = None, *, progress: str = ""
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The truth (as `Outputs.truth` has it) and the (D, C) rows of labelled documents."""
+        """The true labels (as `Outputs.truth`) and `probabilities` of labelled documents."""
         if isinstance(documents, Corpus):
             raise ValueError("encoded texts are for the trained classifier of one direction only")
         truth = self.outputs.truth(documents)  # before the work
@@ -111,7 +110,7 @@ class Classifier(ABC):
 
 
 class TextClassifier(Classifier):
-    """A classifier of one direction: net + tokenizer + config + what its outputs mean."""
+    """A classifier of one direction: net + tokenizer + config + outputs (labels, calibration)."""
 
     def __init__(
         self,
@@ -120,7 +119,7 @@ class TextClassifier(Classifier):
         config: ModelConfig,
         labels: Sequence[str] | Outputs,
     ) -> None:
-        """`labels`: names of classes, one a text; for other kinds of label their `Outputs`."""
+        """`labels`: names of the classes where a text has one; for other kinds of label, their `Outputs`."""
         self.net, self.tokenizer, self.config = net, tokenizer, config
         self.outputs = labels if isinstance(labels, Outputs) else SingleLabel(tuple(labels))
 
@@ -128,7 +127,7 @@ class TextClassifier(Classifier):
     def create(
         cls, lm: LanguageModel, labels: Sequence[str] | Outputs, config: ClassifierConfig
     ) -> "TextClassifier":
-        """The language model's encoder (copied), its tokenizer, and a new head."""
+        """A classifier of the language model's encoder (copied), its tokenizer, and a new head."""
         net = ClassifierNet(
             len(lm.tokenizer),
             lm.config,
@@ -154,8 +153,8 @@ class TextClassifier(Classifier):
         return np.concatenate(blocks) if blocks else np.zeros((0, self.outputs.size), np.float32)
 
     def probabilities_of(self, corpus: Corpus, runtime: Runtime, advance: Any = None) -> np.ndarray:
-        """(D, C) of an encoded corpus, rows in corpus order."""
-        # Outside of inference mode: parameters that are moved inside it can't be trained any more.
+        """`probabilities` of an encoded corpus."""
+        # Outside of inference mode: parameters that are moved inside it can't be trained afterwards.
         runtime.ready(self.net)
         with torch.inference_mode():
             return self._probabilities_of(corpus, runtime, advance)
@@ -176,7 +175,7 @@ class TextClassifier(Classifier):
     def score(
         self, documents: Texts, runtime: Runtime | None = None, *, progress: str = ""
     ) -> tuple[np.ndarray, np.ndarray]:
-        """As of any classifier; also of a corpus with labels, encoded with this tokenizer."""
+        """As for any classifier; also of a labelled corpus that was encoded with this tokenizer."""
         if not isinstance(documents, Corpus):
             return super().score(documents, runtime, progress=progress)
         self.check_words(documents)
@@ -186,7 +185,7 @@ class TextClassifier(Classifier):
         return truth, rows
 
     def check_words(self, corpus: Corpus) -> None:
-        """ValueError: the corpus was encoded with another tokenizer."""
+        """ValueError if the corpus was encoded with another tokenizer."""
         if corpus.tokenizer != self.tokenizer:
             raise ValueError(
                 "the corpus was encoded with another vocabulary than the classifier, or its language model, has; encode its"
@@ -194,32 +193,32 @@ class TextClassifier(Classifier):
             )
 
     def update_bn(self, documents: Texts, runtime: Runtime) -> None:
-        """BatchNorm's averages are those of these texts, read without dropout (PreciseBN, Wu & Johnson 2021); of more than
-        `UPDATE_BN` so many are drawn. ValueError: fewer than two."""
+        """Set BatchNorm's averages to those of these texts, or of `UPDATE_BN` drawn from them, read without dropout (PreciseBN,
+        Wu & Johnson 2021). ValueError: fewer than two texts."""
         n = len(documents)
         if n < 2:
             raise ValueError(f"BatchNorm's averages need two texts or more, not {n}")
-        some = random.Random(0).sample(range(n), min(n, UPDATE_BN))
+        rows = random.Random(0).sample(range(n), min(n, UPDATE_BN))
         if isinstance(documents, Corpus):
-            drawn: Sequence[str] | Corpus = documents.subset(some)
+            drawn: Sequence[str] | Corpus = documents.subset(rows)
         else:
-            drawn = [documents[i].text for i in some]
+            drawn = [documents[i].text for i in rows]
         self.net.head.update_bn(self.features(drawn, runtime))
 
     @torch.no_grad()
     def features(
         self, texts: Sequence[str] | Corpus, runtime: Runtime, *, progress: str = ""
     ) -> Float[torch.Tensor, "D P"]:
-        """What the head is given for each text, in their order; the processes share the reading."""
+        """The pooled features that the head reads, a row per text, in order; the processes share the reading."""
         if isinstance(texts, Corpus):
             corpus = texts
         else:
             corpus = Corpus.build(map(Document, texts), self.tokenizer, description="")
-        backward, told = self.config.direction == "backward", (progress, runtime.world)
+        backward = self.config.direction == "backward"
         batches = DocumentBatches(corpus, BATCH_SIZE, shuffle=False, backward=backward).epoch(0)
         runtime.ready(self.net)
         with runtime.autocast():
-            return pooled_features(self.net, batches, len(corpus), *told)
+            return pooled_features(self.net, batches, len(corpus), progress, runtime.world)
 
     def stream(self, runtime: Runtime | None = None) -> ClassifierStream:
         if self.config.direction == "backward":
@@ -231,7 +230,7 @@ class TextClassifier(Classifier):
     def save(
         self, path: str | Path, *, storage: Storage = "fp32", card: dict[str, Any] | None = None
     ) -> None:
-        """A directory: config.json, tokenizer.json, model.safetensors, and README.md, made of what `card` and the run say."""
+        """Writes a directory: config.json (with `card`), tokenizer.json, model.safetensors, and the model card README.md."""
         path = Path(path)
         path.mkdir(parents=True, exist_ok=True)
         save_tensors(path / "model.safetensors", self.net.state_dict(), storage=storage)
@@ -269,7 +268,7 @@ class TextClassifier(Classifier):
 
 
 def _reading(saved: dict[str, Any]) -> dict[str, Any]:
-    """The saved numbers of a `ClassifierNet`. KeyError, TypeError, ValueError: not such a record."""
+    """The keyword arguments of a `ClassifierNet` from its record. KeyError, TypeError, ValueError: the record is damaged."""
     numbers = {"bptt": saved["bptt"], "max_len": saved["max_len"]}
     sizes = tuple(saved["head_sizes"])  # JSON has lists only
     for number in (*numbers.values(), *sizes):

@@ -1,7 +1,7 @@
-"""`ClassifierStream`: a classifier that reads a text while it comes. What was read is not read again.
+"""`ClassifierStream`: a classifier that reads a text as it arrives, each token once.
 
-Notable: nothing grows with the text. The LSTM's state stands for all that was read; pooling needs the last output, and the
-sum and the maximum of each chunk among the last `max_len` tokens (`ClassifierNet.read` pools whole chunks).
+Notable: memory does not grow with the text. The LSTM's state stands for all that was read; pooling needs the last output, and
+the sum and the maximum of each chunk among the last `max_len` tokens (`ClassifierNet.read` pools whole chunks).
 """
 
 from copy import copy
@@ -21,7 +21,7 @@ from ulmfit.text.words import Ids
 
 
 class Chunk(NamedTuple):
-    """What pooling needs to know of up to `bptt` tokens' outputs."""
+    """What pooling needs of the outputs of up to `bptt` tokens."""
 
     start: int  # position of its first token
     total: Float[Tensor, " E"]
@@ -38,9 +38,9 @@ class SoFar(NamedTuple):
 
 
 class ClassifierStream:
-    """One text, piece by piece; `TextClassifier.stream` makes it. Holds at most `max_len` / `bptt` chunks, what
-    `TokenStream` holds back, and on a CPU the weights once more, in another order; `another` stream shares these. The
-    classifier must not be trained meanwhile."""
+    """Reads one text piece by piece; `TextClassifier.stream` makes it. Memory: at most `max_len` / `bptt` chunks, the text that
+    `TokenStream` holds back, and on a CPU a second, reordered copy of the weights, which streams made by `another` share. The
+    classifier must not be trained while a stream is in use."""
 
     def __init__(
         self, net: ClassifierNet, tokenizer: Tokenizer, outputs: Outputs, runtime: Runtime
@@ -53,23 +53,23 @@ class ClassifierStream:
         self._so_far = SoFar()
 
     def another(self) -> "ClassifierStream":
-        """For another text, by the same weights."""
-        made = copy(self)
-        made._text, made._so_far = TokenStream(self._text.tokenizer), SoFar()
-        return made
+        """A new stream for another text, with the same weights."""
+        stream = copy(self)
+        stream._text, stream._so_far = TokenStream(self._text.tokenizer), SoFar()
+        return stream
 
     @property
     def tokens(self) -> int:
-        """Tokens read for good; the last words of what was fed are not among them yet."""
+        """Tokens read so far, without the last words fed, whose tokens may still change."""
         return self._so_far.tokens
 
     def feed(self, piece: str) -> None:
-        """Go on with `piece`, which may begin and end anywhere. ValueError: as `TokenStream`."""
+        """Read `piece`, which may begin and end anywhere. ValueError: as `TokenStream.feed`."""
         self._so_far = self._read(self._text.feed(piece))
 
     def prediction(self) -> Any:
-        """What `predict` says of the text so far, as if it ended here. Costs the words held back, and may be asked
-        at any time."""
+        """What `predict` gives for the text so far, as if it ended here. May be called at any time; reads the words held back
+        each time."""
         so_far, runtime = self._read(self._text.rest()), self._runtime
         with torch.inference_mode(), runtime.autocast():
             logits = self._net.head(_pool(so_far)[None])
@@ -77,7 +77,7 @@ class ClassifierStream:
         return self._outputs.predictions(rows)[0]
 
     def _read(self, ids: Ids) -> SoFar:
-        """What is known after these tokens, too."""
+        """`SoFar` after these tokens."""
         so_far, runtime = self._so_far, self._runtime
         self._net.eval()
         for start in range(0, len(ids), READ_AT_ONCE):
@@ -85,23 +85,23 @@ class ClassifierStream:
             tokens = torch.tensor([read], device=runtime.device)
             with torch.inference_mode(), runtime.autocast():
                 output, state = self._encoder(tokens, so_far.state)
-                so_far = _gone_on(so_far, output[0].float(), state, self._net)
+                so_far = _advanced(so_far, output[0].float(), state, self._net)
         return so_far
 
 
-def _gone_on(
+def _advanced(
     so_far: SoFar, output: Float[Tensor, "T E"], state: State, net: ClassifierNet
 ) -> SoFar:
-    """The same after the next T tokens; chunks that lie too far back go."""
+    """`so_far` after the next T tokens, without the chunks that now lie too far back to be pooled."""
     chunks, tokens, done = list(so_far.chunks), so_far.tokens, 0
     while done < len(output):
-        into = (tokens + done) % net.bptt
-        part = output[done : done + net.bptt - into]
+        offset = (tokens + done) % net.bptt
+        part = output[done : done + net.bptt - offset]
         total, maximum = part.sum(0), part.amax(0)
-        if into:  # goes on with a chunk
+        if offset:  # continues the last chunk
             begun = chunks.pop()
             total, maximum = begun.total + total, torch.maximum(begun.maximum, maximum)
-        chunks.append(Chunk(tokens + done - into, total, maximum))
+        chunks.append(Chunk(tokens + done - offset, total, maximum))
         done += len(part)
     tokens += done
     kept = tuple(chunk for chunk in chunks if chunk.start >= tokens - net.max_len)
@@ -111,7 +111,7 @@ def _gone_on(
 def _pool(so_far: SoFar) -> Float[Tensor, " P"]:
     """As `concat_pool`: [last, maximum, mean]."""
     chunks = so_far.chunks
-    assert so_far.last is not None  # a text has xxbos at least
+    assert so_far.last is not None  # every text begins with xxbos
     count = so_far.tokens - chunks[0].start
     total, maximum = (torch.stack(parts) for parts in zip(*(c[1:] for c in chunks), strict=True))
     return torch.cat([so_far.last, maximum.amax(0), total.sum(0) / count])

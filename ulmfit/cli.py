@@ -1,4 +1,4 @@
-"""The `ulmfit` command: which verb, with which flags, and one line for what goes wrong."""
+"""The `ulmfit` command: finds the verb, parses its flags, and turns errors into one line."""
 
 import argparse
 import os
@@ -60,9 +60,9 @@ COMMANDS: dict[str, Any] = {
 }
 
 SEVERAL = ("fit", "pretrain-lm", "finetune-lm", "train-classifier")  # verbs for torchrun
-RESUMED = (*SEVERAL, "demo", "label-curve")  # verbs that keep what an unfinished command did
-GO_ON = 75  # exit code for "repeat this later", EX_TEMPFAIL of sysexits.h
-BY_HAND = 130  # exit code after Ctrl-C, as shells have it
+RESUMED = (*SEVERAL, "demo", "label-curve")  # verbs that resume an unfinished command
+GO_ON = 75  # exit code for "repeat this later": EX_TEMPFAIL of sysexits.h
+BY_HAND = 130  # exit code after Ctrl-C, as in shells
 REPLAY = (
     "--config FILE takes all settings of an earlier run from its config.json, also how its files were read; flags "
     "override them."
@@ -70,8 +70,8 @@ REPLAY = (
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run a verb. Errors of the user's making end with one line and exit code 1, not with a traceback; a training that
-    ran out of its time, or that SIGTERM stopped, with 75; Ctrl-C with 130."""
+    """Run a verb. An error that the user can mend ends with one line and exit code 1, not with a traceback; a training that
+    ran out of time, or was stopped by SIGTERM, with 75; Ctrl-C with 130."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     verb = arguments.pop(0) if arguments else "--help"
     if verb in ("-h", "--help"):
@@ -96,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except OutOfTime as why:
         print(f"ulmfit: {str(why) or 'the time is over'}{goes_on}", file=sys.stderr)
         sys.exit(GO_ON)
-    except BrokenPipeError:  # the reader of our output has gone: nothing is wrong
+    except BrokenPipeError:  # the reader of our output is gone, as with `| head`: no error
         sys.stderr.close()
     except (ValueError, OSError, ImportError) as error:
         who = "" if rank == "0" else f"process {rank}: "
@@ -104,10 +104,12 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def parse(verb: str, arguments: Sequence[str]) -> Any:
-    """Flags → the verb's dataclass. `--config FILE` takes the values of an earlier run; flags override them."""
+    """Flags → the verb's dataclass. `--config FILE` takes its defaults from an earlier run; flags override them."""
     command = COMMANDS[verb]
     description, rest = command.__doc__, list(arguments)
-    if any(field.name == "config" for field in fields(command)):  # its runs record their settings
+    if any(
+        field.name == "config" for field in fields(command)
+    ):  # a verb whose runs record settings
         description += f"\n{REPLAY}"
         path, rest = config_flag(rest)
         command = replayed(command, path) if path else command
@@ -127,8 +129,8 @@ def config_flag(arguments: Sequence[str]) -> tuple[Path | None, list[str]]:
 
 
 def replayed(command: Any, path: Path) -> Any:
-    """`command` with other defaults: those that a run's config.json records, of its settings and of how its files were
-    read. Files still come from flags."""
+    """`command` with the defaults that a run's config.json records: its settings, and how its files were read. The files
+    themselves still come from flags."""
     from ulmfit.files.checkpoint import load_json
 
     record = load_json(path)
@@ -139,7 +141,7 @@ def replayed(command: Any, path: Path) -> Any:
         )
     if command is TrainClassifier:
         saved = of_classifier(saved)
-    if isinstance(columns := record.get("columns"), dict):  # what was asked in Python has none
+    if isinstance(columns := record.get("columns"), dict):  # a run started from Python has none
         saved = saved | {"columns": columns}
     parts = {f.name: f for f in fields(command) if f.name in saved}
     if unknown := saved.keys() - parts.keys():
@@ -156,12 +158,12 @@ def replayed(command: Any, path: Path) -> Any:
 
 
 def of_classifier(saved: dict[str, Any]) -> dict[str, Any]:
-    """What `train-classifier` was told, from the record of its run: one of `fit` without fine-tuning."""
+    """The settings of `train-classifier` from the record of its run, which is that of a `fit` without fine-tuning."""
     whole = saved.get("config", {})
     if whole.get("finetune") is not False:
         return saved
-    told = {"lm": whole["pretrained"], "directions": whole["directions"]}
-    return saved | told | {"config": whole["classifier"]}
+    start = {"lm": whole["pretrained"], "directions": whole["directions"]}
+    return saved | start | {"config": whole["classifier"]}
 
 
 def build(kind: Any, values: dict[str, Any]) -> Any:

@@ -1,4 +1,4 @@
-"""`calibrate`: a classifier's temperature and thresholds, from documents that it was not trained on."""
+"""`calibrate`: fits a classifier's temperature and thresholds to documents that it was not trained on."""
 
 import numpy as np
 
@@ -29,15 +29,15 @@ def calibrate(
 ) -> None:
     """Replaces `classifier.calibration`: the temperature, and with `threshold_for` ("precision=0.95") the thresholds.
 
-    Of an ensemble the members get one each, and so does their mean. Saving is `save_calibration`'s. ValueError: fewer
-    than `MIN_DOCUMENTS` documents, before anything is changed; labels that the classifier does not know.
+    In an ensemble each member gets a temperature, and so does their mean. `save_calibration` saves it. ValueError: fewer
+    than `MIN_DOCUMENTS` documents (then nothing is changed), or labels that the classifier does not know.
     """
     check_enough(documents)
     calibrate_new(classifier, documents, threshold_for=threshold_for, runtime=runtime, say=say)
 
 
 def check_enough(documents: Texts) -> None:
-    """ValueError: fewer than `MIN_DOCUMENTS`."""
+    """ValueError if there are fewer than `MIN_DOCUMENTS`."""
     if len(documents) < MIN_DOCUMENTS:
         raise ValueError(
             f"{len(documents)} documents, {MIN_DOCUMENTS} are needed to fit a temperature; nothing changed"
@@ -52,8 +52,8 @@ def calibrate_new(
     runtime: Runtime | None = None,
     say: Say = silent,
 ) -> None:
-    """The same of a classifier just trained, which has nothing to lose: with fewer documents its temperature is 1,
-    and that is said."""
+    """As `calibrate`, for a classifier just trained, which has no calibration to lose: with too few documents the
+    temperature is set to 1, and `say` is told."""
     members_of(classifier, "calibrating")
     precision = None if threshold_for is None else precision_of(threshold_for)
     if precision is not None and UNSURE in classifier.labels:
@@ -75,10 +75,10 @@ def calibrate_new(
     classifier.calibration = Calibration(classifier.calibration.temperature, found)
     for label, threshold in found.items():
         if threshold is None:
-            said = "always unsure: the validation documents do not show such a precision at any probability"
+            rule = "always unsure: the validation documents do not show such a precision at any probability"
         else:
-            said = f"unsure below a probability of {threshold:.3f}"
-        say(f"{threshold_for} for {label}: {said}")
+            rule = f"unsure below a probability of {threshold:.3f}"
+        say(f"{threshold_for} for {label}: {rule}")
 
 
 def _fit(
@@ -88,7 +88,7 @@ def _fit(
     say: Say,
     name: str,
 ) -> tuple[np.ndarray, Rows]:
-    """(truth, calibrated probabilities) of the documents."""
+    """Fits the temperatures; returns (truth, calibrated probabilities) of the documents."""
     _forget(classifier)
     if isinstance(classifier, Ensemble):
         parts = [

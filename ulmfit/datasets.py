@@ -1,4 +1,4 @@
-"""Public data sets by name: `load` reads a part, from the cache or from your disk; nothing is fetched before."""
+"""Public data sets by name: `load` reads a part from the cache or from your disk, and downloads it only if it is in neither."""
 
 import hashlib
 from collections.abc import Iterator
@@ -13,21 +13,21 @@ from ulmfit.text.document import Document
 from ulmfit.text.files import DataError
 from ulmfit.text.layouts import Part
 
-# What texts are wanted for: a part of that name, or "texts", all that a language model may read.
+# What texts are used for: as the part of that name, or as "texts", all those that a language model may read.
 Use = Literal["train", "valid", "test", "unlabelled", "texts"]
 
 MAX_UNPACKED = 2_000_000_000  # bytes; the largest set takes about a quarter of it
 ARCHIVES = (".tgz", ".tar.gz")
-ENDS = (*ARCHIVES, "_v1.tar.gz")  # behind a folder's name; the last one as Stanford names IMDB
+ENDS = (*ARCHIVES, "_v1.tar.gz")  # endings after a folder's name; the last as in Stanford's aclImdb
 
 
 def load(
     name: str, part: Part = "train", *, data_dir: str | Path | None = None, say: Say = silent
 ) -> list[Document]:
-    """The documents of a part, in the order of its files; the archive is fetched and unpacked once.
+    """The documents of a part, in the order of its files; the archive is downloaded and unpacked once.
 
-    `data_dir`: the set as it lies on disk, an archive or a folder; then nothing is fetched.
-    DataError: no such set or part, or other files than expected. DownloadError: it can't be fetched.
+    `data_dir`: the data set on disk, an archive or a folder; then nothing is downloaded.
+    DataError: no such data set or part, or unexpected files. DownloadError: the download failed.
     """
     dataset = _known(name, part)
     root = _on_disk(name, part, say) if data_dir is None else Path(data_dir)
@@ -47,7 +47,7 @@ def load(
 
 
 def cards() -> dict[str, dict[str, Any]]:
-    """What is known of each set, without fetching it; `bytes` to download, None where not published."""
+    """Facts about each data set, without downloading it; `bytes`: size of the download, None if not published."""
     return {
         name: {
             "parts": {part: share.documents for part, share in dataset.parts.items()},
@@ -73,13 +73,14 @@ def is_name(name: str) -> bool:
 def documents_for(
     name: str, use: Use, *, labelled: bool, data_dir: str | None, say: Say
 ) -> list[Document]:
-    """The documents that "imdb" means for that use, or those of "imdb/test"; `labelled=False`: texts only.
+    """The documents of a named part ("imdb/test"), or those that a bare name ("imdb") means for that use; `labelled=False`:
+    texts only.
 
-    Texts for scoring enter a language model's corpus only where their part is named, and that is said.
+    A language model reads a validation or test part only if it is named, and `say` is told.
     """
     name, slash, part = name.partition("/")
     dataset, documents = DATASETS[name], list[Document]()
-    chosen = _explicit(name, part) if slash else _obvious(name, use)
+    chosen = _explicit(name, part) if slash else _implied(name, use)
     if labelled and (not dataset.classes or "unlabelled" in chosen):
         raise DataError(
             f"{'/'.join([name, *chosen])} has no labels; a labelled set is needed here."
@@ -97,10 +98,11 @@ def documents_for(
 
 def _explicit(name: str, part: str) -> list[Part]:
     _known(name, part)
-    return [found for found in DATASETS[name].parts if found == part]
+    return [known for known in DATASETS[name].parts if known == part]
 
 
-def _obvious(name: str, use: Use) -> list[Part]:
+def _implied(name: str, use: Use) -> list[Part]:
+    """The parts that a data set's bare name means for a use. DataError: it has none."""
     parts = DATASETS[name].parts
     if use == "texts":
         return [part for part in parts if part in ("train", "unlabelled")]
@@ -129,13 +131,13 @@ def _known(name: str, part: str) -> DataSet:
 
 
 def _cached(name: str, file: Remote) -> Path:
-    """Where a file's content lies once it was fetched: an archive's folder is named by its MD5."""
+    """Where a file lies once it is downloaded; an archive is unpacked into a folder named by its MD5."""
     home = cache_dir() / "datasets" / name
     return home / (file.md5 if file.name.endswith(ARCHIVES) else file.name)
 
 
 def _on_disk(name: str, part: Part, say: Say) -> Path:
-    """The folder in the cache that holds the part; filled where it is not there yet."""
+    """The folder in the cache that holds the part; downloaded if it is not there yet."""
     dataset, home = DATASETS[name], cache_dir() / "datasets" / name
     file = dataset.parts[part].file
     content = _cached(name, file)
@@ -151,7 +153,8 @@ def _on_disk(name: str, part: Part, say: Say) -> Path:
 
 
 def _places(name: str, root: Path) -> Iterator[Path]:
-    """Folders to look in: itself, the one that archives hold, an only one; at last, archives inside."""
+    """Folders to look in: `root` itself; the folder inside it that has the data set's usual name, or is the only one; then
+    what the archives in it hold."""
     if root.is_file():
         if not root.name.endswith(ARCHIVES):
             raise DataError(f"--data-dir wants a folder or an archive (.tgz, .tar.gz), not {root}.")
@@ -180,7 +183,7 @@ def _unpacked(name: str, archive: Path) -> Path:
         try:
             unpack(archive, folder, max_bytes=MAX_UNPACKED)
         except OSError:
-            if not folder.exists():  # no other process was faster
+            if not folder.exists():  # otherwise another process has just unpacked it
                 raise
     return folder
 

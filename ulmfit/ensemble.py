@@ -1,4 +1,4 @@
-"""Forward and backward classifiers as one, and what a classifier consists of."""
+"""A forward and a backward classifier as one."""
 
 from collections.abc import Iterable, Sequence
 
@@ -11,7 +11,7 @@ from ulmfit.training.calibration import Calibration, tempered
 
 
 class Ensemble(Classifier):
-    """Forward and backward classifiers; probabilities, or numbers, are averaged (paper §3.3)."""
+    """A forward and a backward classifier whose probabilities, or numbers, are averaged (paper §3.3)."""
 
     def __init__(self, members: Sequence[TextClassifier]) -> None:
         if len({m.outputs for m in members}) != 1:
@@ -41,8 +41,8 @@ class Ensemble(Classifier):
 
 
 def members_of(classifier: Classifier, doing: str) -> tuple[TextClassifier, ...]:
-    """The trained classifiers, one a direction, for `doing` something that looks inside. ValueError: texts with several
-    labels or numbers, or an export, which holds no weights to look at."""
+    """The trained classifiers, one per direction, for `doing` something that needs their nets. ValueError: a classifier of
+    several labels or numbers, or an export, which has no PyTorch net."""
     if classifier.outputs.kind != "single":
         raise ValueError(
             f"{doing} is for classifiers of one class a text; this one predicts {classifier.outputs}"

@@ -19,7 +19,7 @@ from ulmfit.text.document import Document, Label
 
 
 class _ULMFiT(BaseEstimator):
-    """What both have in common: parameters, texts, training."""
+    """What both estimators share: parameters, texts, training."""
 
     def __init__(
         self,
@@ -28,19 +28,19 @@ class _ULMFiT(BaseEstimator):
         runtime: RuntimeConfig = RuntimeConfig(),
         out: str | Path | None = None,
     ) -> None:
-        """`config`: all numbers; single ones as parameters of their own, `config__classifier__lr`. `runtime`: machine and
-        seed. `out`: the run directory to keep; left out, a temporary one that is gone after `fit`."""
+        """`config`: all settings; each is also a parameter of its own, such as `config__classifier__lr`. `runtime`: machine and
+        seed. `out`: run directory to keep; None: a temporary one, deleted after `fit`."""
         self.config = config
         self.runtime = runtime
         self.out = out
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Parameters by name; `deep`: also every number in `config` and `runtime`."""
-        given = super().get_params(deep=False)
-        return given | (dict(_inner(given)) if deep else {})
+        """Parameters by name; `deep`: also every field of `config` and `runtime`."""
+        params = super().get_params(deep=False)
+        return params | (dict(_inner(params)) if deep else {})
 
     def set_params(self, **params: Any) -> "_ULMFiT":
-        """Change parameters; those in `config` and `runtime` by their full names. ValueError: no such parameter."""
+        """Change parameters; fields of `config` and `runtime` by their full names. ValueError: no such parameter."""
         known = self.get_params()
         for name, value in sorted(params.items()):  # the whole before its parts
             if name not in known:
@@ -60,7 +60,7 @@ class _ULMFiT(BaseEstimator):
         if self.out is None and self.runtime.max_minutes is not None:
             raise ValueError("max_minutes saves a training that is unfinished: say where, by out=")
         documents = [Document(text, label) for text, label in zip(texts, labels, strict=True)]
-        # All labels train, as scikit-learn's users expect, unless an epoch is to be chosen.
+        # Nothing is held out, as scikit-learn's users expect, unless the best epoch is to be chosen.
         valid = None if self.config.classifier.keep == "best" else ()
         with TemporaryDirectory(prefix="ulmfit-") as temporary:
             self.classifier_: Classifier = fit(
@@ -83,13 +83,13 @@ class _ULMFiT(BaseEstimator):
 
 
 class ULMFiTClassifier(ClassifierMixin, _ULMFiT):
-    """One class per text, or, where `y` is a matrix of 0 and 1, any number of labels."""
+    """One class per text or, if `y` is a matrix of 0 and 1, any number of labels."""
 
     def fit(self, X: Any, y: Any, unlabelled: Iterable[str] = ()) -> "ULMFiTClassifier":
         """X: texts (list, array, column); y: classes (D,), or 0 and 1 (D, C); `unlabelled`: more texts for the language
-        model. `classifier_` is what `ulmfit.load` would give, `classes_` the classes in the order of `predict_proba`.
+        model. Sets `classifier_`, as `ulmfit.load` gives it, and `classes_`, in the order of `predict_proba`'s columns.
         """
-        y = _given(y, None)
+        y = _checked(y, None)
         check_classification_targets(y)
         self._several = type_of_target(y) == "multilabel-indicator"
         if self._several:
@@ -107,7 +107,7 @@ class ULMFiTClassifier(ClassifierMixin, _ULMFiT):
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """(D, C) float32 in the order of `classes_`; of several labels each for itself."""
+        """(D, C) float32 in the order of `classes_`; rows sum to 1 unless a text can have several labels."""
         return self._rows(X)[:, self._columns]
 
     def predict(self, X: Any) -> np.ndarray:
@@ -126,7 +126,7 @@ class ULMFiTRegressor(RegressorMixin, _ULMFiT):
 
     def fit(self, X: Any, y: Any, unlabelled: Iterable[str] = ()) -> "ULMFiTRegressor":
         """X: texts (list, array, column); y: numbers (D,); `unlabelled`: more texts for the language model."""
-        numbers = column_or_1d(_given(y, np.float64), warn=True)
+        numbers = column_or_1d(_checked(y, np.float64), warn=True)
         self._train(X, numbers.tolist(), unlabelled)
         return self
 
@@ -135,38 +135,38 @@ class ULMFiTRegressor(RegressorMixin, _ULMFiT):
         return self._rows(X)[:, 0]
 
 
-def _given(y: Any, dtype: Any) -> np.ndarray:
-    """`y` as an array; ValueError where there is none, or where it is not finite."""
+def _checked(y: Any, dtype: Any) -> np.ndarray:
+    """`y` as an array. ValueError: it is None, or not finite."""
     if y is None:
         raise ValueError("requires y to be passed, but the target y is None")
     return check_array(y, ensure_2d=False, dtype=dtype, input_name="y")
 
 
 def texts_of(X: Any) -> list[str]:
-    """The texts of a list, an array or a column of pandas or polars. ValueError: one string, a table, or what is no text."""
+    """The texts of a list, an array, or a pandas or polars column. ValueError: one string, a table, or items that are no strings."""
     if isinstance(X, str) or getattr(X, "ndim", 1) != 1:
         what = "one string" if isinstance(X, str) else f"an array of {X.ndim} dimensions"
         raise ValueError(f"expected a list or column of texts, not {what}; name the text's column")
-    if hasattr(X, "columns"):  # a frame of polars has no ndim
+    if hasattr(X, "columns"):  # a polars DataFrame has no ndim
         raise ValueError(f"expected a column of texts, not a table; name one of {list(X.columns)}")
     texts = list(X)
     for number, text in enumerate(texts, 1):
         if not isinstance(text, str):
             raise ValueError(f"text {number} is {text!r} and no string; fill or remove it")
-    return [str(text) for text in texts]  # NumPy's strings are strings of their own
+    return [str(text) for text in texts]  # np.str_ → str
 
 
-def _inner(given: dict[str, Any], before: str = "") -> Iterable[tuple[str, Any]]:
-    """Every field of the dataclasses in `given`, at any depth, by its full name."""
-    for name, value in given.items():
-        if before:
-            yield before + name, value
+def _inner(params: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    """Every field of the dataclasses in `params`, at any depth, by its full name."""
+    for name, value in params.items():
+        if prefix:
+            yield prefix + name, value
         if is_dataclass(value):
-            yield from _inner(vars(value), f"{before}{name}__")
+            yield from _inner(vars(value), f"{prefix}{name}__")
 
 
 def _changed(config: Any, path: Sequence[str], value: Any) -> Any:
-    """A copy of a dataclass with one field, at any depth, of another value."""
+    """A copy of a dataclass in which the field at `path`, at any depth, has the new value."""
     first, *rest = path
     return replace(
         config, **{first: _changed(getattr(config, first), rest, value) if rest else value}

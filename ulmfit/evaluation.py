@@ -1,7 +1,8 @@
-"""A finished classifier on the named sets of its run: scores, what it said of each text, and the yardstick beside it.
+"""Scores a finished classifier, and the baseline beside it, on the validation and test sets of its run.
 
-Where a text has one class, `predictions/NAME.jsonl` has a line per document, in order: `label`, `probabilities` (in the order of the classifier's
-labels), `baseline` (the label the yardstick gives, where there is one), and `text` where one of the two was wrong.
+For classifiers of one class per text, `predictions/NAME.jsonl` holds a line per document, in order: `label`, `probabilities`
+(in the order of the classifier's labels), `baseline` (the label that it predicts, if there is one), and `text` if one of the two
+was wrong.
 """
 
 import json
@@ -20,16 +21,16 @@ from ulmfit.runtime import Runtime
 from ulmfit.text.document import Document
 from ulmfit.text.splits import Parts
 
-MOST = 50_000  # documents the yardstick learns from; word pairs of more take many minutes and gigabytes
+MOST = 50_000  # documents; the baseline's word pairs of more take many minutes and gigabytes
 
 
 def score_sets(
     classifier: Classifier, parts: Parts, runtime: Runtime, run: Run
 ) -> dict[str, dict[str, float]]:
-    """The scores of the validation and test sets, as far as there are any, said and kept in the run."""
+    """The scores of the validation and test sets, if given; reports them, and keeps the details in the run."""
     sets = {"validation": parts.valid, "test": parts.test}
     sets = {name: documents for name, documents in sets.items() if documents}
-    yardstick = _yardstick(parts.train, run.say) if sets and run.world.first else None
+    pipeline = _baseline(parts.train, run.say) if sets and run.world.first else None
     results, baseline = {}, {}
     for name, documents in sets.items():
         outputs, texts = classifier.outputs, [d.text for d in documents]
@@ -38,8 +39,8 @@ def score_sets(
         results[name] = outputs.metrics(truth, rows) | {"documents": len(documents)}
         run.say(f"{name} set: " + ", ".join(f"{k} {v:.4g}" for k, v in results[name].items()))
         theirs = None
-        if yardstick is not None:
-            theirs = baseline_rows(yardstick, texts)
+        if pipeline is not None:
+            theirs = baseline_rows(pipeline, texts)
             baseline[name] = outputs.metrics(truth, theirs)
             run.say(
                 f"{name} set: {outputs.best} {baseline[name][outputs.best]:.4g} by a linear model on TF-IDF, the same labels"
@@ -51,8 +52,8 @@ def score_sets(
     return results
 
 
-def _yardstick(train: Sequence[Document], say: Say) -> Any:
-    """The baseline, or None and the reason said."""
+def _baseline(train: Sequence[Document], say: Say) -> Any:
+    """The baseline, or None after telling `say` the reason."""
     if len(train) > MOST:
         say(f"TF-IDF + logistic regression left out: more than {MOST:,} labelled documents")
         return None
@@ -81,10 +82,10 @@ def _write(
         for i, (document, row) in enumerate(zip(documents, rows, strict=True)):
             line: dict[str, Any] = {"label": labels[truth[i]]}
             line["probabilities"] = [round(float(p), 6) for p in row]
-            said = {labels[row.argmax()]}
+            predicted = {labels[row.argmax()]}
             if theirs is not None:
                 line["baseline"] = labels[theirs[i].argmax()]
-                said.add(line["baseline"])
-            if said != {line["label"]}:
+                predicted.add(line["baseline"])
+            if predicted != {line["label"]}:
                 line["text"] = document.text
-            file.write(json.dumps(line) + "\n")  # ASCII: half a surrogate pair has no UTF-8
+            file.write(json.dumps(line) + "\n")  # as ASCII: lone surrogates have no UTF-8

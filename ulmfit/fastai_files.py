@@ -1,7 +1,7 @@
-"""Language models that fastai has saved: tensors and words are read, code in the files is not run.
+"""Reads language models that fastai saved: their tensors and words; code in the files is never run.
 
-Tensors are matched by name, whichever version of fastai wrote them, and the rows of the embedding by word; fastai
-itself matches tensors by position.
+Tensors are matched by name, for every version of fastai, and rows of the embedding by word; fastai itself matches tensors by
+position.
 """
 
 import re
@@ -25,9 +25,9 @@ from ulmfit.text.sentencepiece import SPACE
 from ulmfit.text.tokenizer import Tokenizer
 from ulmfit.text.words import word_splitter
 
-FILLER = "xxfake"  # fastai fills a vocabulary up with it, to a multiple of 8
+FILLER = "xxfake"  # fastai pads a vocabulary with it to a multiple of 8
 MOST_FILLERS = 8
-MANY_PIECES = 0.1  # of the words begin as pieces do; in a vocabulary of words hardly any
+MANY_PIECES = 0.1  # of a vocabulary begin as SentencePiece's pieces do; of words hardly any
 NEEDED = (UNKNOWN, PAD, BOS)  # a vocabulary without them was made with other rules
 
 EMBEDDING, BIAS, MATRIX = (
@@ -35,7 +35,8 @@ EMBEDDING, BIAS, MATRIX = (
     "decoder_bias",
     r"encoder.lstms.\1.weight_hh_l0",
 )
-WRAPPED = r"(?:module\.)?(?:0\.)?(?:module\.)?"  # by DataParallel, language model, classifier
+# prefixes that DataParallel, a language model and a classifier add
+WRAPPED = r"(?:module\.)?(?:0\.)?(?:module\.)?"
 LSTM = rf"{WRAPPED}rnns\.(\d+)\.(?:module\.)?"
 # fastai's name → ours
 NAMES = {
@@ -58,9 +59,9 @@ def import_fastai(
 ) -> LanguageModel:
     """The language model of fastai's weights (`.pth`) and vocabulary (`.pkl`).
 
-    `pth`: a language model saved by `learn.save`, with its optimizer or not, or an encoder saved by `save_encoder`.
-    Neither file tells direction and language (spaCy's code), so they are believed. `say` is told of all that is
-    left out, moved or made up. `CheckpointError`: not such files, or not of one model. ValueError: no such language.
+    `pth`: a language model saved by `learn.save`, with or without its optimizer, or an encoder saved by `save_encoder`.
+    Neither file records direction and language (spaCy's code), so they can't be checked. `say` is told of all that is left out,
+    moved or filled in. `CheckpointError`: not such files, or not of the same model. ValueError: no such language.
     """
     word_splitter(lang)
     if pth.suffix == ".pkl" or pkl.suffix == ".pth":
@@ -86,7 +87,7 @@ def import_fastai(
 
 
 def read_vocab(pkl: Path) -> list[str]:
-    """The words in a pickled list of strings, of any pickle protocol; anything else is refused, not run."""
+    """The words in a pickled list of strings, of any pickle protocol; anything else in the file is refused, not run."""
     try:
         with open(pkl, "rb") as file:
             words = read_pickle(BytesIO(file.read()), (), "a list of strings does")
@@ -100,7 +101,7 @@ def read_vocab(pkl: Path) -> list[str]:
 def _match_rows(
     vocab: list[str], rows: int, pkl: Path, say: Say
 ) -> tuple[tuple[str, ...], list[int]]:
-    """Our vocabulary, and for each of its words the row of the file's embedding, or −1 for a word without one."""
+    """Our vocabulary, and for each of its words its row in the file's embedding, or −1 if it has none."""
     pieces = sum(word.startswith(SPACE) for word in vocab)
     if SPACE + BOS in vocab or pieces > MANY_PIECES * len(vocab):
         raise CheckpointError(
@@ -143,22 +144,22 @@ def _match_rows(
 
 
 def read_weights(pth: Path, *, say: Say) -> dict[str, Tensor]:
-    """The tensors of a language model or encoder under our names, fp32, each once; a missing bias is zeros."""
-    found = _load(pth)
-    if isinstance(found.get("model"), Mapping):
+    """The tensors of a language model or encoder under our names, in fp32, each once; a missing bias becomes zeros."""
+    saved = _load(pth)
+    if isinstance(saved.get("model"), Mapping):
         say(f"{pth.name}: the optimizer's state is left out")
-        found = found["model"]
-    names = {name: _renamed(name, NAMES) for name in found}
-    repeated = {name: _renamed(name, REPEATED) for name in found if names[name] is None}
+        saved = saved["model"]
+    names = {name: _renamed(name, NAMES) for name in saved}
+    repeated = {name: _renamed(name, REPEATED) for name in saved if names[name] is None}
     ours = [new for new in names.values() if new]
     strange = [name for name, new in repeated.items() if new is None]
-    strange += [name for name, tensor in found.items() if not _is_floating(tensor)]
+    strange += [name for name, tensor in saved.items() if not _is_floating(tensor)]
     if strange or not ours or len(set(ours)) < len(ours):
-        raise _unknown(found, strange or list(found), pth)
-    tensors = {new: found[name].float() for name, new in names.items() if new}
+        raise _unknown(saved, strange or list(saved), pth)
+    tensors = {new: saved[name].float() for name, new in names.items() if new}
     for name, new in repeated.items():
         assert new is not None
-        same = torch.equal(tensors.setdefault(new, found[name].float()), found[name].float())
+        same = torch.equal(tensors.setdefault(new, saved[name].float()), saved[name].float())
         if not same and new == EMBEDDING:
             raise CheckpointError(
                 f"{pth}: {name} differs from the embedding; the nets here have tied decoders only"
@@ -181,7 +182,7 @@ def _load(pth: Path) -> Mapping[str, Any]:
         raise
     except PickleError as error:
         problem = str(error)
-    except Exception:  # a damaged file raises nearly anything
+    except Exception:  # a damaged file may raise nearly anything
         problem = "holds no tensors that PyTorch can read"
     raise CheckpointError(
         f"{pth} {problem}; give what fastai's learn.save or save_encoder wrote"

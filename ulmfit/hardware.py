@@ -1,4 +1,4 @@
-"""What this machine offers: which device and precision are chosen of it, with the reason, and whether memory is kept."""
+"""What this machine offers, the choice of device and precision with its reason, and an allocator that keeps memory."""
 
 import ctypes
 import os
@@ -9,18 +9,18 @@ from dataclasses import dataclass
 
 import torch
 
-# glibc's malloc.h, and what its thresholds grow to by themselves until one is set
+# options of glibc's malloc.h, and the values its dynamic thresholds may grow to (setting one switches that off)
 TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4
 GROWN = {MMAP_MAX: 65_536, MMAP_THRESHOLD: 32 << 20, TRIM_THRESHOLD: 64 << 20}
 
 
 @dataclass(frozen=True)
 class Hardware:
-    """What this machine offers; made by hand in tests."""
+    """What this machine offers; tests build their own."""
 
     cuda: int = 0  # number of GPUs
     mps: bool = False
-    bf16: bool = False  # whether the CPU multiplies in bfloat16
+    bf16: bool = False  # whether the CPU has bfloat16 matrix products
 
     @classmethod
     def found(cls) -> "Hardware":
@@ -31,7 +31,7 @@ class Hardware:
 
 
 def choose_device(wanted: str, hardware: Hardware) -> tuple[str, str]:
-    """Device and the reason for it. A named device that is not there is an error, not a fallback."""
+    """The device and the reason for it. ValueError: a named device is not there (no fallback)."""
     if wanted == "auto":
         if hardware.cuda:
             return "cuda", "auto: a CUDA GPU is present"
@@ -53,7 +53,7 @@ def choose_device(wanted: str, hardware: Hardware) -> tuple[str, str]:
 
 
 def choose_for_rank(wanted: str, hardware: Hardware) -> tuple[str, str]:
-    """Device and backend of one of several processes: a GPU each, or the CPU for all."""
+    """The device and the torch.distributed backend for one of several processes: a GPU each, or the CPU for all."""
     local = int(os.environ.get("LOCAL_RANK", "0"))
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if wanted == "cpu" or (wanted == "auto" and not hardware.cuda):
@@ -72,7 +72,7 @@ def choose_for_rank(wanted: str, hardware: Hardware) -> tuple[str, str]:
 def choose_precision(
     wanted: str, device: str, hardware: Hardware, *, training: bool = False
 ) -> tuple[str, str]:
-    """Precision of activations and the reason. Half precision falls back to fp32 where it would not help, and says so."""
+    """The precision of activations and the reason. Half precision falls back to fp32 where it would not help; the reason says so."""
     if device == "cpu" and hardware.bf16:
         if wanted == "bf16":
             return wanted, "as asked"
@@ -93,9 +93,9 @@ def choose_precision(
 
 @contextmanager
 def memory_kept() -> Iterator[None]:
-    """Memory that is freed within stays with this process until the end (glibc only). Otherwise a tensor of more than 32 MB, such
-    as the gradient of an embedding, returns to the system in every step, and comes back as fresh pages: a CPU waits longer for
-    those than for the sums in them. For steps of one size; of many sizes the pieces kept would not fit each other."""
+    """Within the block the process keeps memory that it frees (glibc only). Otherwise a tensor of more than 32 MB, such as the
+    gradient of an embedding, goes back to the system in every step and is mapped anew: on a CPU its page faults take longer
+    than the arithmetic on it. For steps of equal size; with many sizes, memory would fragment."""
     if platform.libc_ver()[0] != "glibc":
         yield
         return

@@ -1,4 +1,4 @@
-"""What makes two runs the same: settings and data, not the machine; and in what two of them differ."""
+"""When two runs are the same: equal settings and data, on whatever machine; and how two of them differ."""
 
 import hashlib
 import json
@@ -10,15 +10,15 @@ from ulmfit.files.checkpoint import load_json
 from ulmfit.text.corpus import Corpus
 from ulmfit.text.document import Document
 
-# settings of a runtime that ask for nothing else
+# fields of RuntimeConfig that do not change which run it is
 MACHINE = {"device", "precision", "threads", "max_minutes", "on_bad_loss"}
-# names in a run's JSON files whose values are measured: equal runs differ in nothing else
+# measured values in a run's JSON files: equal runs differ in nothing else
 WALL_CLOCK = {"began", "seconds", "peak_memory"}
 SHOWN = 4  # differences named in a refusal
 
 
 def fingerprint(*parts: Iterable[Document] | Corpus) -> str:
-    """One hash over the texts and labels of all parts, in order; of a corpus, its own."""
+    """One hash over the texts and labels of all parts, in order; a corpus counts by its own fingerprint."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(b"\x00part")
@@ -33,27 +33,27 @@ def fingerprint(*parts: Iterable[Document] | Corpus) -> str:
 
 
 def trained_on(run: str | Path, documents: Iterable[Document]) -> bool:
-    """Whether these are the labelled documents that a run was given; False where it has not recorded that."""
+    """Whether these are the labelled documents that a run was given; False if it has not recorded them."""
     record = Path(run) / "config.json"
     known = load_json(record).get("labelled") if record.exists() else None
     return known is not None and known == fingerprint(documents)
 
 
 def identity(config: dict[str, Any], data: str) -> str:
-    """One hash over what is asked for: the same on any machine, with any number of threads."""
-    content = json.dumps([_asked(config), data], sort_keys=True, default=str)
+    """One hash over settings and data, the same on any machine and with any number of threads."""
+    content = json.dumps([_portable(config), data], sort_keys=True, default=str)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def differences(old: dict[str, Any], config: dict[str, Any], data: str) -> str:
-    """In what a run's record differs from what is asked now, for people; empty where nobody can tell."""
-    now = json.loads(json.dumps(_asked(config), default=str))  # as it would come back
-    found = list(_differences(_asked(old.get("config", {})), now, ""))
-    if len(found) > SHOWN:
-        found[SHOWN:] = [f"{len(found) - SHOWN} more"]
+    """How a run's record `old` differs from the present settings and data, for people; empty if no difference is recorded."""
+    new = json.loads(json.dumps(_portable(config), default=str))  # as it would be loaded
+    lines = list(_differences(_portable(old.get("config", {})), new, ""))
+    if len(lines) > SHOWN:
+        lines[SHOWN:] = [f"{len(lines) - SHOWN} more"]
     if old.get("data") not in (None, data):
-        found.append("the texts or their labels are not those of then")
-    return "; ".join(found)
+        lines.append("the texts or their labels are not those of then")
+    return "; ".join(lines)
 
 
 def _differences(old: Any, new: Any, name: str) -> Iterator[str]:
@@ -64,7 +64,8 @@ def _differences(old: Any, new: Any, name: str) -> Iterator[str]:
         yield f"{name} was {old}, now {new}"
 
 
-def _asked(config: dict[str, Any]) -> dict[str, Any]:
+def _portable(config: dict[str, Any]) -> dict[str, Any]:
+    """The settings without those of the machine."""
     if "runtime" not in config:
         return config
     return config | {"runtime": {k: v for k, v in config["runtime"].items() if k not in MACHINE}}

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C: a training stops at its next step, saved; anything else stops at once, as files are atomic."""
+"""SIGTERM and Ctrl-C: a training saves and stops at its next step; anything else stops at once, since files are written atomically."""
 
 import signal
 import threading
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 @contextmanager
 def stopped_by_signals(runtime: "Runtime") -> Iterator[None]:
-    """A first SIGTERM or Ctrl-C inside the block only asks the runtime to stop, and is raised at its end, as `OutOfTime` or
-    KeyboardInterrupt. A second one has its usual effect, at once."""
+    """The first SIGTERM or Ctrl-C inside the block only asks the runtime to stop; it is raised at the block's end as `OutOfTime`
+    or KeyboardInterrupt. A second one takes its usual effect at once."""
 
     def ask(number: int, frame: object) -> None:
         runtime.asked_to_stop = signal.Signals(number).name
         put_back()
 
-    put_back, asked = _taken({signal.SIGTERM: ask, signal.SIGINT: ask}), ""
+    put_back, asked = _handling({signal.SIGTERM: ask, signal.SIGINT: ask}), ""
     try:
         try:
             yield
@@ -39,24 +39,24 @@ def stopped_by_signals(runtime: "Runtime") -> Iterator[None]:
 
 @contextmanager
 def raised_on_terminate() -> Iterator[None]:
-    """SIGTERM inside the block raises `OutOfTime`, so that what is open is closed."""
+    """SIGTERM inside the block raises `OutOfTime`, so that `with` and `finally` blocks run."""
 
     def stop(number: int, frame: object) -> None:
         raise OutOfTime("SIGTERM came")
 
-    put_back = _taken({signal.SIGTERM: stop})
+    put_back = _handling({signal.SIGTERM: stop})
     try:
         yield
     finally:
         put_back()
 
 
-def _taken(handlers: dict[signal.Signals, Any]) -> Callable[[], None]:
-    """Handlers in place of those that are there, and how to put these back. Ignored signals (nohup) stay ignored; only the
-    main thread may take any."""
+def _handling(handlers: dict[signal.Signals, Any]) -> Callable[[], None]:
+    """Installs the handlers; returns a function that puts the former ones back. Ignored signals (nohup) stay ignored. Outside
+    the main thread, where Python allows no handlers, it does nothing."""
     if threading.current_thread() is not threading.main_thread():
         return lambda: None
-    kept = (signal.SIG_IGN, None)  # None: not Python's
+    kept = (signal.SIG_IGN, None)  # None: installed by other code than Python's
     before = {n: h for n in handlers if (h := signal.getsignal(n)) not in kept}
     for number in before:
         signal.signal(number, handlers[number])

@@ -1,4 +1,4 @@
-"""`LanguageModel`: net + tokenizer + config. A vocabulary and a direction are never apart from their weights."""
+"""`LanguageModel`: net + tokenizer + config. Vocabulary and direction are never separated from the weights."""
 
 import math
 from collections.abc import Iterable
@@ -41,9 +41,9 @@ from ulmfit.text.tokenizer import Tokenizer
 from ulmfit.training.loop import evaluate_loss
 
 KIND = "language_model"
-LARGEST = 700.0  # loss whose exp is a number
-FORMAT = 1  # of the directory; raised when old files can no longer be read
-MOST_LAYERS, MOST_UNITS = 100, 1_000_000  # of a saved net
+LARGEST = 700.0  # loss; exp of more than about 709 overflows
+FORMAT = 1  # version of the saved directory; raised when old files can no longer be read
+MOST_LAYERS, MOST_UNITS = 100, 1_000_000  # of a net that `load` accepts
 
 
 @dataclass
@@ -56,13 +56,13 @@ class LanguageModel:
 
     @classmethod
     def create(cls, tokenizer: Tokenizer, config: ModelConfig) -> "LanguageModel":
-        """Random weights (PyTorch's global generator)."""
+        """A model with random weights (from PyTorch's global generator)."""
         return cls(LMNet(len(tokenizer), config, NO_DROPOUT).eval(), tokenizer, config)
 
     def save(
         self, path: str | Path, *, storage: Storage = "fp32", card: dict[str, Any] | None = None
     ) -> None:
-        """A directory: config.json, tokenizer.json, model.safetensors, README.md. `card` is kept inside config.json."""
+        """Writes a directory: config.json (with `card`), tokenizer.json, model.safetensors, and the model card README.md."""
         path = Path(path)
         path.mkdir(parents=True, exist_ok=True)
         save_tensors(path / "model.safetensors", self.net.state_dict(), storage=storage)
@@ -85,8 +85,8 @@ class LanguageModel:
         return cls(net.eval(), tokenizer, config)
 
     def with_vocab(self, tokenizer: Tokenizer) -> "LanguageModel":
-        """The same model over another vocabulary: rows of known words are copied, new words get the mean row
-        (and the mean decoder bias), as fastai's `match_embeds`."""
+        """A copy over another vocabulary: known words keep their rows, new words get the mean row (and the mean decoder
+        bias), as in fastai's `match_embeds`."""
         known = {token: row for row, token in enumerate(self.tokenizer.vocab)}
         rows = torch.tensor([known.get(token, -1) for token in tokenizer.vocab])
         model = LanguageModel.create(tokenizer, self.config)
@@ -99,7 +99,8 @@ class LanguageModel:
     def perplexity(
         self, texts: Iterable[str], runtime: Runtime | None = None, *, batch_size: int = 1
     ) -> float:
-        """exp of the mean loss per token. Texts are one stream, cut in `batch_size` parallel ones that start blind."""
+        """exp of the mean loss per token. The texts are joined to one stream and cut into `batch_size` parallel ones, each of
+        which starts without context."""
         corpus = Corpus.build((Document(text) for text in texts), self.tokenizer)
         return self.perplexity_of(corpus, runtime or Runtime.choose(), batch_size=batch_size)
 
@@ -119,16 +120,16 @@ class LanguageModel:
         sampling: SamplingConfig = SamplingConfig(),
         runtime: Runtime | None = None,
     ) -> str:
-        """The prompt, continued; markers such as xxmaj are applied to the words they stand before. The state is
-        carried, so the cost is linear in the tokens.
+        """The prompt, continued; markers such as xxmaj are applied to the word after them. The state is carried from token to
+        token, so the cost is linear.
 
-        A backward model writes from right to left what comes before the prompt, which is the end of the text; returned is
-        the text in reading order. Ends after `sampling.tokens` tokens, at the stop token, or where the model ends the
-        document itself.
+        A backward model takes the prompt as the end of the text and writes, from right to left, what comes before it; the text
+        is returned in reading order. Stops after `sampling.tokens` tokens, at the stop token, or where the model ends the
+        document.
         """
         _check(sampling, self.tokenizer)
         runtime = runtime or Runtime.choose()
-        # Outside of inference mode: parameters that are moved inside it can't be trained any more.
+        # Outside of inference mode: parameters that are moved inside it can't be trained afterwards.
         runtime.ready(self.net)
         with torch.inference_mode():
             return self._generate(prompt, sampling, runtime)
@@ -138,11 +139,11 @@ class LanguageModel:
         generator = torch.Generator().manual_seed(sampling.seed)
         backward = self.config.direction == "backward"
         ids = self.tokenizer.encode(prompt).tolist()
-        # xxbos comes first both ways: to a backward model it is the border of the document that follows.
+        # xxbos comes first in both directions: a backward model meets it at the end of the document that follows.
         read = [BOS_ID, *ids[:0:-1]] if backward else ids
         stop, drawn = stop_ids(sampling.stop, self.tokenizer), list[int]()
         tokens, state = torch.tensor([read], device=device), None
-        several = sampling.tokens > 1  # putting the weights in order costs as much as a dozen words
+        several = sampling.tokens > 1  # `NextWord` reorders the weights: as costly as a dozen words
         next_word = NextWord(self.net) if several and runtime.one_by_one else self._next
         for _ in range(sampling.tokens):
             with runtime.autocast():
@@ -154,10 +155,10 @@ class LanguageModel:
             if token in stop:
                 break
             tokens = torch.tensor([[token]], device=device)
-        # The prompt's own tokens, not its ids: words that the model does not know come back as they were.
-        told = self.tokenizer.tokenize(prompt)
+        # The prompt's tokens, not its ids: words outside the vocabulary come back as they were.
+        given = self.tokenizer.tokenize(prompt)
         new = self.tokenizer.tokens(drawn)
-        return self.tokenizer.join([*new[::-1], *told] if backward else [*told, *new])
+        return self.tokenizer.join([*new[::-1], *given] if backward else [*given, *new])
 
     def _next(self, tokens: Tensor, state: State | None) -> tuple[Tensor, State]:
         out = self.net(tokens, state)
@@ -165,7 +166,7 @@ class LanguageModel:
 
 
 def draw(logits: Tensor, sampling: SamplingConfig, generator: torch.Generator) -> int:
-    """One id from `logits` (V,). xxunk and xxpad are never drawn."""
+    """An id drawn from `logits` (V,); never xxunk or xxpad."""
     logits = logits.clone()
     logits[[UNKNOWN_ID, PAD_ID]] = -math.inf
     if sampling.temperature == 0:
@@ -176,18 +177,17 @@ def draw(logits: Tensor, sampling: SamplingConfig, generator: torch.Generator) -
     probabilities = logits.softmax(0)
     if sampling.top_p is not None:
         ordered, order = probabilities.sort(descending=True)
-        beyond = (
-            ordered.cumsum(0) - ordered >= sampling.top_p
-        )  # the word that crosses the line stays
+        # the word that crosses top_p stays
+        beyond = ordered.cumsum(0) - ordered >= sampling.top_p
         probabilities[order[beyond]] = 0.0
-    # torch.multinomial draws a number for each word, which takes twenty times as long.
-    line = probabilities.cumsum(0, dtype=torch.float64)
-    place = torch.rand((), dtype=torch.float64, generator=generator) * line[-1]
-    return int(torch.searchsorted(line, place, right=True))
+    # By the inverse of the distribution: torch.multinomial draws a number per word and takes twenty times as long.
+    cumulative = probabilities.cumsum(0, dtype=torch.float64)
+    place = torch.rand((), dtype=torch.float64, generator=generator) * cumulative[-1]
+    return int(torch.searchsorted(cumulative, place, right=True))
 
 
 def _check(sampling: SamplingConfig, tokenizer: Tokenizer) -> None:
-    """ValueError for settings that nothing could be drawn with, and for a stop token that never comes."""
+    """ValueError for settings out of bounds, or a stop token that is not in the vocabulary."""
     for name, fits, expected in (
         ("tokens", sampling.tokens >= 0, "0 or more"),
         ("temperature", 0 <= sampling.temperature < math.inf, "0 or more"),
@@ -203,12 +203,12 @@ def _check(sampling: SamplingConfig, tokenizer: Tokenizer) -> None:
 
 
 def stop_ids(stop: str | None, tokenizer: Tokenizer) -> set[int]:
-    """Ids of the stop token; of a piece with and without the space before it."""
+    """The ids of the stop token; a SentencePiece piece counts with and without a space before it."""
     return {i for i, t in enumerate(tokenizer.vocab) if stop in (t, t.removeprefix(SPACE_IN_TOKEN))}
 
 
 def model_config(saved: dict[str, Any], kind: str, path: Path) -> ModelConfig:
-    """The encoder's config out of a saved config.json, checked for kind, format and unknown names."""
+    """The encoder's config from a saved config.json. CheckpointError: another kind or format, or a damaged record."""
     if saved.get("kind") != kind:
         raise CheckpointError(f"{path} holds a {saved.get('kind')!r}, not a {kind!r}")
     if saved.get("format") != FORMAT:
@@ -224,7 +224,7 @@ def model_config(saved: dict[str, Any], kind: str, path: Path) -> ModelConfig:
 
 
 def _checked(config: ModelConfig) -> ModelConfig:
-    """TypeError, ValueError: sizes that no net has; each layer is an object, even before it has weights."""
+    """The config. ValueError: sizes or a direction that no net has; a huge one would exhaust memory before any weight is read."""
     for name in ("embedding_size", "hidden_size", "layers"):
         size, most = getattr(config, name), MOST_LAYERS if name == "layers" else MOST_UNITS
         if type(size) is not int or not 1 <= size <= most:
@@ -235,6 +235,7 @@ def _checked(config: ModelConfig) -> ModelConfig:
 
 
 def _matched(old: Tensor, rows: Tensor) -> Tensor:
+    """`old[rows]`, with the mean of all rows where the index is −1."""
     new = old.mean(dim=0, keepdim=True).expand(len(rows), *old.shape[1:]).clone()
     new[rows >= 0] = old[rows[rows >= 0]]
     return new

@@ -1,5 +1,5 @@
-"""What comes out of a classifier's head, by the kind of its labels: probabilities of classes, of labels each for itself, or a
-number; how it is learnt, judged and told."""
+"""The outputs of a classifier by kind of label – probabilities of classes, a probability per label, or a number – with their
+loss, metrics and predictions."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -32,21 +32,21 @@ from ulmfit.training.metrics import (
     number_metrics,
 )
 
-LEAST_STEPS = 1000  # of single precision, between the lowest number and the highest
+LEAST_STEPS = 1000  # float32 steps that must lie between the lowest number and the highest
 
 
 class Outputs(ABC):
-    """One kind of label. Rows are (D, `size`) float32: what `activate` gave."""
+    """One kind of label. `rows` are (D, `size`) float32, as `activate` returns them."""
 
     kind: ClassVar[LabelKind]
-    best: ClassVar[str]  # the metric that keep="best" goes by
+    best: ClassVar[str]  # the metric by which keep="best" chooses
     best_is_lowest: ClassVar[bool] = False
     labels: tuple[str, ...]
     calibration: Calibration = Calibration()
 
     @property
     def size(self) -> int:
-        """Numbers that come out of the head for each text."""
+        """How many numbers the head gives per text."""
         return len(self.labels)
 
     @property
@@ -55,29 +55,30 @@ class Outputs(ABC):
         return tuple(self.predictions(np.zeros((1, self.size), np.float32))[0].row())
 
     def truth(self, documents: Sequence[Document]) -> np.ndarray:
-        """Their labels as an array. ValueError: none, of another kind, or never seen in training."""
+        """The documents' labels as an array: class indices, 0/1 rows or numbers. ValueError: a label that is missing, of another
+        kind, or never seen in training."""
         labels = [d.label for d in documents]
         if missing := sum(label is None for label in labels):
             raise ValueError(f"{missing} of {len(labels)} documents have no label")
-        if (found := kind_of(labels)) != self.kind and labels:
+        if (kind := kind_of(labels)) != self.kind and labels:
             raise ValueError(
-                f"labels are {SAID[found]} a text, and this classifier learnt {SAID[self.kind]}:"
+                f"labels are {SAID[kind]} a text, and this classifier learnt {SAID[self.kind]}:"
                 f" read them with label_kind={self.kind!r} (--label-kind {self.kind})"
             )
         if unknown := sorted({*label_names(labels)} - {*self.labels}):
             raise ValueError(
                 f"labels {unknown} are unknown to this classifier; it knows {list(self.labels)}"
             )
-        found = label_array(labels, self.labels)
-        return self._nothing() if found is None else found
+        array = label_array(labels, self.labels)
+        return self._empty() if array is None else array
 
-    def _nothing(self) -> np.ndarray:
-        """The truth of no documents."""
+    def _empty(self) -> np.ndarray:
+        """`truth` of no documents."""
         shape = {"single": (0,), "multi": (0, self.size), "number": (0,)}[self.kind]
         return np.zeros(shape, np.int64 if self.kind == "single" else np.float32)
 
     def calibrated(self, calibration: Calibration) -> "Outputs":
-        """The same with another calibration. ValueError: of labels that have none."""
+        """The same outputs with another calibration. ValueError: a kind of label that has none."""
         if calibration != Calibration():
             raise ValueError(
                 f"only probabilities of one class a text can be calibrated; these are of {self}"
@@ -85,7 +86,7 @@ class Outputs(ABC):
         return self
 
     def judge(self, truth: np.ndarray, rows: np.ndarray) -> dict[str, float]:
-        """`loss` and `metrics`, for the table per epoch."""
+        """`loss` and `metrics`, as reported after each epoch."""
         return {"loss": self.loss(truth, rows), **self.metrics(truth, rows)}
 
     def saved(self) -> dict[str, Any]:
@@ -102,19 +103,19 @@ class Outputs(ABC):
 
     @abstractmethod
     def criterion(self, truth: np.ndarray, config: ClassifierConfig) -> Criterion:
-        """What is minimised; `truth` of the training documents gives the weights."""
+        """The training loss; class weights, if any, come from the training documents' `truth`."""
 
     @abstractmethod
     def loss(self, truth: np.ndarray, rows: np.ndarray) -> float:
-        """What is minimised, without weights and smoothing."""
+        """The loss without class weights and label smoothing."""
 
     @abstractmethod
     def metrics(self, truth: np.ndarray, rows: np.ndarray) -> dict[str, float]:
-        """What rows are worth, by name; `best` is always among them."""
+        """The metrics of the rows, by name; `best` is one of them."""
 
     @abstractmethod
     def predictions(self, rows: np.ndarray) -> list[Any]:
-        """A prediction a row."""
+        """One prediction per row."""
 
 
 @dataclass(frozen=True)
@@ -156,12 +157,12 @@ class SingleLabel(Outputs):
         return classification_metrics(truth.tolist(), rows.argmax(axis=1).tolist())
 
     def predictions(self, rows: np.ndarray) -> list[Prediction]:
-        found = []
+        predictions = []
         for row, k in zip(rows, rows.argmax(axis=1), strict=True):
             label, probability = self.labels[k], float(row[k])
             sure = self.calibration.sure(label, probability)
-            found.append(Prediction(label, probability, _by_name(self.labels, row), sure))
-        return found
+            predictions.append(Prediction(label, probability, _by_name(self.labels, row), sure))
+        return predictions
 
 
 @dataclass(frozen=True)
@@ -239,8 +240,8 @@ class BoundedNumber(Outputs):
 
 
 def outputs_for(documents: Sequence[Document], config: ClassifierConfig) -> Outputs:
-    """The outputs of a classifier that learns these documents. ValueError: settings that their labels have no use for, too
-    many classes, or numbers that are all the same or not in `y_range`."""
+    """The outputs of a classifier trained on these documents. ValueError: settings that do not apply to their kind of label, too
+    many classes, or numbers that are (nearly) all equal or lie outside `y_range`."""
     labels = [d.label for d in documents if d.label is not None]
     kind = kind_of(labels)
     unused = (
@@ -273,8 +274,8 @@ def outputs_for(documents: Sequence[Document], config: ClassifierConfig) -> Outp
 
 
 def outputs_of(saved: dict[str, Any]) -> Outputs:
-    """The inverse of `Outputs.saved`; of files from before there were kinds, one class per text. KeyError, TypeError,
-    ValueError: not such a record."""
+    """The inverse of `Outputs.saved`; old files that record no kind have one class per text. KeyError, TypeError, ValueError:
+    the record is damaged."""
     kind, labels = saved.get("label_kind", "single"), saved["labels"]
     if not isinstance(labels, list) or not all(type(name) is str for name in labels):
         raise TypeError("labels are no list of strings")

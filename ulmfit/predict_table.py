@@ -1,6 +1,6 @@
-"""A table of texts → the same rows, with what is predicted behind their columns.
+"""A table of texts → the same rows with columns of predictions added.
 
-Of a classifier with thresholds a prediction may be "unsure"; `most_likely` then tells the label all the same.
+If the classifier has thresholds, a prediction may be "unsure"; the column `most_likely` then still gives the label.
 """
 
 import shutil
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import polars
 
 MOST_NUMBERS = 2_000_000  # probabilities held at once
-JOINED = "|"  # between the labels of a text where a format has no lists
+JOINED = "|"  # between the labels of a text in formats without lists
 
 
 def predict_table(
@@ -49,10 +49,9 @@ def predict_table(
     on_bad: OnBad = "error",
     say: Say,
 ) -> None:
-    """The table `source` ("-": CSV on standard input) with its predictions, written to `out`, in the format of its suffix;
-    without `out` to standard output, as CSV or, `as_json`, as JSON lines. Rows keep their order, and a large table is read,
-    predicted and written piece by piece. on_bad="skip": rows that can't be read are left out, those without text keep an
-    empty prediction, and both is said."""
+    """Writes the table `source` ("-": CSV on standard input) with its predictions to `out`, in the format of its suffix, or to
+    standard output, as CSV or (`as_json`) JSON lines. Rows keep their order; a large table is read, predicted and written piece
+    by piece. on_bad="skip": rows that can't be read are left out and those without text get no prediction; both are reported."""
     if out is not None:
         check_path(Path(out), source)
     name = "standard input" if source == "-" else Path(source).name
@@ -76,8 +75,8 @@ def predict_table(
 
 @contextmanager
 def _pieces(source: str, name: str, say: Say) -> Iterator[Iterable[Table]]:
-    """The table `source`, whole or, from `LARGE` bytes on, in pieces. Standard input that is as large goes through a
-    temporary file."""
+    """The table `source` as a whole or, from `LARGE` bytes on, in pieces; standard input of that size is copied to a temporary
+    file first."""
     if source != "-":
         large = Path(source).is_file() and pieces_of(Path(source), say)
         yield large or [open_table(source, say)]
@@ -95,7 +94,7 @@ def _pieces(source: str, name: str, say: Say) -> Iterator[Iterable[Table]]:
 
 
 def _checked(table: Table, classifier: Classifier, suffix: str, name: str) -> Table:
-    """The piece as a frame. DataError where what is predicted has no place in it, or it none in the format."""
+    """The table as a data frame. DataError: it already has a column of that name, or the format can't hold its columns."""
     frame = table.frame()
     check_free(frame, classifier.outputs.columns, name)
     check_fits(frame, suffix, name)
@@ -105,16 +104,16 @@ def _checked(table: Table, classifier: Classifier, suffix: str, name: str) -> Ta
 def _predicted(
     classifier: Classifier, texts: Sequence[str | None], runtime: Runtime
 ) -> list[dict[str, Any]]:
-    """What a prediction adds to each row, nothing to one without text. Predictions go as soon as they are rows: of
-    10,000 classes each has as many probabilities."""
-    there = [text for text in texts if text is not None]
+    """The columns that each prediction adds to its row; none for a row without text. Works in blocks that bound the
+    probabilities held at once, which are many where there are many classes."""
+    given = [text for text in texts if text is not None]
     step = max(BATCH_SIZE, min(WINDOW, MOST_NUMBERS // max(1, len(classifier.labels))))
-    found, most_likely = list[dict[str, Any]](), "most_likely" in classifier.outputs.columns
-    for start in range(0, len(there), step):
-        part = classifier.predict(there[start : start + step], runtime, progress="predicting")
-        found += (_row(prediction, most_likely) for prediction in part)
-    rows = iter(found)
-    return [{} if text is None else next(rows) for text in texts]
+    rows, most_likely = list[dict[str, Any]](), "most_likely" in classifier.outputs.columns
+    for start in range(0, len(given), step):
+        block = classifier.predict(given[start : start + step], runtime, progress="predicting")
+        rows += (_row(prediction, most_likely) for prediction in block)
+    remaining = iter(rows)
+    return [{} if text is None else next(remaining) for text in texts]
 
 
 def _row(prediction: Any, most_likely: bool) -> dict[str, Any]:
@@ -122,7 +121,7 @@ def _row(prediction: Any, most_likely: bool) -> dict[str, Any]:
 
 
 def _check_joined(classifier: Classifier) -> None:
-    """DataError where several labels in one field could not be told apart."""
+    """DataError if a label contains the separator, so that joined labels could not be told apart."""
     several = classifier.outputs.kind == "multi"
     if several and (unclear := [label for label in classifier.labels if JOINED in label]):
         raise DataError(
@@ -134,7 +133,7 @@ def _check_joined(classifier: Classifier) -> None:
 def _columns(
     rows: Sequence[dict[str, Any]], outputs: Outputs, flat: bool
 ) -> "dict[str, polars.Series]":
-    """The columns to add; several labels as a list, or joined where the format is `flat`."""
+    """The columns to add; several labels as a list, or joined if the format is `flat`."""
     import polars
 
     first = {

@@ -1,19 +1,19 @@
-"""What a classifier says of one text, by the kind of its labels."""
+"""Predictions for one text, by kind of label."""
 
 from dataclasses import dataclass
 from typing import Any
 
-UNSURE = "unsure"  # what is said of a text instead of a label
+UNSURE = "unsure"  # in place of the label of a prediction below its threshold
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the classifier says of one text that has one class."""
+    """The prediction for a text that has one class."""
 
     label: str
     probability: float  # of `label`
     probabilities: dict[str, float]  # of every label
-    sure: bool = True  # False: below the threshold of `label`, where the classifier has thresholds
+    sure: bool = True  # False: `probability` is below the threshold of `label`
 
     @property
     def verdict(self) -> str:
@@ -26,16 +26,16 @@ class Prediction:
 
     def line(self) -> str:
         """As the command prints it."""
-        said = f"{self.label}  {self.probability:.3f}"
-        return said if self.sure else f"{self.verdict}: {said}"
+        line = f"{self.label}  {self.probability:.3f}"
+        return line if self.sure else f"{self.verdict}: {line}"
 
 
 @dataclass(frozen=True)
 class MultiLabelPrediction:
-    """What the classifier says of one text that has any number of labels."""
+    """The prediction for a text that can have any number of labels."""
 
-    labels: tuple[str, ...]  # of a probability from 0.5 on; there may be none
-    probabilities: dict[str, float]  # of every label, each for itself
+    labels: tuple[str, ...]  # those with a probability of 0.5 or more, if any
+    probabilities: dict[str, float]  # of every label; they need not sum to 1
 
     def row(self) -> dict[str, Any]:
         """The columns it adds to a table."""
@@ -44,14 +44,14 @@ class MultiLabelPrediction:
 
     def line(self) -> str:
         """As the command prints it."""
-        given = [f"{name}  {self.probabilities[name]:.3f}" for name in self.labels]
+        lines = [f"{name}  {self.probabilities[name]:.3f}" for name in self.labels]
         name, highest = max(self.probabilities.items(), key=lambda item: item[1])
-        return "\n".join(given) or f"no label; the likeliest: {name}  {highest:.3f}"
+        return "\n".join(lines) or f"no label; the likeliest: {name}  {highest:.3f}"
 
 
 @dataclass(frozen=True)
 class NumberPrediction:
-    """What the classifier says of one text that has a number."""
+    """The prediction for a text that has a number."""
 
     value: float
 

@@ -1,4 +1,4 @@
-"""Before a classifier is trained: encoder and head, and the `Stage`s that train them."""
+"""What training a classifier starts from: encoder and head, and the `Stage`s that will train them."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,8 +19,8 @@ from ulmfit.training.loop import Optim
 from ulmfit.training.phases import classifier_phases, documents_note
 from ulmfit.training.stage import Stage
 
-GUESSED_EPOCHS = 2  # of a phase on guessed labels, at most; `min_steps` may ask for more
-PATIENCE = 2  # times the epochs of the last phase, where there are more than `many_classes`
+GUESSED_EPOCHS = 2  # most epochs of a phase on guessed labels; `min_steps` may add more
+PATIENCE = 2  # factor on the epochs of the last phase if there are more than `many_classes`
 
 
 def classifier_stage(
@@ -30,7 +30,7 @@ def classifier_stage(
     config: ClassifierConfig,
     runtime: Runtime,
 ) -> tuple[Stage, TextClassifier]:
-    """A training on labelled documents alone, and what it will train: the encoder of `lm` and a new head."""
+    """The training on labelled documents alone, and the classifier it will train: the encoder of `lm` and a new head."""
     (stage,), classifier = classifier_stages(lm, documents, valid, config, runtime)
     return stage, classifier
 
@@ -43,10 +43,10 @@ def classifier_stages(
     runtime: Runtime,
     guessed: Sequence[Document] = (),
 ) -> tuple[list[Stage], TextClassifier]:
-    """What `train_classifier` will do, in order, and the classifier it will do it to.
+    """The trainings of `train_classifier`, in order, and the classifier they will train.
 
-    With `guessed` labels (`pseudo_labels`) it is trained on all texts first, `GUESSED_EPOCHS` a phase at most; of the phases on
-    the labelled ones the last is left: the head is not new any more.
+    With `guessed` labels (`pseudo_labels`) there are two: first on all texts, at most `GUESSED_EPOCHS` epochs a phase, then on the
+    labelled ones, in the last phase only, since the head is no longer new.
     """
     for name, part in (("", documents), ("validation ", valid)):
         if missing := sum(d.label is None for d in _labels(part)):
@@ -71,14 +71,14 @@ def classifier_stages(
 
 
 def for_classes(config: ClassifierConfig, classes: int) -> tuple[ClassifierConfig, str]:
-    """The same, or what many classes want, and a note of it: with few documents each they are still being learnt when two
-    have long been."""
+    """The config, changed if there are `many_classes`, and a note on it: many classes with few documents each need less dropout
+    and longer training than two."""
     if not 0 < config.many_classes < classes:
         return config, ""
     *before, last = config.epochs
     scale, epochs = config.dropout_scale / 2, (*before, PATIENCE * last)
-    said = " (many: half the dropout, and twice the epochs at last)"
-    return replace(config, dropout_scale=scale, epochs=epochs), said
+    note = " (many: half the dropout, and twice the epochs at last)"
+    return replace(config, dropout_scale=scale, epochs=epochs), note
 
 
 def _labels(part: Texts) -> Sequence[Document]:
@@ -86,7 +86,7 @@ def _labels(part: Texts) -> Sequence[Document]:
 
 
 def _encoded(part: Texts, classifier: TextClassifier, description: str = "") -> Corpus:
-    """With the classifier's tokenizer, and its labels by their places there. ValueError: a corpus of another tokenizer."""
+    """The part as ids, with labels as the classifier's class indices. ValueError: a corpus of another tokenizer."""
     tokenizer, names = classifier.tokenizer, classifier.labels
     if not isinstance(part, Corpus):
         return Corpus.build(part, tokenizer, label_names=names, description=description)
@@ -103,7 +103,7 @@ def _stage(
     runtime: Runtime,
     note: str = "",
 ) -> Stage:
-    """One training of `classifier`, all phases, on labelled `documents`; `note` is said behind what they are."""
+    """A training of `classifier`, all phases, on labelled `documents`; `note` goes into the plan after their kind of label."""
     outputs, direction = classifier.outputs, classifier.config.direction
     corpus = _encoded(documents, classifier, "encoding")
     batch_size = few_documents(len(corpus), config)

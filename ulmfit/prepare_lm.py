@@ -1,4 +1,4 @@
-"""Before a language model is trained: what it starts from, and a `Stage` with net, data and phases."""
+"""What training a language model starts from: the model, and a `Stage` with net, data and phases."""
 
 import math
 from collections.abc import Sequence
@@ -48,8 +48,8 @@ from ulmfit.training.phases import (
 from ulmfit.training.stage import Stage, WarmUp
 from ulmfit.vectors import continue_skipgram, init_embeddings, within
 
-VALID_TOKENS = 30_000  # of held-out text are read for a perplexity; more would only cost time
-VALID_STREAMS = 16  # parallel streams they are read in
+VALID_TOKENS = 30_000  # of held-out text, enough to measure perplexity after an epoch
+VALID_STREAMS = 16  # parallel streams that they are read in
 
 
 def start_lm(
@@ -60,7 +60,7 @@ def start_lm(
     seed: int,
     say: Say = silent,
 ) -> LanguageModel:
-    """The pretrained model; for "none" random weights over a vocabulary built from the texts."""
+    """The pretrained model; for "none", random weights over a vocabulary built from the texts."""
     lm = pretrained.load(name, direction)
     if lm is None:
         seed_everything(seed)
@@ -81,11 +81,11 @@ def pretrain_stage(
     folder: Path,
     say: Say = silent,
 ) -> tuple[Stage, LanguageModel]:
-    """What `pretrain_lm` will do, and the model it will do it to. The encoded corpus is kept in `folder`."""
+    """The training of `pretrain_lm`, and the model it will train. The encoded corpus is kept in `folder`."""
     check_model(model)
     check_lm(config)
-    made = tokenizer if isinstance(tokenizer, TokenizerConfig) else tokenizer.config
-    check_embeddings(config.init_embeddings, made, model.embedding_size)
+    tokens = tokenizer if isinstance(tokenizer, TokenizerConfig) else tokenizer.config
+    check_embeddings(config.init_embeddings, tokens, model.embedding_size)
     seed_everything(runtime.seed)
     if not valid:
         documents, valid = _held_out(documents, config.valid_fraction, runtime.seed)
@@ -103,7 +103,7 @@ def pretrain_stage(
                 if path.exists()
                 else Corpus.build(_unlabelled(documents), tokenizer, path=path)
             )
-    if config.init_embeddings and runtime.world.first:  # the others are given its weights
+    if config.init_embeddings and runtime.world.first:  # training gives its weights to the others
         init_embeddings(lm, config.init_embeddings, corpus, runtime.seed, say)
     batches = lm_batches(lm, corpus, config.batch_size, config, runtime)
     phases = pretrain_phases(config, len(lm.net.layer_groups()), batches.tokens_per_epoch)
@@ -117,7 +117,7 @@ def finetune_stage(
     tokenizer: TokenizerConfig,
     runtime: Runtime,
 ) -> tuple[Stage, LanguageModel]:
-    """What `finetune_lm` will do, and the model it will do it to: `lm` over the vocabulary of the texts, or of a corpus."""
+    """The training of `finetune_lm`, and the model it will train: `lm` over the vocabulary of the texts, or of a corpus."""
     check_lm(config)
     seed_everything(runtime.seed)
     documents, valid = _held_out(documents, config.valid_fraction, runtime.seed)
@@ -159,7 +159,7 @@ def lm_stage(
     config: PretrainConfig | FinetuneConfig,
     runtime: Runtime,
 ) -> Stage:
-    """What both trainings of a language model have in common: dropout, objective, perplexity on held-out text."""
+    """What pre-training and fine-tuning share: dropout, objective, perplexity on held-out text."""
     lm.net.encoder.dropout = LM_DROPOUT.scaled(config.dropout_scale)
     sampler = None
     if config.softmax == "sampled":
@@ -199,7 +199,7 @@ def lm_batches(
     config: PretrainConfig | FinetuneConfig,
     runtime: Runtime,
 ) -> LMBatches:
-    """Shuffled parallel streams, read in the model's direction. ValueError: fewer of them than processes."""
+    """Shuffled parallel streams in the model's direction. ValueError: fewer streams than processes."""
     if batch_size < runtime.world.size:
         raise ValueError(
             f"{batch_size} streams of text can't be shared by {runtime.world.size} processes: start fewer, or raise batch_size"
@@ -222,12 +222,12 @@ def _held_out(documents: Texts, fraction: float, seed: int) -> tuple[Texts, Text
 
 
 def _unlabelled(documents: Sequence[Document]) -> list[Document]:
-    """Their texts alone: labels that a language model doesn't look at may be of several kinds."""
+    """The texts alone: a corpus refuses labels of several kinds, which a language model does not look at."""
     return [Document(document.text) for document in documents]
 
 
 def _tokenizer(texts: Texts, config: TokenizerConfig, say: Say = silent) -> Tokenizer:
-    """That of a corpus, or one learnt from documents."""
+    """The tokenizer of a corpus, or a new one built from documents."""
     if isinstance(texts, Corpus):
         if texts.tokenizer is None:
             raise ValueError("the corpus has no tokenizer; make it with `ulmfit tokenize`")

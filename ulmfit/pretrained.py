@@ -1,4 +1,4 @@
-"""Named models: installed by pip, published by fastai and downloaded once, or a directory on disk."""
+"""Models by name: installed by pip, published by fastai and downloaded once, or in a directory on disk."""
 
 import os
 import sys
@@ -23,7 +23,7 @@ from ulmfit.text.tokenizer import Tokenizer
 SHIPPED = Path(__file__).parent / "weights"
 DIRECTIONS: tuple[Direction, ...] = ("forward", "backward")
 
-# Addresses, checksums and sizes as fastai published them; what is inside has not been tested.
+# Addresses, checksums and sizes as fastai publishes them; the contents have not been tested.
 FASTAI = "https://s3.amazonaws.com/fast-ai-modelzoo"
 PUBLISHED = {
     "wt103-forward": Remote(
@@ -38,13 +38,13 @@ MOST_BYTES = 1_000_000_000  # of an unpacked archive; the weights alone take 180
 
 
 def tell(line: str) -> None:
-    """On standard error, like the bar: nobody shall be surprised by a download."""
+    """Prints to standard error, as the progress bar does, so that no download goes unnoticed."""
     print(line, file=sys.stderr, flush=True)
 
 
 def installed() -> dict[str, Path]:
-    """The saved models that pip has brought, by name: with this package, and in others, which say so by an entry point
-    (recipes/package_model.py). Nothing of theirs is run."""
+    """The saved models that pip installed, by name: those in this package, and those of packages that declare an entry point
+    (recipes/package_model.py). No code of those packages is run."""
     found = dict[str, Path]()
     for point in entry_points(group=PACKAGES):
         spec = find_spec(point.value.partition(".")[0])
@@ -61,7 +61,7 @@ def models() -> dict[str, dict[str, Any]]:
 
 
 def downloads() -> dict[str, dict[str, str]]:
-    """The published models by name: where from, how large, and whether they are in the cache."""
+    """The published models by name: their address, size, and whether they are in the cache."""
     return {
         name: {
             "data": "WikiText-103, by fastai",
@@ -74,37 +74,37 @@ def downloads() -> dict[str, dict[str, str]]:
 
 
 def shipped(name: str | Path, direction: Direction | None = None) -> Path | None:
-    """Directory of the installed model of that name, with or without its direction; None where there is none."""
-    there = installed()
-    found = _among(set(there), name, direction)
-    return there[found] if found else None
+    """The directory of the installed model of that name, with or without its direction; None if there is none."""
+    folders = installed()
+    known = _among(set(folders), name, direction)
+    return folders[known] if known else None
 
 
 def published(
     name: str | Path, direction: Direction | None = None, *, say: Say = tell
 ) -> Path | None:
-    """Directory of the published model of that name, with or without its direction; None where there is none.
+    """The directory of the published model of that name, with or without its direction; None if there is none.
 
-    Downloaded and converted where it is not in the cache yet.
+    It is downloaded and converted if it is not in the cache yet.
     """
-    found = _among(set(PUBLISHED), name, direction)
-    if found is None:
+    known = _among(set(PUBLISHED), name, direction)
+    if known is None:
         return None
-    _check_direction(found, "backward" if found.endswith("backward") else "forward", direction)
-    place = _place(found)
+    _check_direction(known, "backward" if known.endswith("backward") else "forward", direction)
+    place = _place(known)
     if not place.exists():
         with alone(place.parent):
             if not place.exists():  # another process may just have done it
-                _convert(found, place, say)
+                _convert(known, place, say)
     return place
 
 
 def find(name: str, direction: Direction | None = None, *, say: Say = tell) -> Path:
-    """Directory of a language model; of the one that reads in `direction`, where that is given.
+    """The directory of a language model; of the one that reads in `direction`, if given.
 
     `name` is a saved language model's directory, a run that holds one, or a shipped or published model with or without
-    its direction ("wikipedia-small", "wt103-forward"). What lies on disk under a known name wins, and that is said. A
-    published model is downloaded when first asked for.
+    its direction ("wikipedia-small", "wt103-forward"). A file or directory of a model's name wins, and `say` is told. A
+    published model is downloaded when first asked for. ValueError: there is none, or it reads in the other direction.
     """
     here = on_disk(name, say)
     own = None if here else shipped(name, direction)
@@ -125,22 +125,22 @@ def find(name: str, direction: Direction | None = None, *, say: Say = tell) -> P
 
 
 def on_disk(name: str | Path, say: Say = tell) -> bool:
-    """Whether something of that name lies on disk; said where a model is known by it, because that one loses."""
-    there = Path(name).exists()
-    if there and _among({*models(), *PUBLISHED}, name, None):
+    """Whether a path of that name exists; `say` is told if it hides a model known by that name."""
+    exists = Path(name).exists()
+    if exists and _among({*models(), *PUBLISHED}, name, None):
         say(f"{name}: what lies here under that name is taken, not the model known by it")
-    return there
+    return exists
 
 
 def _reads(directory: Path, kind: str) -> str | None:
-    """The direction of the model of that kind saved there; None where none is."""
+    """The direction of the model of that kind saved there; None if there is none."""
     saved = directory / "config.json"
     content = load_json(saved) if saved.exists() else {}
     return content.get("model", {}).get("direction") if content.get("kind") == kind else None
 
 
 def _instead(path: Path, what: str) -> str:
-    """What is there, called `what`, under the name of a language model that is not."""
+    """For an error: what `path`, called `what`, holds instead of a language model."""
     if not path.is_dir():
         return "that is a file" if path.exists() else "no directory of that name"
     if itself := _reads(path, CLASSIFIER):
@@ -154,7 +154,7 @@ def _instead(path: Path, what: str) -> str:
 
 
 def load(name: str, direction: Direction, *, say: Say = tell) -> LanguageModel | None:
-    """The language model, or None for "none": then the vocabulary has to come from the texts."""
+    """The language model; None for "none", since the vocabulary then has to come from the texts."""
     return None if name == NONE else LanguageModel.load(find(name, direction, say=say))
 
 
@@ -184,7 +184,7 @@ def _place(name: str) -> Path:
 
 
 def _convert(name: str, place: Path, say: Say) -> None:
-    """Download fastai's archive, save what it holds as a `LanguageModel` in `place`, remove it."""
+    """Download fastai's archive, save its model as a `LanguageModel` in `place`, and delete the archive."""
     remote = PUBLISHED[name]
     archive = fetch(remote, cache_dir() / "downloads", say=say)
     card = {

@@ -1,5 +1,5 @@
-"""What a user hears while something runs: sentences, and of anything long a rich bar with ETA on a terminal, a plain line
-now and then elsewhere."""
+"""What a user sees while something runs: sentences, and for anything long a progress bar with the time left (rich) on a
+terminal, or a plain line every 15 seconds elsewhere."""
 
 import os
 import sys
@@ -11,23 +11,23 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 Say = Callable[[str], object]  # receives one sentence for the user
-Work = Callable[[int], float]  # what so many items cost, in any unit
+Work = Callable[[int], float]  # cost of the first n items, in any unit
 LINE_EVERY_S = 15.0  # seconds between two plain lines
 
 
 def silent(sentence: str) -> None:
-    """A `Say` that nobody hears."""
+    """A `Say` that drops the sentence."""
 
 
 def speaks() -> bool:
-    """Whether this process talks to people: of several that torchrun started, the first."""
+    """Whether this process prints for people: only the first of those that torchrun started does."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def track(
     items: Iterable[T], description: str, *, total: int | None = None, unit: str = "it"
 ) -> Iterator[T]:
-    """Pass `items` through, showing how far they are. `total` may be left out where `items` has a length."""
+    """Yields `items` while showing progress. `total` may be left out if `items` has a length."""
     if total is None and hasattr(items, "__len__"):
         total = len(items)  # type: ignore[arg-type]
     with bar(description, total=total, unit=unit) as advance:
@@ -40,9 +40,9 @@ def track(
 def bar(
     description: str, *, total: int | None, unit: str = "it", done: int = 0, work: Work = float
 ) -> Iterator[Callable[[int, str], None]]:
-    """Gives `advance(amount, note)`; `note` is shown beside the bar. No description: silence.
+    """Yields `advance(amount, note)`; `note` is shown beside the bar. No description: no bar.
 
-    `work`: where items take unequally long, what the first so many cost together; the time left follows it.
+    `work`: if items take unequally long, the cost of the first n together, from which the time left is estimated.
     Writes to stderr, so that stdout stays data.
     """
     if not description or not speaks():

@@ -1,7 +1,8 @@
-"""Pseudo-labels (Lee 2013): where few texts are labelled, linear models guess the labels of others.
+"""Pseudo-labels (Lee 2013): if few texts are labelled, linear models guess the labels of others.
 
-They know words, the words' embeddings, and what the encoder makes of a text. On reviews the first is best, on questions the last,
-and together they are about as good as the best one (docs/log.md). A classifier that has read the guesses makes more of the labels.
+There are three: on TF-IDF of words, on the mean of the words' embeddings, and on the encoder's pooled features. For reviews the
+first is best, for questions the last, and together they are about as good as the best one (docs/log.md). A classifier that is
+first trained on the guesses ends up better.
 """
 
 import random
@@ -26,18 +27,19 @@ from ulmfit.text.document import Document
 from ulmfit.text.labels import kind_of, label_names
 from ulmfit.text.splits import wants_guesses, without
 
-FOLDS = 5  # of the labelled texts, at most
-LEAST_GAIN = 0.01  # over chance; 1 is always right
+FOLDS = 5  # of cross-validation, at most
+LEAST_GAIN = 0.01  # over chance, at least, in a model's weight; 1: always right
 SHARPNESS, ROUNDS, LEAST_SHARE = 10.0, 200, 1e-6  # of `_offsets`
-# inverse regularisation strengths: of features there may be more than labels
+# inverse regularisation strengths: strong, since there may be more features than labels
 C_EMBEDDINGS, C_FEATURES = 0.1, 0.01
 
 
 def texts_to_guess(
     documents: Sequence[Document], texts: Sequence[Document], config: ClassifierConfig, seed: int
 ) -> list[Document]:
-    """Some of the texts nobody labelled, as many as `documents` lack to be `config.pseudo_labels`; none where half of that
-    are labelled, where there are fewer texts than labelled ones, and where a label is more than one class or the only one."""
+    """The texts whose labels are to be guessed: drawn from those that are not labelled, as many as `documents` lack to make
+    `config.pseudo_labels`. None if half of that number are labelled, if there are fewer such texts than labelled ones, or if the
+    labels are not one class per text, of two classes at least."""
     if not wants_guesses(len(documents), config):
         return []
     labels = [d.label for d in documents]
@@ -59,56 +61,56 @@ def pseudo_labelled(
     say: Say = silent,
     kept: Path | None = None,
 ) -> list[Document]:
-    """`texts_to_guess` with their labels.
+    """`texts_to_guess` with guessed labels.
 
-    What was guessed is written to the file `kept`, and taken from there: a run that goes on must not see other guesses.
+    The guesses are saved in the file `kept` and read back from it, so that a resumed run trains on the same ones.
     """
-    some = texts_to_guess(documents, texts, config, runtime.seed)
-    if not some:
+    new = texts_to_guess(documents, texts, config, runtime.seed)
+    if not new:
         return []
-    outputs, world, of = outputs_for(documents, config), runtime.world, fingerprint(documents, some)
+    outputs, world, of = outputs_for(documents, config), runtime.world, fingerprint(documents, new)
     before = load_json(kept) if world.first and kept and kept.exists() else {}
-    found = before["guessed"] if before.get("of") == of else [-1] * len(some)
-    guessed = torch.tensor(found, device=runtime.device)
+    known = before["guessed"] if before.get("of") == of else [-1] * len(new)
+    guessed = torch.tensor(known, device=runtime.device)  # classes; −1: not guessed yet
     world.from_first([guessed])
     if guessed.min() < 0:
         say(
-            f"{len(documents):,} labelled texts are few: the labels of {len(some):,} others are guessed"
+            f"{len(documents):,} labelled texts are few: the labels of {len(new):,} others are guessed"
         )
         reader = TextClassifier.create(lm, outputs, config)
         count = Counter(d.label for d in documents)
-        # cross-validation needs two texts of a label: one that is alone stands there twice
-        known = [*documents, *(d for d in documents if count[d.label] == 1)]
-        told = (reader, [d.text for d in known], [d.text for d in some], runtime)
-        guessed.copy_(torch.from_numpy(guess(_views(*told), outputs.truth(known))))
-        world.from_first([guessed])  # another machine may round otherwise
+        # cross-validation needs two texts of each label, so the only one of a label is repeated
+        labelled = [*documents, *(d for d in documents if count[d.label] == 1)]
+        views = _views(reader, [d.text for d in labelled], [d.text for d in new], runtime)
+        guessed.copy_(torch.from_numpy(guess(views, outputs.truth(labelled))))
+        world.from_first([guessed])  # another machine may round differently
         if world.first and kept:
             save_json(kept, {"of": of, "guessed": guessed.tolist()})
     labels = (outputs.labels[i] for i in guessed.tolist())
-    return [Document(d.text, label) for d, label in zip(some, labels, strict=True)]
+    return [Document(d.text, label) for d, label in zip(new, labels, strict=True)]
 
 
 def _views(
     reader: TextClassifier, known: Sequence[str], new: Sequence[str], runtime: Runtime
 ) -> list[tuple[Any, Any, Any]]:
-    """Models, and what they are given of texts with and without labels."""
+    """For each linear model: itself, unfitted, and its inputs for the texts with and without labels."""
     texts, n = [*known, *new], len(known)
-    read = reader.features(texts, runtime, progress="guessing labels").cpu().numpy()
+    pooled = reader.features(texts, runtime, progress="guessing labels").cpu().numpy()
     embedding = reader.net.encoder.embedding.weight.detach().float().cpu().numpy()
     means = np.stack([embedding[ids].mean(axis=0) for ids in reader.tokenizer.encode_all(texts)])
     return [
         (word_model(), known, new),
         (_linear(C_EMBEDDINGS), means[:n], means[n:]),
-        (_linear(C_FEATURES), read[:n], read[n:]),
+        (_linear(C_FEATURES), pooled[:n], pooled[n:]),
     ]
 
 
 def guess(views: Sequence[tuple[Any, Any, Any]], truth: np.ndarray) -> np.ndarray:
-    """(D,) the class that all models together think likeliest. A view: an untrained model, what it is given of the labelled
-    texts, whose classes are `truth` (two texts of each or more), and of the D others.
+    """(D,) the class that all models together find likeliest. A view: an unfitted model, its inputs for the labelled texts,
+    whose classes are `truth` (at least two texts of each), and its inputs for the D others.
 
-    Each is asked about labelled texts it has not seen, too: what it says counts with the square of how much better than chance
-    it is there. And there each class must be named as often as the labels do, since models of few texts lean to one.
+    Each model is also cross-validated on the labelled texts, and counts by the square of its accuracy above chance there.
+    Offsets make each class predicted there as often as it is labelled, since models of few texts favour one class.
     """
     from sklearn.metrics import balanced_accuracy_score
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
@@ -120,28 +122,28 @@ def guess(views: Sequence[tuple[Any, Any, Any]], truth: np.ndarray) -> np.ndarra
         try:
             held = _scores(cross_val_predict(model, known, truth, cv=folds, method="predict_proba"))
             scores = _scores(model.fit(known, truth).predict_proba(new))
-        except ValueError:  # texts without a word of two letters, which TF-IDF can't be made of
+        except ValueError:  # no text has a word of two letters, as TF-IDF needs
             continue
         centre = np.mean([held[truth == c].mean(axis=0) for c in np.unique(truth)], axis=0)
-        right = balanced_accuracy_score(truth, (held - centre).argmax(axis=1), adjusted=True)
-        share = max(LEAST_GAIN, right) ** 2 / (scores.std() or 1.0)
-        unseen, votes = unseen + share * (held - centre), votes + share * (scores - centre)
+        gain = balanced_accuracy_score(truth, (held - centre).argmax(axis=1), adjusted=True)
+        weight = max(LEAST_GAIN, gain) ** 2 / (scores.std() or 1.0)
+        unseen, votes = unseen + weight * (held - centre), votes + weight * (scores - centre)
     return (votes + _offsets(unseen, np.bincount(truth) / len(truth))).argmax(axis=1)
 
 
 def _offsets(scores: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """(C,) what to add to (D, C) scores so that each class is the largest in its share of the rows."""
+    """(C,) to be added to (D, C) scores so that each class is the largest in its share of the rows."""
     sharp, offsets = SHARPNESS / (scores.std() or 1.0), np.zeros(len(shares))
     for _ in range(ROUNDS):
         exponents = sharp * (scores + offsets)
         weights = np.exp(exponents - exponents.max(axis=1, keepdims=True))
-        named = (weights / weights.sum(axis=1, keepdims=True)).mean(axis=0)
-        offsets += np.log(shares / named.clip(LEAST_SHARE)) / sharp
+        predicted = (weights / weights.sum(axis=1, keepdims=True)).mean(axis=0)
+        offsets += np.log(shares / predicted.clip(LEAST_SHARE)) / sharp
     return offsets
 
 
 def _scores(probabilities: Any) -> np.ndarray:
-    """Logarithms, whose mean over the classes of a text is 0."""
+    """Log-probabilities, centred to mean 0 over the classes of each text."""
     logs = np.log(probabilities.clip(np.finfo(np.float32).tiny))
     return logs - logs.mean(axis=1, keepdims=True)
 

@@ -1,4 +1,4 @@
-"""A run directory: what was asked, what is finished, and what an unfinished stage needs to go on."""
+"""A run directory: its settings, what is finished, and what an unfinished stage needs to resume."""
 
 import platform
 import shlex
@@ -35,16 +35,16 @@ WRITTEN = (
     "doctor.json",
     "report.html",
     "calibration.json",
-)  # beside config.json and lock
+)  # all that a run writes, besides config.json and lock
 
 
 class FinishedError(CheckpointError):
-    """The run is this very one, and finished."""
+    """The directory holds this very run, finished."""
 
 
 class Run:
-    """Paths and bookkeeping of one run; everything is below `path`. One process at a time: `finish`, or the end of a `with`
-    block, lets others in. Of several that train together (`world`) the first writes and speaks."""
+    """Paths and bookkeeping of one run, below `path`. It is locked for other processes until `finish` or the end of a `with`
+    block. Of the processes that train together (`world`), the first writes and reports."""
 
     def __init__(
         self, path: Path, identity: str, say: Say, tensorboard: bool = False, world: World = ALONE
@@ -53,7 +53,7 @@ class Run:
         self.say = say if world.first else silent
         self._tensorboard = tensorboard
         if tensorboard:
-            summary_writer()  # a missing package is said before any work
+            summary_writer()  # ImportError before any work
 
     @classmethod
     def open(
@@ -69,10 +69,9 @@ class Run:
     ) -> "Run":
         """A new run, or an unfinished one of the same config and data (`data` = fingerprint).
 
-        A finished run, or one with other settings, is refused, or replaced with `overwrite`; a directory that is no
-        run is always refused. Opened without config and data, an unfinished stage checks what it is given, and a finished one
-        is taken as it is.
-        `tensorboard`: the curves of each stage also go to `path`/tensorboard.
+        A finished run, or one of other settings, is refused (CheckpointError), or replaced with `overwrite`; a directory that is
+        no run is always refused. Without config and data an unfinished run goes on: its unfinished stage checks its own settings
+        and data, a finished stage is taken as it is. `tensorboard`: the curves of each stage also go to `path`/tensorboard.
         """
         path, config = Path(path), config or {}
         run = cls(path, identity(config, data), say, tensorboard, world)
@@ -89,7 +88,7 @@ class Run:
         return run
 
     def _take(self, config: dict[str, Any], data: str, overwrite: bool) -> None:
-        """The directory for this process, as an unfinished run of what is asked."""
+        """Lock the directory for this process, and make it an unfinished run of these settings."""
         path = self.path
         if path.exists() and not _may_hold_a_run(path):
             raise CheckpointError(f"{path} exists and is not a run directory; give another --out")
@@ -103,7 +102,7 @@ class Run:
             raise
 
     def _follow(self) -> None:
-        """Any process but the first: it must see the directory, and have been asked the same with the same data."""
+        """For every process but the first: check that it sees the directory and has the same settings and data."""
         record = self.path / "config.json"
         if not record.exists() or load_json(record).get("identity") != self.identity:
             raise CheckpointError(
@@ -112,11 +111,11 @@ class Run:
             )
 
     def _begin(self, config: dict[str, Any], data: str, overwrite: bool) -> None:
-        """Go on with what is here, or start anew; `open` has seen that nothing but a run can be here."""
+        """Resume the run that is here, or start anew; `_take` has checked that nothing but a run can be here."""
         record = self.path / "config.json"
         self._sweep()
         old = load_json(record) if record.exists() else None
-        # Also with --overwrite: the same command must go on after it was stopped.
+        # Even with --overwrite, so that the same command resumes after it was stopped.
         if old and not old.get("finished") and old.get("identity") == self.identity:
             self.say(f"{self.path} holds an unfinished run of this command: going on with it")
             now = _versions()
@@ -129,7 +128,7 @@ class Run:
         if old and not overwrite:
             raise self._refusal(old, config, data)
         self._clear()
-        # last: until then the old run is the one
+        # last: until then config.json is that of the old run
         save_json(record, _record(config, data, self.identity))
 
     def _refusal(self, old: dict[str, Any], config: dict[str, Any], data: str) -> CheckpointError:
@@ -138,14 +137,14 @@ class Run:
             return kind(
                 f"{self.path} holds a finished run; give another --out, or --overwrite to replace it"
             )
-        told = differences(old, config, data)
+        why = differences(old, config, data)
         return CheckpointError(
-            f"{self.path} holds an unfinished run with other settings or data{told and f' ({told})'}; repeat its command "
+            f"{self.path} holds an unfinished run with other settings or data{why and f' ({why})'}; repeat its command "
             f"to go on ({old.get('command')}), or use --overwrite to start anew"
         )
 
     def _sweep(self) -> None:
-        """Delete what a process that was killed had half written, or not yet deleted."""
+        """Delete what a killed process left half written, or had not yet deleted."""
         for name in ("config.json", *WRITTEN):
             sweep(self.path / name)
             for left in self.path.glob(f".{name}.*{PART}"):
@@ -155,7 +154,7 @@ class Run:
             self._drop_what_only_the_unfinished_need()
 
     def _clear(self) -> None:
-        """Delete what a run writes, and nothing that somebody put beside it."""
+        """Delete what a run writes, and no file that somebody put beside it."""
         for item in (self.path / name for name in WRITTEN):
             if item.is_dir() and not item.is_symlink():
                 shutil.rmtree(item)
@@ -169,27 +168,27 @@ class Run:
         self.close()
 
     def close(self) -> None:
-        """Let other processes in; the run stays as finished or unfinished as it is."""
+        """Unlock the directory for other processes; the run stays finished or unfinished."""
         if self.world.first:
             lock.release(self.path)
 
     def has(self, saved: Path) -> bool:
-        """Whether a stage's result is there already (config.json is written last); says so."""
+        """Whether a stage's result is there already (its config.json is written last); reports it."""
         finished = self.world.any(self.world.first and (saved / "config.json").exists())
         if finished:
             self.say(f"{saved} is finished: taken from there")
         return finished
 
     def train(self, stage: Stage, runtime: Runtime, config: Any) -> None:
-        """Print the plan and train; an interrupted stage goes on where its saved state stands."""
+        """Report the plan and train; an interrupted stage resumes from its saved state."""
         self.say(stage.plan())
-        # A run opened by its path alone knows neither settings nor data: the stage's own are checked.
+        # A run opened by its path alone knows neither settings nor data, so the stage's own are part of the identity.
         corpus = getattr(stage.batches, "corpus", None)
-        told = {"plan": stage.plan(), "config": asdict(config), "seed": runtime.seed}
-        asked = identity(told, corpus.fingerprint if corpus else "")
+        settings = {"plan": stage.plan(), "config": asdict(config), "seed": runtime.seed}
+        own = identity(settings, corpus.fingerprint if corpus else "")
         point = ResumePoint(
             self.path / "resume" / f"{stage.name}.safetensors",
-            f"{self.identity}/{stage.name}/{asked}",
+            f"{self.identity}/{stage.name}/{own}",
             self.say,
         )
         events = self.path / "tensorboard" / stage.name if self._tensorboard else None
@@ -201,7 +200,7 @@ class Run:
             with stopped_by_signals(runtime):
                 stage.train(runtime, log, point)
         except BaseException:
-            with suppress(OSError):  # of a full disk, the error under way tells
+            with suppress(OSError):  # such as a full disk: must not hide the error under way
                 self._keep_stage(stage.name, facts, runtime, time.monotonic() - began)
             raise
         finally:
@@ -211,7 +210,7 @@ class Run:
     def _keep_stage(
         self, name: str, facts: dict[str, Any], runtime: Runtime, seconds: float
     ) -> None:
-        """Plan, time and memory of a stage; what a training that was stopped took before counts, too."""
+        """Record plan, time and memory of a stage; the time of earlier, interrupted attempts is included."""
         if not self.world.first:
             return
         stages = load_json(self.path / "config.json").get("stages", {})
@@ -232,7 +231,7 @@ class Run:
         config: Any,
         best: dict[str, float] | None = None,
     ) -> None:
-        """Save what a stage made, with a card about it; `best` = metrics of what is kept, if not the last epoch's."""
+        """Save the model that a stage trained, with its card; `best` = the metrics of the weights kept, if not the last epoch's."""
         if self.world.first:
             epoch = {"last": self._last_epoch()} if best is None else {"best": best}
             card = {"made_by": verb, "size": stage.size(), "config": asdict(config)}
@@ -243,15 +242,14 @@ class Run:
         return next((r for r in reversed(records) if r["kind"] == "epoch"), {})
 
     def keep(self, **facts: Any) -> None:
-        """Add to the run's record."""
+        """Add facts to the run's record, config.json."""
         if not self.world.first:
             return
         record = self.path / "config.json"
         save_json(record, load_json(record) | facts)
 
     def finish(self, results: dict[str, Any]) -> None:
-        """Keep the results, write the model cards again, now with them, mark the run finished, and drop what only an
-        unfinished run needs."""
+        """Record the results, write them into the model cards, mark the run finished, and delete what only resuming needs."""
         if self.world.first:
             self.keep(results=results)
             for saved in self.path.glob("*ward/*/config.json"):
@@ -259,7 +257,7 @@ class Run:
             self.keep(finished=True)
             self._drop_what_only_the_unfinished_need()
         self.close()
-        self.world.wait()  # for the first, which had more to do
+        self.world.wait()  # for the first process, which had more to do
 
     def _drop_what_only_the_unfinished_need(self) -> None:
         for name in ("resume", "corpus"):
@@ -270,7 +268,8 @@ def _may_hold_a_run(path: Path) -> bool:
     record = path / "config.json"
     if record.exists():
         return load_json(record).get("kind") == "run"
-    begun = {path / lock.NAME, *path.glob(f".config.json.*{PART}")}  # and killed at once
+    # a run that was killed before it wrote config.json
+    begun = {path / lock.NAME, *path.glob(f".config.json.*{PART}")}
     return path.is_dir() and not set(path.iterdir()) - begun
 
 

@@ -1,6 +1,6 @@
-"""Device, precision, seed, as a value: what training and prediction ask of the machine.
+"""Device, precision, processes and seed as a value: all that training and prediction ask of the machine.
 
-A `Runtime` is an object that is passed down, not a global: two with different precisions live side by side in tests.
+A `Runtime` is passed down, not a global: tests use several of different precision side by side.
 """
 
 import math
@@ -37,7 +37,7 @@ Net = TypeVar("Net", bound=nn.Module)
 
 @dataclass
 class Runtime:
-    """Chosen once, passed to everything that computes."""
+    """Chosen once, and passed to everything that computes."""
 
     device: torch.device
     precision: str
@@ -47,8 +47,8 @@ class Runtime:
     _scaler: torch.amp.GradScaler | None = field(default=None, repr=False)
     world: World = ALONE  # the processes that train together
     on_bad_loss: str = RuntimeConfig.on_bad_loss
-    asked_to_stop: str = ""  # name of the signal that did
-    scores_in: str | None = None  # precision without gradients, where it is another one
+    asked_to_stop: str = ""  # name of the signal that asked, if one did
+    scores_in: str | None = None  # precision without gradients, if another one
 
     @classmethod
     def choose(
@@ -58,12 +58,12 @@ class Runtime:
         *,
         training: bool = False,
     ) -> "Runtime":
-        """Device and precision. Touches nothing global: enough for prediction."""
+        """A runtime of one process, enough for prediction; sets no global state. ValueError: no such device, or a bad setting."""
         hardware = hardware or Hardware.found()
         device, why_device = choose_device(config.device, hardware)
-        told = (config.precision, device, hardware)
-        precision, why_precision = choose_precision(*told, training=training)
-        # On CUDA with bf16 too: the LSTMs compute in fp16 all the same.
+        asked = (config.precision, device, hardware)
+        precision, why_precision = choose_precision(*asked, training=training)
+        # On CUDA in bf16 too: cuDNN's LSTM computes in fp16 all the same.
         scaled = precision != "fp32" and device.startswith("cuda")
         scaler = torch.amp.GradScaler("cuda") if scaled else None
         reasons = {"device": why_device, "precision": why_precision}
@@ -83,7 +83,7 @@ class Runtime:
             ends_at,
             scaler,
             on_bad_loss=config.on_bad_loss,
-            scores_in=choose_precision(*told)[0],
+            scores_in=choose_precision(*asked)[0],
         )
 
     @classmethod
@@ -94,8 +94,8 @@ class Runtime:
         *,
         training: bool = True,
     ) -> "Runtime":
-        """`choose`, then set PyTorch's threads and seed all random generators. Under torchrun it waits until all processes
-        have come so far; each has the same seed until `diverge`."""
+        """`choose`, then set PyTorch's threads and seed all random generators. Under torchrun it waits for all processes to get
+        here; they have the same seed until `diverge`."""
         hardware, backend = hardware or Hardware.found(), "gloo"
         if world.started_several():
             device, backend = choose_for_rank(config.device, hardware)
@@ -110,30 +110,29 @@ class Runtime:
         return runtime
 
     def diverge(self) -> None:
-        """From here on each process draws dropout masks of its own, a function of seed and rank; the first goes on as if
-        it were alone."""
+        """From here on each process draws its own dropout masks, by seed and rank; the first draws those of a single process."""
         if not self.world.first:
             own = np.random.SeedSequence((self.seed % 2**32, self.world.rank))
             torch.manual_seed(int(own.generate_state(1, np.uint64)[0]))
 
     def out_of_time(self) -> bool:
-        """Whether `max_minutes` have passed since this was chosen, or a signal asked for a stop, for one process at least."""
+        """Whether, in any process, `max_minutes` have passed since `choose`, or a signal asked for a stop."""
         over = self.ends_at is not None and time.monotonic() >= self.ends_at
         return self.world.any(over or bool(self.asked_to_stop))
 
     @property
     def look_every(self) -> int:
-        """Steps between two looks at the loss: reading a number off a GPU waits for all that was given it to do."""
+        """Steps between two looks at the loss: reading a number off a GPU waits for all work queued on it."""
         return 1 if self.device.type == "cpu" else 10
 
     def peak_memory(self) -> int | None:
-        """Most bytes held at once so far: on a CUDA device by its tensors, else by this process. None: not known here."""
+        """Peak memory in bytes: of tensors on a CUDA device, else of this process. None: unknown on this system."""
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device)
         if self.device.type != "cpu" or resource is None:
             return None
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return most if sys.platform == "darwin" else most * 1024  # KiB everywhere else
+        return most if sys.platform == "darwin" else most * 1024  # KiB elsewhere
 
     def describe(self) -> str:
         """One line for people: what was chosen, and why."""
@@ -147,18 +146,18 @@ class Runtime:
 
     @property
     def fused(self) -> bool:
-        """Whether PyTorch's optimizers have a kernel here that updates everything in one go."""
+        """Whether PyTorch has fused optimizer kernels for this device."""
         return self.device.type in ("cpu", "cuda")
 
     @property
     def one_by_one(self) -> bool:
-        """Whether single tokens are better read by `nn.one_by_one` than by `nn.LSTM`. In half precision autocast would
+        """Whether single tokens are read faster by `nn.one_by_one` than by `nn.LSTM`: not in half precision, where autocast would
         convert its weights at each token."""
         return self.device.type == "cpu" and "fp32" in (self.scores_in, self.precision)
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """Half precision where it was chosen, otherwise nothing. Where `auto` chose it for training on a CPU, what is computed
-        without gradients is not in it: a text's score is the same then and when the saved model predicts."""
+        """Half precision if it was chosen, else no effect. If `auto` chose it for training on a CPU, computation without gradients
+        stays in fp32, so that validation scores are those of the saved model."""
         precision = self.precision if torch.is_grad_enabled() else self.scores_in or self.precision
         if precision == "fp32":
             return nullcontext()
@@ -166,28 +165,28 @@ class Runtime:
         return torch.autocast(self.device.type, dtype=dtype)
 
     def keeping_memory(self) -> AbstractContextManager[None]:
-        """Around steps that all need the same memory: on a CPU it is not given back in between."""
+        """For steps that all need the same memory: on a CPU it is not returned to the system in between."""
         return memory_kept() if self.device.type == "cpu" else nullcontext()
 
     def ready(self, net: Net) -> Net:
-        """The net on this device, in evaluation. One that is here is left alone: `to` makes PyTorch's LSTMs list their
-        weights anew, which another thread that reads with them at that moment does not survive."""
+        """The net on this device, in evaluation mode. A net already here is not moved: `to` makes PyTorch's LSTMs rebuild their
+        list of weights, which crashes another thread that predicts at that moment."""
         weight = next(net.parameters())
-        there = torch.empty(0, device=self.device).device  # "cuda" has a number here
-        if weight.device != there:
+        device = torch.empty(0, device=self.device).device  # "cuda" with its index
+        if weight.device != device:
             net.to(self.device)
         return net.eval() if net.training else net
 
     def move(self, batch: Batch) -> Batch:
-        """This process's rows of the batch (a tuple of tensors or None) on this device. What is called lengths stays: it
-        decides what is computed, and reading it off a GPU would wait for that."""
+        """This process's rows of the batch (a tuple of tensors or None) on this device. The field `lengths` stays on the CPU:
+        Python code branches on it, and reading it off a GPU would wait for the queue."""
         names = getattr(batch, "_fields", range(len(batch)))
         rows = zip(names, self.world.mine(batch), strict=True)
         moved = (t if t is None or name == "lengths" else self._moved(t) for name, t in rows)
         return type(batch)(*moved)  # pyright: ignore[reportArgumentType]
 
     def _moved(self, tensor: torch.Tensor) -> torch.Tensor:
-        """A GPU fetches pinned memory while it computes; from other memory a copy waits for all it was given to do."""
+        """A copy from pinned memory overlaps with the GPU's work; from other memory it waits for the queue."""
         pinned = tensor.pin_memory() if self.device.type == "cuda" and tensor.is_cpu else tensor
         return pinned.to(self.device, non_blocking=pinned is not tensor)
 
@@ -198,10 +197,10 @@ class Runtime:
         net: nn.Module,
         max_grad_norm: float | None,
     ) -> torch.Tensor:
-        """One optimizer update: backward, gradients of all processes, clip by global norm, step, forget gradients. Gives the
+        """One optimizer update: backward, sum gradients over processes, clip by global norm, step, clear gradients. Returns the
         norm before clipping.
 
-        Gradients that are no numbers: with scaled losses, and with `on_bad_loss` "skip", the weights stay as they are.
+        If gradients are NaN or infinite, the weights stay as they are with scaled losses or `on_bad_loss` "skip".
         """
         scaler = self._scaler
         (scaler.scale(loss) if scaler else loss).backward()
@@ -219,16 +218,16 @@ class Runtime:
         return norm
 
     def scaling(self) -> dict[str, Any]:
-        """How losses are scaled now, as plain numbers; empty where they are not."""
+        """The state of loss scaling as plain numbers; empty without it."""
         return self._scaler.state_dict() if self._scaler else {}
 
     def restore_scaling(self, state: dict[str, Any]) -> None:
-        """The inverse of `scaling`; a state from another precision is left aside."""
+        """The inverse of `scaling`; ignored if this or the saved precision has no scaling."""
         if self._scaler and state:
             self._scaler.load_state_dict(state)
 
     def reset_scaling(self) -> None:
-        """As at first: each training starts with the same scale, whatever was trained before."""
+        """Back to the initial scale, so that a training does not depend on those before it."""
         self._scaler = self._scaler and torch.amp.GradScaler(self.device.type)
 
 
@@ -240,7 +239,7 @@ def seed_everything(seed: int) -> None:
 
 
 def rng_state(device: torch.device) -> dict[str, torch.Tensor]:
-    """PyTorch's generator states, for checkpoints. Orders are drawn from (seed, epoch) and need none."""
+    """PyTorch's generator states, for checkpoints. The order of documents follows from (seed, epoch) and needs none."""
     state = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
         state["cuda"] = torch.cuda.get_rng_state(device)

@@ -1,4 +1,4 @@
-"""`load`: whatever a directory holds, as the right noun."""
+"""`load`: the model in a directory, or of a name, as the right class; and saving a calibration beside it."""
 
 from pathlib import Path
 
@@ -16,15 +16,14 @@ from ulmfit.pretrained import DIRECTIONS, PUBLISHED, models, on_disk, published,
 from ulmfit.progress import Say, silent
 from ulmfit.training.calibration import Calibration
 
-CALIBRATION = (
-    "calibration.json"  # of an ensemble, in its run; a single classifier's is in its config.json
-)
+# of an ensemble, in its run; a single classifier's is in its config.json
+CALIBRATION = "calibration.json"
 
 
 def load(path: str | Path) -> LanguageModel | Classifier:
-    """The model saved in a directory, or known by a name: shipped, or published, and then downloaded once. What lies on
-    disk under that name wins, and that is said. A run gives its classifier – an `Ensemble` where both directions are
-    there – or, without classifiers, its language model."""
+    """The model saved in a directory, or known by name: shipped, or published and then downloaded once. A path of that name
+    wins, with a note on standard error. A run gives its classifier (an `Ensemble` if it has both directions) or, without
+    classifiers, its language model. CheckpointError: no such directory or name, or no model in it that can be loaded."""
     path = Path(path) if on_disk(path) else shipped(path) or published(path) or Path(path)
     if not path.is_dir():
         problem = "is a file" if path.exists() else "does not exist"
@@ -32,22 +31,22 @@ def load(path: str | Path) -> LanguageModel | Classifier:
             f"{path} {problem}; give the directory of a run or of a saved model, "
             f"or a model's name ({', '.join([*models(), *PUBLISHED])})"
         )
-    kind, found = models_in(path)
+    kind, folders = models_in(path)
     if kind == EXPORTED:
         return ExportedClassifier(path)
     if kind == CLASSIFIER:
-        classifiers = [TextClassifier.load(folder) for folder in found]
+        classifiers = [TextClassifier.load(folder) for folder in folders]
         return classifiers[0] if len(classifiers) == 1 else _ensemble(classifiers, path)
-    if len(found) == 1:
-        return LanguageModel.load(found[0])
+    if len(folders) == 1:
+        return LanguageModel.load(folders[0])
     raise CheckpointError(
-        f"{path} holds no finished classifier and not one language model but {len(found)}; name a directory below it"
+        f"{path} holds no finished classifier and not one language model but {len(folders)}; name a directory below it"
     )
 
 
 def models_in(path: Path) -> tuple[str, list[Path]]:
-    """The models that a directory stands for, as their kind and their directories: itself, or a run's classifiers or else
-    its language models, of which there may be none. CheckpointError: a run that is not finished."""
+    """(kind, directories) of the models that a directory stands for: itself, or a run's classifiers, or else its language
+    models, if any. CheckpointError: a run that is not finished."""
     saved = load_json(path / "config.json")
     kind = saved.get("kind")
     if kind in (LANGUAGE_MODEL, CLASSIFIER, EXPORTED):
@@ -65,7 +64,7 @@ def models_in(path: Path) -> tuple[str, list[Path]]:
 
 
 def load_classifier(path: str | Path) -> Classifier:
-    """As `load`; anything but a classifier is an error."""
+    """As `load`. CheckpointError also for anything but a classifier."""
     model = load(path)
     if not isinstance(model, Classifier):
         raise CheckpointError(
@@ -75,7 +74,7 @@ def load_classifier(path: str | Path) -> Classifier:
 
 
 def check_own(path: str | Path) -> None:
-    """ValueError where a model is known by a name alone: what pip has installed is not to be changed."""
+    """ValueError if `path` is only the name of an installed model: files that pip installed must not be changed."""
     if not Path(path).exists() and (installed := shipped(path)):
         raise ValueError(
             f"{path} is installed by pip, where nothing is changed; copy its directory ({installed}) and name the copy"
@@ -83,8 +82,8 @@ def check_own(path: str | Path) -> None:
 
 
 def save_calibration(classifier: Classifier, path: str | Path, *, say: Say = silent) -> None:
-    """Writes what was calibrated into the run or classifier directory that `classifier` was loaded from or saved in; the
-    model card says so, too, unless it was changed there, which is said.
+    """Writes the calibration into the run or classifier directory that `classifier` was loaded from or saved in, and updates
+    the model card; if that sentence of the card was edited, `say` is told instead.
 
     ValueError: a model's name, not a directory. CheckpointError: a directory without the classifier.
     """

@@ -53,27 +53,27 @@ def fit(
     columns: Mapping[str, Any] | None = None,
     say: Say = silent,
 ) -> Classifier:
-    """Documents → saved classifier. Labels are needed of `labelled`, `valid` and `test` only.
+    """Documents → saved classifier. Only `labelled`, `valid` and `test` need labels.
 
     `valid=None` holds out `config.classifier.valid_fraction` of `labelled`. Texts of the validation and test sets are
     kept out of the language model's corpus unless `config.transductive`. `test` is scored once, at the end.
-    An unfinished run of the same command in `out` goes on; any other is refused unless `overwrite`.
-    `tensorboard` also writes the curves to `out`/tensorboard. `columns`: how the command line read its files, which the run
-    keeps for --config.
+    An unfinished run of the same settings and documents in `out` is resumed; any other is refused unless `overwrite`.
+    `tensorboard` also writes the curves to `out`/tensorboard. `columns`: how the command line read its files, recorded for
+    --config.
     """
     machine = Runtime.start(runtime)
     say = say if machine.world.first else silent
     say(machine.describe())
-    # streams, too, which are gone once read
+    # as lists: they are read more than once
     labelled, unlabelled, test = list(labelled), list(unlabelled), list(test)
     valid = None if valid is None else list(valid)
     parts = divide(labelled, unlabelled, valid, test, config, machine.seed, say)
     check(config, parts, Path(out))  # before anything is overwritten
-    # to hold some out is another run than to have no validation set
+    # valid=None (some are held out) and valid=[] (none are) are different runs
     data = fingerprint(labelled, unlabelled, *([] if valid is None else [valid]), test)
     settings = {"config": asdict(config), "runtime": asdict(runtime)}
-    told: dict[str, Any] = {"overwrite": overwrite, "tensorboard": tensorboard, "say": say}
-    with Run.open(out, settings, data, **told, world=machine.world) as run:
+    how: dict[str, Any] = {"overwrite": overwrite, "tensorboard": tensorboard, "say": say}
+    with Run.open(out, settings, data, **how, world=machine.world) as run:
         run.keep(labelled=fingerprint(labelled))  # for `trained_on`
         if columns is not None:
             run.keep(columns=dict(columns))
@@ -104,8 +104,8 @@ def fit(
             )
         classifier = members[0] if len(members) == 1 else Ensemble(members)
         if classifier.outputs.kind == "single" and (len(members) > 1 or config.threshold_for):
-            aim = config.threshold_for
-            calibrate_new(classifier, parts.valid, threshold_for=aim, runtime=machine, say=say)
+            rule = config.threshold_for
+            calibrate_new(classifier, parts.valid, threshold_for=rule, runtime=machine, say=say)
             if machine.world.first:
                 save_calibration(classifier, run.path)
         run.finish(score_sets(classifier, parts, machine, run))
@@ -123,15 +123,15 @@ def dry_run(
     runtime: RuntimeConfig = RuntimeConfig(),
     say: Say,
 ) -> None:
-    """Say what `fit` would do: data, parameters, plan, and how long it may take, measured on a few steps."""
+    """Report what `fit` would do: data, parameters, plan, and how long it may take, estimated from a few steps."""
     machine = Runtime.start(runtime)
     say(machine.describe())
     valid = None if valid is None else list(valid)
     given = list(labelled), list(unlabelled), valid, list(test)
     parts = divide(*given, config, machine.seed, say)
     check(config, parts)
-    some = texts_to_guess(parts.train, parts.unlabelled, config.classifier, machine.seed)
-    guessed = [replace(d, label=parts.train[0].label) for d in some]  # any label takes as long
+    guessed = texts_to_guess(parts.train, parts.unlabelled, config.classifier, machine.seed)
+    guessed = [replace(d, label=parts.train[0].label) for d in guessed]  # any label costs the same
     minutes = 0.0
     for direction in directions(config):
         lm = start_lm(
@@ -141,19 +141,19 @@ def dry_run(
         if config.finetune:
             stage, lm = finetune_stage(lm, parts.texts, config.lm, config.tokenizer, machine)
             stages.append(stage)
-        told = (config.classifier, machine)
-        stages += classifier_stages(lm, parts.train, parts.valid, *told, guessed)[0]
+        how = (config.classifier, machine)
+        stages += classifier_stages(lm, parts.train, parts.valid, *how, guessed)[0]
         for stage in stages:
             say(stage.plan())
             minutes += stage.estimate(machine) / 60
     rest = ["reading"]
     rest += ["skip-gram"] if config.finetune and config.lm.skipgram_epochs else []
-    rest += ["guessing labels"] if some else []
+    rest += ["guessing labels"] if guessed else []
     say(f"training would take {told_minutes(minutes)} here, plus {', '.join(rest)} and scoring")
 
 
 def told_minutes(minutes: float) -> str:
-    """An estimate for people."""
+    """An estimated duration in words."""
     if minutes < 1:
         return "less than a minute"
     return "about a minute" if minutes < 1.5 else f"about {minutes:.0f} minutes"
@@ -169,8 +169,8 @@ def pretrain_lm(
     runtime: Runtime,
     run: Run,
 ) -> LanguageModel:
-    """A language model of general text, from random weights (paper §3.1). A `Tokenizer` is used as it is, and a corpus
-    with the one it was made with."""
+    """A language model of general text, from random weights (paper §3.1). A `TokenizerConfig` builds a tokenizer from the
+    documents, a `Tokenizer` is used as it is; a corpus comes with its own."""
     saved = run.path / model.direction / "language_model"
     if run.has(saved):
         return LanguageModel.load(saved)
@@ -190,7 +190,7 @@ def finetune_lm(
     runtime: Runtime,
     run: Run,
 ) -> LanguageModel:
-    """The language model on the user's own texts; no labels needed (paper §3.2)."""
+    """The language model fine-tuned on the user's own texts; no labels needed (paper §3.2)."""
     saved = run.path / lm.config.direction / "language_model"
     if run.has(saved):
         return LanguageModel.load(saved)
@@ -212,8 +212,8 @@ def train_classifier(
 ) -> TextClassifier:
     """A classifier on the encoder of `lm`, phase by phase (paper §3.3).
 
-    Where few documents are labelled, it is trained on guessed labels of `unlabelled` texts first (`pseudo_labels`); beside
-    a corpus, which holds no words to guess by, there are no guesses.
+    If few documents are labelled, it is trained on guessed labels of `unlabelled` texts first (`pseudo_labels`); not if
+    `documents` is a corpus, which holds no words to guess from.
     """
     saved = run.path / lm.config.direction / "classifier"
     if run.has(saved):
@@ -221,8 +221,9 @@ def train_classifier(
     guesses = run.path / "resume" / f"pseudo-labels, {lm.config.direction}.json"
     guessed = list[Document]()
     if not isinstance(documents, Corpus):
-        told = (lm, documents, unlabelled, config, runtime)
-        guessed = pseudo_labelled(*told, say=run.say, kept=guesses)
+        guessed = pseudo_labelled(
+            lm, documents, unlabelled, config, runtime, say=run.say, kept=guesses
+        )
     (*first, stage), classifier = classifier_stages(lm, documents, valid, config, runtime, guessed)
     for other in first:
         run.train(other, runtime, config)

@@ -1,4 +1,4 @@
-"""Embeddings by skip-gram, or from another model: where a new language model starts, and how texts make words known fast."""
+"""Embeddings from skip-gram or from another model: a start for a new language model, and a fast first fine-tuning."""
 
 import tempfile
 from pathlib import Path
@@ -15,11 +15,11 @@ from ulmfit.text.corpus import Corpus
 
 SKIPGRAM = "skipgram"
 SPREAD = (
-    0.08  # standard deviation the vectors are scaled to; the embedding's own U(−0.1, 0.1) has 0.058
+    0.08  # standard deviation of the scaled vectors; a random embedding, U(−0.1, 0.1), has 0.058
 )
 LINE = 2000  # tokens per training sentence
 WINDOW = 5  # words of context on either side
-RATE = 0.05  # learning rate at the beginning; it falls linearly (docs/log.md)
+RATE = 0.05  # initial learning rate; it falls linearly (docs/log.md)
 
 
 def init_embeddings(
@@ -27,17 +27,15 @@ def init_embeddings(
 ) -> None:
     """Fill `lm`'s embedding: by "skipgram" on `corpus`, or with the rows of a language model by name or directory.
 
-    Words without a vector keep their random row. The decoder's bias starts at the words' log frequency, where
-    training would take it first. `say` hears how many words were found.
+    Words without a vector keep their random row. The decoder's bias starts at the words' log frequency, which training
+    would learn first. `say` is told how many words have a vector.
     """
     weight = lm.net.encoder.embedding.weight
     if source == SKIPGRAM:
         vectors = skipgram(corpus, *weight.shape, seed=seed)
-        met = vectors.any(axis=1)
-        known, rows = (
-            torch.from_numpy(met),
-            torch.from_numpy(vectors * (SPREAD / vectors[met].std())),
-        )
+        seen = vectors.any(axis=1)
+        scaled = vectors * (SPREAD / vectors[seen].std())
+        known, rows = torch.from_numpy(seen), torch.from_numpy(scaled)
     else:
         other = LanguageModel.load(find(source))
         place = {token: i for i, token in enumerate(other.tokenizer.vocab)}
@@ -53,8 +51,8 @@ def init_embeddings(
 
 
 def within(corpus: Corpus, passes: int, bound: int, seed: int) -> tuple[Corpus, int]:
-    """What skip-gram reads, and how often, so that it reads no more than `bound` tokens: fewer passes, at last one over
-    documents drawn at random (one at least), in their order."""
+    """(corpus, passes) for skip-gram to read at most `bound` tokens: with fewer passes or, if even one is too long, one pass
+    over documents drawn at random (at least one), in their order."""
     if passes * corpus.n_tokens <= bound:
         return corpus, passes
     if corpus.n_tokens <= bound:
@@ -65,18 +63,19 @@ def within(corpus: Corpus, passes: int, bound: int, seed: int) -> tuple[Corpus, 
 
 
 def continue_skipgram(net: LMNet, corpus: Corpus, epochs: int, seed: int) -> None:
-    """Train the embedding of `net` further by skip-gram on `corpus`, a fine-tuning that costs seconds a million tokens.
+    """Train the embedding of `net` further by skip-gram on `corpus`: a fine-tuning that costs seconds per million tokens.
 
-    Words of the corpus move by the company they keep in it, new ones get vectors of their own; their mean length stays
-    as it was, which the LSTMs know. The same seed gives the same vectors. Words not in the corpus stay.
+    Words of the corpus move by the words around them there, and new words get vectors of their own; rows are rescaled to
+    keep their mean norm, which the LSTMs expect. Words not in the corpus stay. The same seed gives the same vectors.
     """
     weight = net.encoder.embedding.weight
     before = weight.detach().numpy(force=True)
     vectors = skipgram(corpus, *weight.shape, seed=seed, epochs=epochs, start=before)
-    met = vectors.any(axis=1)
-    scale = np.linalg.norm(before[met], axis=1).mean() / np.linalg.norm(vectors[met], axis=1).mean()
+    seen = vectors.any(axis=1)
+    old, new = (np.linalg.norm(rows[seen], axis=1).mean() for rows in (before, vectors))
     with torch.no_grad():
-        weight[torch.from_numpy(met)] = torch.from_numpy(vectors[met] * scale).to(weight.device)
+        scaled = torch.from_numpy(vectors[seen] * (old / new))
+        weight[torch.from_numpy(seen)] = scaled.to(weight.device)
 
 
 def skipgram(
@@ -90,7 +89,7 @@ def skipgram(
 ) -> np.ndarray:
     """(V, size) float32 skip-gram vectors with negative sampling (Mikolov et al. 2013), zero rows for unseen words.
 
-    They begin with `start` (V, size), or at random. One thread, or gensim would not repeat itself.
+    They start from `start` (V, size), or at random. In one thread: with several, gensim is not reproducible.
     """
     from gensim.models import Word2Vec
     from gensim.models.callbacks import CallbackAny2Vec

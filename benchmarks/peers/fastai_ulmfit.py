@@ -1,7 +1,7 @@
-"""fastai 2.8 by its ULMFiT recipe, from the same pretrained weights, with its own sizes replaced by theirs.
+"""fastai 2.8 by its own ULMFiT recipe, but with our pretrained weights and their sizes.
 
-fastai's weights come from the net, so it is handed ours: `pretrained` is a folder with weights.npz (our names) and
-vocab.json, as `benchmarks.accuracy` writes it. Without a folder the weights are random.
+fastai would download its weights, so it is given ours: `pretrained` is a folder with weights.npz (our names) and vocab.json, as
+`benchmarks.inputs.small_for_fastai` writes it. Without a folder the weights are random.
 """
 
 import random
@@ -18,11 +18,11 @@ from fastai.text.models.awdlstm import AWD_LSTM, awd_lstm_clas_config, awd_lstm_
 from benchmarks.fastai_worker import quiet
 from benchmarks.inputs import our_name, weights_and_vocab
 
-TOKENS_A_WORD = 1.25  # between spaces, in reviews
+TOKENS_A_WORD = 1.25  # tokens per white-space-separated word, in reviews
 
 
 class Peer:
-    """`tokens` bounds what the language model reads: half of it with the LSTMs frozen, as many again after."""
+    """`tokens`: most that the language model reads, half of them with the LSTMs frozen, half afterwards."""
 
     def __init__(
         self,
@@ -40,9 +40,9 @@ class Peer:
     def fit(self, texts: list[str], labels: list[str], unlabelled: list[str]) -> "Peer":
         vocab = self._language_model([*texts, *unlabelled])
         frame = pd.DataFrame({"text": texts, "label": labels})
-        told = {"text_col": "text", "label_col": "label", "text_vocab": vocab, "seed": self.seed}
+        options = {"text_col": "text", "label_col": "label", "text_vocab": vocab, "seed": self.seed}
         size = max(8, min(64, len(texts) // 20))
-        dls = TextDataLoaders.from_df(frame, path=self.folder, valid_pct=0.1, bs=size, **told)
+        dls = TextDataLoaders.from_df(frame, path=self.folder, valid_pct=0.1, bs=size, **options)
         config = awd_lstm_clas_config | self.sizes
         learn = text_classifier_learner(dls, AWD_LSTM, config=config, pretrained=False)
         learn.load_encoder("encoder")
@@ -65,15 +65,15 @@ class Peer:
         return [self.learn.dls.vocab[1][int(best)] for best in rows.argmax(1)]
 
     def _language_model(self, texts: list[str]) -> list[str]:
-        """Fine-tuned on so many of the texts as the bound allows; its encoder is saved. Gives back the vocabulary."""
+        """Fine-tunes on as many of the texts as the bound allows, saves the encoder, and returns the vocabulary."""
         random.Random(self.seed).shuffle(texts)
         words, chosen = self.tokens / 2 / TOKENS_A_WORD, []
         while texts and words > 0:
             chosen.append(texts.pop())
             words -= len(chosen[-1].split())
         frame = pd.DataFrame({"text": chosen})
-        told = {"text_col": "text", "is_lm": True, "valid_pct": 0.1, "seed": self.seed, "bs": 16}
-        dls = TextDataLoaders.from_df(frame, path=self.folder, **told)
+        options = {"text_col": "text", "is_lm": True, "valid_pct": 0.1, "seed": self.seed, "bs": 16}
+        dls = TextDataLoaders.from_df(frame, path=self.folder, **options)
         config = awd_lstm_lm_config | self.sizes
         learn = language_model_learner(
             dls, AWD_LSTM, config=config, drop_mult=0.3, pretrained=False

@@ -1,10 +1,10 @@
-"""Embeddings of all-MiniLM-L6-v2, frozen, under logistic regression."""
+"""Logistic regression on frozen embeddings of all-MiniLM-L6-v2."""
 
 from typing import Any
 
 
 class Peer:
-    """Unlabelled texts are not used. The model reads the first 256 pieces of a text, as it was published."""
+    """Unlabelled texts are not used. The model reads the first 256 word pieces of a text, as published."""
 
     def __init__(self, seed: int = 0, threads: int = 2) -> None:
         import torch

@@ -1,4 +1,4 @@
-"""This library: `ulmfit.fit` with the settings that everyone gets, bounded to some minutes."""
+"""This library: `ulmfit.fit` with the default settings, within some minutes."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,11 +8,11 @@ import ulmfit
 from ulmfit.config import FitConfig, RuntimeConfig
 from ulmfit.text.document import Document
 
-TOKENS_A_MINUTE = 110_000  # read by the language model: the demo took 9.4 minutes on two cores then
+TOKENS_A_MINUTE = 110_000  # read by the language model; the demo then took 9.4 minutes on two cores
 
 
 class Peer:
-    """`minutes` bounds what the language model reads; the time really taken is measured, and reported."""
+    """`minutes` limits the tokens that the language model reads; the time actually taken is measured and reported."""
 
     def __init__(
         self,
@@ -28,10 +28,10 @@ class Peer:
     def fit(self, texts: list[str], labels: list[str], unlabelled: list[str]) -> "Peer":
         labelled = [Document(text, label) for text, label in zip(texts, labels, strict=True)]
         more = [Document(text) for text in unlabelled]
-        told = {"config": self.config, "runtime": self.runtime}
+        how = {"config": self.config, "runtime": self.runtime}
         with TemporaryDirectory() as folder:
             out = Path(folder) / "run"
-            self.model = ulmfit.fit(labelled, unlabelled=more, valid=(), out=out, **told)
+            self.model = ulmfit.fit(labelled, unlabelled=more, valid=(), out=out, **how)
         return self
 
     def predict(self, texts: list[str]) -> list[str]:

@@ -1,8 +1,8 @@
-"""One peer on one data set, in the peer's own environment:
+"""Runs one peer on one data set, in the peer's own environment:
 
     .peers/NAME/bin/python -m benchmarks.peers.run MODULE TASK.json ANSWER.json
 
-A peer is a class `Peer` with scikit-learn's contract: `fit(texts, labels, unlabelled)`, `predict(texts)`.
+A peer is a class `Peer` in scikit-learn's manner: `fit(texts, labels, unlabelled)`, `predict(texts)`.
 """
 
 import importlib
@@ -16,7 +16,7 @@ from benchmarks.worker import timed, versions
 
 
 class Classifies(Protocol):
-    """What a peer can do."""
+    """The interface of a peer."""
 
     def fit(self, texts: list[str], labels: list[str], unlabelled: list[str]) -> Any: ...
     def predict(self, texts: list[str]) -> list[str]: ...
@@ -24,20 +24,20 @@ class Classifies(Protocol):
 
 def main() -> None:
     module, task, answer = sys.argv[1:]
-    told = json.loads(Path(task).read_text(encoding="utf-8"))
+    content = json.loads(Path(task).read_text(encoding="utf-8"))
     peer: Classifies = importlib.import_module(f"benchmarks.peers.{module}").Peer(
-        **told["settings"]
+        **content["settings"]
     )
-    fitting, _ = timed(lambda: peer.fit(told["texts"], told["labels"], told["unlabelled"]))
-    predicting, found = timed(lambda: peer.predict(told["test"]))
-    content = {
+    fitting, _ = timed(lambda: peer.fit(content["texts"], content["labels"], content["unlabelled"]))
+    predicting, found = timed(lambda: peer.predict(content["test"]))
+    answers = {
         "predictions": [str(label) for label in found],
         "fit_seconds": fitting,
         "predict_seconds": predicting,
         "peak_rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "versions": versions(),
     }
-    Path(answer).write_text(json.dumps(content), encoding="utf-8")
+    Path(answer).write_text(json.dumps(answers), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from tempfile import TemporaryDirectory
 
 
 class Peer:
-    """Unlabelled texts are not used. `steps` bounds the fine-tuning, whose pairs grow with the square of the texts."""
+    """Unlabelled texts are not used. `steps` limits fine-tuning, whose pairs grow with the square of the number of texts."""
 
     def __init__(self, seed: int = 0, threads: int = 2, steps: int = 300) -> None:
         import torch
@@ -22,7 +22,7 @@ class Peer:
         self.names = sorted(set(labels))
         rows = {"text": texts, "label": [self.names.index(label) for label in labels]}
         with TemporaryDirectory() as folder:
-            told = TrainingArguments(
+            arguments = TrainingArguments(
                 output_dir=folder,
                 batch_size=16,
                 max_steps=self.steps,
@@ -30,7 +30,7 @@ class Peer:
                 report_to="none",
                 save_strategy="no",
             )
-            Trainer(model=self.model, args=told, train_dataset=Dataset.from_dict(rows)).train()
+            Trainer(model=self.model, args=arguments, train_dataset=Dataset.from_dict(rows)).train()
         return self
 
     def predict(self, texts: list[str]) -> list[str]:

@@ -1,1 +1,1 @@
-"""The verbs of the command line, by what they are for."""
+"""The verbs of the command line: a frozen dataclass each; its fields are the flags, its docstring is the help."""

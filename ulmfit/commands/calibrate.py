@@ -1,4 +1,4 @@
-"""The verb that makes probabilities mean something: a dataclass; its fields are the flags, its docstring is the help."""
+"""`ulmfit calibrate`: its fields are the flags, its docstring is the help."""
 
 import json
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Calibrate:
-    """Fit the temperature of a classifier, and thresholds if wanted, to labelled texts; saved with the classifier."""
+    """Make a classifier's probabilities reliable: fit a temperature, and thresholds if wanted, to labelled texts. Saved with the classifier."""
 
-    model: Positional[Annotated[str, MODEL]]  # run or classifier directory; changed
+    model: Positional[Annotated[str, MODEL]]  # run or classifier directory; it is changed
     # labelled texts that the classifier was not trained on
     data: Positional[Annotated[str, FILE]]
     test: Annotated[str | None, FILE] = None  # other labelled texts, to measure the effect on
-    # "precision=0.95": unsure below the probability from which on 95 % of a label's predictions are right
+    # "precision=0.95": call a prediction unsure below its label's threshold, above which 95 % are right
     threshold_for: str | None = None
     json: bool = False  # print JSON
     columns: Annotated[Sources, Flat] = Sources()
@@ -48,41 +48,42 @@ class Calibrate:
         if self.test is not None:
             sets[self.test] = self.columns.read(self.test, use="test")
         classifier, runtime = load_classifier(self.model), self.machine.start()
-        members_of(classifier, "calibrating")  # an export can't be; said before the work
+        members_of(classifier, "calibrating")  # refuses an export before the work
         check_own(self.model)
         if trained_on(self.model, sets[self.data]):
             note(
                 f"warning: the run was trained on {self.data}, where it is surer than on new texts; give others"
             )
-        found = list[dict[str, Any]]()
+        measured = list[dict[str, Any]]()
         before = {name: classifier.score(documents, runtime) for name, documents in sets.items()}
         had_thresholds = bool(classifier.calibration.thresholds)
-        told = {"threshold_for": self.threshold_for, "runtime": runtime, "say": note}
-        calibrate(classifier, sets[self.data], **told)
+        settings = {"threshold_for": self.threshold_for, "runtime": runtime, "say": note}
+        calibrate(classifier, sets[self.data], **settings)
         for name, documents in sets.items():
             truth, rows = classifier.score(documents, runtime)
             fitted = " (fitted on it)" if name == self.data else ""
-            found.append({"set": name, "": "before", **figures(before[name][1], truth)})
-            found.append({"set": name, "": "after" + fitted, **figures(rows, truth)})
+            measured.append({"set": name, "": "before", **figures(before[name][1], truth)})
+            measured.append({"set": name, "": "after" + fitted, **figures(rows, truth)})
         save_calibration(classifier, self.model, say=note)
         if had_thresholds and self.threshold_for is None:
             note("the thresholds it had are dropped: they belonged to the old temperature")
         note(f"saved in {self.model}")
         if self.json:
-            print(json.dumps({"calibration": classifier.calibration.to_json(), "measured": found}))
+            saved = classifier.calibration.to_json()
+            print(json.dumps({"calibration": saved, "measured": measured}))
             return
         print(
             as_table(
                 [
                     {k: v if isinstance(v, str) else f"{v:.4f}" for k, v in row.items()}
-                    for row in found
+                    for row in measured
                 ]
             )
         )
 
 
 def figures(rows: "Rows", truth: "list[int] | np.ndarray") -> dict[str, float]:
-    """Log loss, and calibration error in 15 bins of equal numbers of documents and of equal width."""
+    """Log loss, and calibration error in 15 bins: of equal mass (numbers of documents), and of equal width."""
     from ulmfit.training.calibration import calibration_error
     from ulmfit.training.metrics import log_loss
 

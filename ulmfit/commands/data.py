@@ -1,4 +1,4 @@
-"""The verb that lists public data sets: a dataclass; its fields are the flags, its docstring is the help."""
+"""`ulmfit datasets`: its fields are the flags, its docstring is the help."""
 
 import json
 from dataclasses import dataclass
@@ -6,17 +6,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Datasets:
-    """List the public data sets that have names: parts, classes, size, licence, and whether they are here."""
+    """List the public data sets known by name: parts, classes, size, licence, and whether they are in the cache."""
 
     json: bool = False  # print JSON
 
     def run(self) -> None:
         from ulmfit.datasets import cards
 
-        found = cards()
+        datasets = cards()
         if self.json:
-            print(json.dumps(found))
-        for name, card in () if self.json else found.items():
+            print(json.dumps(datasets))
+        for name, card in () if self.json else datasets.items():
             size = card["bytes"]
             print(name + ("  (in the cache)" if card["cached"] else ""))
             print("  parts:    " + ", ".join(map(_part, *zip(*card["parts"].items(), strict=True))))

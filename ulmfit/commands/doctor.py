@@ -1,4 +1,4 @@
-"""The verb that looks at texts before training: a dataclass; its fields are the flags, its docstring is the help."""
+"""`ulmfit doctor`: its fields are the flags, its docstring is the help."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ MARKS = {"ok": "ok", "note": "note", "do": "DO"}
 
 @dataclass(frozen=True)
 class Doctor:
-    """Say what is in the texts, and what to do about it, before anything is trained. Nothing is changed."""
+    """Examine texts before training: copies, leaks, broken characters, classes, and what to do about them. Nothing is changed."""
 
     # CSV, TSV, JSONL, Parquet, a folder of texts by label, or a data set's name
     labelled: Positional[Annotated[str | None, FILE]] = None
@@ -29,9 +29,9 @@ class Doctor:
     unlabelled: Annotated[str | None, FILE] = None
     valid: Annotated[str | None, FILE] = None  # labelled texts to validate on
     test: Annotated[str | None, FILE] = None  # labelled texts to be scored once, at the end
-    # language model whose vocabulary is compared, as for fit
+    # language model whose vocabulary the texts are compared with; as for fit
     pretrained: Annotated[str, MODEL] = FitConfig.pretrained
-    max_len: int = FitConfig.classifier.max_len  # tokens of a text's end that are pooled
+    max_len: int = FitConfig.classifier.max_len  # how many of a text's last tokens are pooled
     json: bool = False  # print JSON
     columns: Annotated[Sources, Flat] = Sources()
 
@@ -58,7 +58,7 @@ class Doctor:
         check_classifier(classifier)
         skipped = list[str]()
 
-        def said(line: str) -> None:
+        def say(line: str) -> None:
             note(line)
             if isinstance(line, Skipped):
                 skipped.append(line)
@@ -66,7 +66,7 @@ class Doctor:
         def kind(documents: list[Any]) -> Any:
             return kind_of(d.label for d in documents) if documents else None
 
-        read = partial(self.columns.read, on_bad="skip", say=said)
+        read = partial(self.columns.read, on_bad="skip", say=say)
         labelled = read(self.labelled)
         unlabelled = read(self.unlabelled, labelled=False, use="unlabelled")
         valid = read(self.valid, use="valid", kind=kind(labelled))
@@ -80,9 +80,9 @@ class Doctor:
         )
         found = findings(report, skipped)
         if self.json:
-            told: dict[str, Any] = {"files": files, **asdict(report)}
-            told["findings"] = [asdict(finding) for finding in found]
-            print(json.dumps(told, ensure_ascii=False))
+            content: dict[str, Any] = {"files": files, **asdict(report)}
+            content["findings"] = [asdict(finding) for finding in found]
+            print(json.dumps(content, ensure_ascii=False))
             return
         print(table(report, files))
         print()
@@ -92,7 +92,7 @@ class Doctor:
 
 
 def table(report: "Report", files: dict[str, str | None]) -> str:
-    """The parts in figures, a line each."""
+    """The figures of each part, a line each."""
     from ulmfit.training.stage import as_table
 
     def row(name: str, part: Any) -> dict[str, str]:
@@ -105,7 +105,7 @@ def table(report: "Report", files: dict[str, str | None]) -> str:
 
 
 def entry(finding: "Finding") -> str:
-    """What was found, examples, and behind an arrow what to do; hanging behind mark and subject."""
+    """What was found, examples, and after an arrow what to do; indented under mark and subject."""
     from ulmfit.insight.advice import NOTHING, where
 
     width = min(WIDEST, shutil.get_terminal_size((WIDEST, 24)).columns)

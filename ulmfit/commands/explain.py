@@ -1,4 +1,4 @@
-"""The verb that says why: a dataclass; its fields are the flags, its docstring is the help."""
+"""`ulmfit explain`: its fields are the flags, its docstring is the help."""
 
 import json
 import re
@@ -34,17 +34,17 @@ WIDTH = 100  # of a picture, in characters
 
 @dataclass(frozen=True)
 class Explain:
-    """Show which words speak for the label of a text, and which against it."""
+    """Show which words of a text speak for its label, and which against it."""
 
     # run or classifier directory, or an installed model's name
     model: Positional[Annotated[str, MODEL]]
     data: Positional[Annotated[str | None, FILE]] = None  # texts; each is explained
     text: Annotated[str | None, TEXT] = None  # one text instead of a file
-    label: Annotated[str | None, NAME] = None  # explained; the predicted one where left out
-    # occlusion: a reading per word; gradient: about thirty, however long the text; less exact
+    label: Annotated[str | None, NAME] = None  # label to explain; left out: the predicted one
+    # occlusion: reads the text once per word; gradient: less exact, but costs about thirty readings however long the text is
     method: Literal["occlusion", "gradient"] = "occlusion"
     top: int = 10  # words listed below the text
-    out: Annotated[str | None, FILE] = None  # picture to write (SVG), of one text
+    out: Annotated[str | None, FILE] = None  # picture to write (SVG); only with --text
     json: bool = False  # print JSON lines
     columns: Annotated[Sources, Flat] = Sources()
     machine: Annotated[Machine, Flat] = Machine()
@@ -68,29 +68,31 @@ class Explain:
         else:
             texts = [self.text]
         for number, text in enumerate(texts):
-            found = explain(classifier, text, label=self.label, method=self.method, runtime=runtime)
+            explanation = explain(
+                classifier, text, label=self.label, method=self.method, runtime=runtime
+            )
             if self.out is not None:
-                drawn = picture(found, self.top).encode(errors="replace")  # half a surrogate pair
+                svg = picture(explanation, self.top).encode(errors="replace")  # lone surrogates
                 with atomic(Path(self.out)) as temporary:
-                    temporary.write_bytes(drawn)
+                    temporary.write_bytes(svg)
                 note(f"saved in {self.out}")
             if self.json:
-                print(json.dumps(asdict(found), ensure_ascii=False), flush=True)
+                print(json.dumps(asdict(explanation), ensure_ascii=False), flush=True)
             else:
                 Console(highlight=False).print(
-                    *([""] if number else []), shown(found, self.top), sep="\n"
+                    *([""] if number else []), shown(explanation, self.top), sep="\n"
                 )
 
 
 def check_picture(out: str, text: str | None) -> None:
-    """ValueError before the work where no picture can be written."""
+    """ValueError, before the work, if no picture can be written."""
     if text is None:
         raise ValueError("--out writes a picture of one text; give it with --text")
     check_name(out, ".svg")
 
 
 def shown(explanation: "Explanation", top: int) -> Any:
-    """Label, text with its words coloured, and the weightiest words with bars, as rich's `Text`.
+    """Label, text with its words coloured, and the words of largest weight with bars, as rich's `Text`.
 
     Colours repeat what the list says in signs and numbers, so nothing is lost without them.
     """

@@ -1,4 +1,4 @@
-"""The verb that writes a classifier for use without PyTorch: its fields are the flags, its docstring is the help."""
+"""`ulmfit export`: its fields are the flags, its docstring is the help."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -11,17 +11,17 @@ from ulmfit.commands.flags import DIR, FILE, MODEL, Flat, Sources, note
 
 @dataclass(frozen=True)
 class Export:
-    """Write a classifier for onnxruntime, with its tokenizer; it is compared with PyTorch first. `ulmfit predict` reads it."""
+    """Write a classifier for use without PyTorch (onnxruntime), after comparing its predictions with PyTorch's. `ulmfit predict` reads it."""
 
     # run or classifier directory, or an installed model's name
     model: Positional[Annotated[str, MODEL]]
     out: Annotated[str, DIR]  # directory to write
-    # texts to compare on, best of the kind it will read: a file, a folder, or a data set's name (its test part)
+    # texts for the comparison, best like those it will read: a file, a folder, or a data set's name (its test part)
     data: Positional[Annotated[str | None, FILE]] = None
-    onnx: bool = True  # the format; so far there is no other
+    onnx: bool = True  # the format; there is no other
     # int8 in place of floats: a quarter of the size, several times faster, nearly the same labels
     low_precision: bool = False
-    json: bool = False  # print JSON: what the comparison found
+    json: bool = False  # print the comparison as JSON
     columns: Annotated[Sources, Flat] = Sources()
 
     def run(self) -> None:
@@ -33,6 +33,6 @@ class Export:
         self.columns.check(self.data)
         classifier = load_classifier(self.model)
         texts = [d.text for d in self.columns.read(self.data, labelled=False, use="test")]
-        found = export(classifier, self.out, texts, low_precision=self.low_precision, say=note)
+        check = export(classifier, self.out, texts, low_precision=self.low_precision, say=note)
         if self.json:
-            print(json.dumps(asdict(found)))
+            print(json.dumps(asdict(check)))

@@ -1,4 +1,4 @@
-"""The verb that tries learning rates: its fields are the flags, its docstring is the help."""
+"""`ulmfit find-lr`: its fields are the flags, its docstring is the help."""
 
 import json
 from dataclasses import asdict, dataclass, replace
@@ -13,7 +13,7 @@ from ulmfit.config import Direction, FitConfig, RuntimeConfig, TokenizerConfig
 
 @dataclass(frozen=True)
 class FindLR:
-    """Find a learning rate to train with: a copy of the model tries 100 of them, from 1e-7 to 10. Nothing is trained."""
+    """Find a learning rate: a copy of the model takes 100 steps at rates from 1e-7 to 10 (LR range test). The model itself is not changed."""
 
     # labelled texts for a classifier, any texts for a language model
     data: Positional[Annotated[str, FILE]]
@@ -21,14 +21,14 @@ class FindLR:
     lm: Annotated[str, MODEL] = FitConfig.pretrained
     task: Literal["classifier", "lm"] = "classifier"  # what would be trained
     direction: Direction = "forward"  # order in which documents are read
-    # try the rates on all layer groups, not only on those that training begins with
+    # train all layer groups, not only those that training begins with
     unfrozen: bool = False
-    batch_size: int | None = None  # as in training where left out
-    dropout_scale: float | None = None  # as in training where left out
+    batch_size: int | None = None  # left out: as in training
+    dropout_scale: float | None = None  # left out: as in training
     out: Annotated[str | None, FILE] = None  # picture to write (SVG)
     json: bool = False  # print JSON: suggestions, rates tried, losses
     columns: Annotated[Sources, Flat] = Sources()
-    seed: int = RuntimeConfig.seed  # of initialisation, dropout and order
+    seed: int = RuntimeConfig.seed  # of initialisation, dropout and the order of the documents
     machine: Annotated[Machine, Flat] = Machine()
 
     def run(self) -> None:
@@ -40,7 +40,7 @@ class FindLR:
 
         self.columns.check(self.data)
         if self.out:
-            pictures.matplotlib()  # missing? said before the work
+            pictures.matplotlib()  # ImportError before the work
             check_name(self.out, ".svg")
             Path(self.out).parent.mkdir(parents=True, exist_ok=True)
         labelled = self.task == "classifier"
@@ -52,19 +52,19 @@ class FindLR:
         runtime = self.machine.start(self.seed, training=True)
         note(runtime.describe())
         lm = start_lm(self.lm, self.direction, documents, TokenizerConfig(), runtime.seed, note)
-        asked = {"batch_size": self.batch_size, "dropout_scale": self.dropout_scale}
-        told: Any = {name: value for name, value in asked.items() if value is not None}
+        flags = {"batch_size": self.batch_size, "dropout_scale": self.dropout_scale}
+        given: Any = {name: value for name, value in flags.items() if value is not None}
         if self.task == "lm":
-            config = replace(FitConfig.lm, **told)
+            config = replace(FitConfig.lm, **given)
             stage, _ = finetune_stage(lm, documents, config, TokenizerConfig(), runtime)
             flag, per_lr = "--lm.lr", 1.0
         else:
-            config = replace(FitConfig.classifier, **told)
+            config = replace(FitConfig.classifier, **given)
             stage, _ = classifier_stage(lm, documents, [], config, runtime)
-            # `lr` is scaled with the batch
+            # the phases hold `lr` scaled to the batch; the flag wants it unscaled
             flag, per_lr = "--classifier.lr", config.lr / max(stage.phases[0].lrs)
         curve = find_lr(stage, runtime, trained=stage.groups if self.unfrozen else None)
-        found = curve.suggestions()
+        suggestions = curve.suggestions()
         if self.out:
             Path(self.out).write_text(
                 pictures.lr_picture(curve, f"Learning rates: {stage.name}"), encoding="utf-8"
@@ -73,8 +73,8 @@ class FindLR:
         if not curve.fell():
             note("the loss did not fall at any rate; no suggestion can be trusted")
         if self.json:
-            flags = {name: lr * per_lr for name, lr in found.items()}
-            print(json.dumps({"suggestions": found, "lr": flags, **asdict(curve)}))
+            lrs = {name: lr * per_lr for name, lr in suggestions.items()}
+            print(json.dumps({"suggestions": suggestions, "lr": lrs, **asdict(curve)}))
             return
         print(f"{stage.name}: {stage.size()}\n\n{pictures.lr_chart(curve)}\n")
         if not curve.fell():
@@ -85,6 +85,6 @@ class FindLR:
                 "learning rate": f"{lr:.1e}",
                 "flag of fit": f"{flag} {lr * per_lr:.1e}",
             }
-            for name, lr in found.items()
+            for name, lr in suggestions.items()
         ]
         print(as_table(rows))

@@ -1,4 +1,4 @@
-"""What the verbs have in common: kinds of argument, columns of a table, the machine, run directories, notes."""
+"""What the verbs share: metavars, flags for reading files and for the machine, run directories, notes."""
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,19 +26,19 @@ OnBad = Literal["error", "skip"]
 
 @dataclass(frozen=True)
 class Sources:
-    """How to read files; what is left out is guessed, and said."""
+    """How to read files; what is left out is guessed, and the guess is reported."""
 
-    # column of the text; several become one text, each field marked
+    # column of the text; several columns become one text, each marked as a field
     text_column: Annotated[tuple[str, ...] | None, NAMES] = None
     label_column: Annotated[str | None, NAME] = None  # column of the label
-    # one class a text, several labels, or a number; follows from the label column where left out
+    # one class per text, several labels, or a number; left out: guessed from the label column
     label_kind: LabelKind | None = None
-    # what stands between several labels in one cell, such as ";"
+    # what separates several labels in one cell, such as ";"
     label_separator: Annotated[str | None, TEXT] = None
-    # what ends a document in plain text; tables need none
+    # where a new document begins in plain text; not for tables, where each row is one
     split_on: SplitOn | None = None
-    on_bad: OnBad = "error"  # rows that can't be used: stop and list them, or skip and say so
-    # where the data sets given by name lie: folder or archive; left out, they are downloaded once
+    on_bad: OnBad = "error"  # rows that can't be used: stop and list them, or skip and report them
+    # folder or archive of a data set given by name; left out: it is downloaded once
     data_dir: Annotated[str | None, DIR] = None
 
     def read(
@@ -53,9 +53,8 @@ class Sources:
     ) -> list[Any]:
         """The documents of a file, folder, pattern or named data set; none where no path is given.
 
-        `use` decides which part a bare name means. A file or folder of that name wins, and that is said, unless
-        `data_dir` tells that the data set is meant.
-        `kind`: of the labels, where no flag tells.
+        `use` decides which part a bare data-set name means. A file or folder of that name wins, with a note, unless
+        `data_dir` is given. `kind`: of the labels, where `label_kind` is not given.
         """
         if path is None:
             return []
@@ -72,18 +71,18 @@ class Sources:
         kind: LabelKind | None = None,
         longest: float = inf,
     ) -> Iterable[Any]:
-        """`read`, as a stream where `read_documents` gives one; data sets are in memory."""
+        """As `read`, but a stream where `read_documents` gives one; data sets are lists."""
         from ulmfit.datasets import documents_for, is_name
         from ulmfit.text.readers import files_of, read_documents
 
-        there = Path(path).exists() or bool(files_of(path))
-        if is_name(path) and (self.data_dir is not None or not there):
+        exists = Path(path).exists() or bool(files_of(path))
+        if is_name(path) and (self.data_dir is not None or not exists):
             if labelled and (kind not in (None, "single") or self.label_separator):
                 raise ValueError(
                     f"{path} has one class a text, as all public data sets that have names"
                 )
             return documents_for(path, use, labelled=labelled, data_dir=self.data_dir, say=say)
-        if not there:
+        if not exists:
             raise ValueError(
                 f"there is no file or folder {path} (looked in {Path.cwd()}) and no data set of that name;"
                 " `ulmfit datasets` lists them"
@@ -105,7 +104,7 @@ class Sources:
         )
 
     def check(self, *paths: str | None) -> None:
-        """ValueError where `data_dir` is given and none of the `paths` is the name of a data set that may lie there."""
+        """ValueError if `data_dir` is given but none of the `paths` names a data set."""
         from ulmfit.datasets import is_name
 
         given = [path for path in paths if path is not None]
@@ -116,7 +115,7 @@ class Sources:
             )
 
     def recorded(self) -> dict[str, Any]:
-        """What a run keeps of it, for --config: all but where data sets lie."""
+        """What a run records of these flags for --config: all but `data_dir`."""
         return {name: value for name, value in asdict(self).items() if name != "data_dir"}
 
     def read_all(self, paths: Sequence[str]) -> list[Any]:
@@ -126,32 +125,32 @@ class Sources:
         return [d for path in paths for d in self.read(path, labelled=False, use="texts")]
 
     def stream(self, paths: Sequence[str], say: Say) -> Iterator[str]:
-        """As `read_all`, one text after the other. `TooLong`: a document is."""
+        """As `read_all`, one text after the other. `TooLong`: a document has more than `LONGEST` characters."""
         from ulmfit.text.shards import LONGEST, limited
 
         for path in paths:
-            found = self._open(path, False, "texts", self.on_bad, say, longest=LONGEST)
-            yield from limited((d.text for d in found), path)
+            documents = self._open(path, False, "texts", self.on_bad, say, longest=LONGEST)
+            yield from limited((d.text for d in documents), path)
 
     def encoded(self, paths: Sequence[str], *others: str | None) -> Any:
-        """The corpus that `ulmfit tokenize` wrote, where the one path is its directory; otherwise None. `others`: what is
-        read beside it."""
+        """The corpus if `paths` is one directory that `ulmfit tokenize` wrote, else None. `others`: files read beside it,
+        which these flags may be for."""
         from ulmfit.text.corpus import Corpus
         from ulmfit.text.stored import is_corpus
 
-        found = [path for path in paths if is_corpus(Path(path))]
-        if found and len(paths) > 1:
+        corpora = [path for path in paths if is_corpus(Path(path))]
+        if corpora and len(paths) > 1:
             raise ValueError(
-                f"{found[0]} is a tokenized corpus; give it alone, without other texts"
+                f"{corpora[0]} is a tokenized corpus; give it alone, without other texts"
             )
-        if not found:
+        if not corpora:
             return None
-        if (told := given(self)) and not any(others):
+        if (flags := given(self)) and not any(others):
             raise ValueError(
-                f"{found[0]} is a tokenized corpus: there are no files to read; leave out {', '.join(told)}, or set back what"
+                f"{corpora[0]} is a tokenized corpus: there are no files to read; leave out {', '.join(flags)}, or set back what"
                 " --config brought"
             )
-        return Corpus.load(found[0])
+        return Corpus.load(corpora[0])
 
 
 @dataclass(frozen=True)
@@ -161,19 +160,19 @@ class Machine:
     device: str = RuntimeConfig.device  # auto, cpu, cuda, cuda:1, mps
     # of activations; weights stay fp32
     precision: Literal["auto", "fp32", "fp16", "bf16"] = RuntimeConfig.precision
-    threads: int | None = RuntimeConfig.threads  # CPU threads; PyTorch's choice where left out
+    threads: int | None = RuntimeConfig.threads  # CPU threads; left out: PyTorch's choice
 
     def start(self, seed: int = RuntimeConfig.seed, *, training: bool = False) -> Any:
-        """The `Runtime` with these settings; `training`: as a training would choose it."""
+        """The `Runtime` with these settings; `training`: with the precision that training would have."""
         from ulmfit.runtime import Runtime
 
-        told = RuntimeConfig(self.device, self.precision, self.threads, seed)
-        return Runtime.start(told, training=training)
+        config = RuntimeConfig(self.device, self.precision, self.threads, seed)
+        return Runtime.start(config, training=training)
 
 
 @contextmanager
 def open_run(command: Any, *documents: Any) -> Iterator[tuple[Any, Any]]:
-    """Run directory and `Runtime` of a verb whose stage function takes them as given; the run is finished behind it."""
+    """The run directory and `Runtime` for a verb that calls one stage function; at the end of the block the run is finished."""
     from ulmfit.identity import fingerprint
     from ulmfit.run_directory import Run
     from ulmfit.runtime import Runtime
@@ -185,9 +184,9 @@ def open_run(command: Any, *documents: Any) -> Iterator[tuple[Any, Any]]:
         if f.name in ("size", "direction", "vocab_of", "pretrained")
     }
     data = fingerprint(*documents)
-    told = {"overwrite": command.overwrite, "tensorboard": command.tensorboard}
+    how = {"overwrite": command.overwrite, "tensorboard": command.tensorboard}
     runtime = Runtime.start(command.runtime)  # may refuse, before anything is overwritten
-    with Run.open(command.out, settings, data, **told, say=note, world=runtime.world) as run:
+    with Run.open(command.out, settings, data, **how, say=note, world=runtime.world) as run:
         note(runtime.describe())
         run.keep(columns=command.columns.recorded())
         yield run, runtime
@@ -196,7 +195,7 @@ def open_run(command: Any, *documents: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def given(flags: Any, *names: str) -> list[str]:
-    """The flags that were given, of those named or of all."""
+    """The flags, of `names` or of all, whose values are not the defaults."""
     return [
         "--" + field.name.replace("_", "-")
         for field in fields(flags)
@@ -205,7 +204,7 @@ def given(flags: Any, *names: str) -> list[str]:
 
 
 def check_name(out: str, suffix: str) -> None:
-    """ValueError where `out` names no file of this kind: a slip of the hand must not replace a table by a picture."""
+    """ValueError unless `out` names a file of this suffix: a slip must not replace a table by a picture."""
     if Path(out).is_dir() or Path(out).suffix.lower() != suffix:
         raise ValueError(f"--out {out}: expected a file's name that ends in {suffix}")
 

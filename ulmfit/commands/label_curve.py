@@ -1,4 +1,4 @@
-"""The verb that says how much more labels would bring: its fields are the flags, its docstring is the help."""
+"""`ulmfit label-curve`: its fields are the flags, its docstring is the help."""
 
 import json
 from dataclasses import dataclass
@@ -15,22 +15,22 @@ SIZES = arg(metavar="N [N ...]")
 
 @dataclass(frozen=True)
 class LabelCurve:
-    """Measure how accuracy grows with the labels, and forecast what more of them would bring; beside the linear baseline."""
+    """Measure how accuracy grows with the number of labels, beside a linear baseline, and forecast what more labels would bring."""
 
     # CSV, TSV, JSONL, Parquet, a folder of texts by label, or a data set's name
     labelled: Positional[Annotated[str, FILE]]
-    out: Annotated[str, DIR]  # run directory to write; what is finished in it is kept
-    # more texts of the same kind (or a data set's name): the language model reads them, and where few are labelled, the
-    # labels of some are guessed; their own labels are ignored
+    out: Annotated[str, DIR]  # run directory to write; points that are finished in it are kept
+    # more texts of the same kind (or a data set's name): the language model reads them; if few texts are labelled, the
+    # labels of some are guessed. Labels they have are ignored
     unlabelled: Annotated[str | None, FILE] = None
-    # labelled texts that every point is scored on; a fraction of the labelled ones where left out
+    # labelled texts that every point is scored on; left out: a share of the labelled ones
     test: Annotated[str | None, FILE] = None
-    # numbers of labels; all there are, and halves of that, where left out
+    # numbers of labels to measure at; left out: all there are, a half, a quarter, …
     sizes: Annotated[tuple[int, ...] | None, SIZES] = None
-    draws: int = 3  # classifiers for each number of labels, each on labels drawn anew
-    # begin no classifier that would not end within this; the same command goes on later
+    draws: int = 3  # classifiers for each number of labels, each on another random choice of labels
+    # start no classifier that is not expected to end in time; the same command resumes later
     budget_minutes: float | None = None
-    overwrite: bool = False  # measure anew where the directory holds other settings or data
+    overwrite: bool = False  # start anew if the directory holds a run of other settings or data
     json: bool = False  # print JSON
     columns: Annotated[Sources, Flat] = Sources()
     config: Annotated[FitConfig, Flat] = CURVE_FIT
@@ -57,8 +57,8 @@ class LabelCurve:
             overwrite=self.overwrite,
             say=note,
         )
-        told = curve_report.as_json(curve)
-        save_json(Path(self.out) / "label_curve.json", told)
+        content = curve_report.as_json(curve)
+        save_json(Path(self.out) / "label_curve.json", content)
         note(f"saved in {self.out}/label_curve.json")
         if curve.points:
             try:
@@ -68,8 +68,8 @@ class LabelCurve:
             except ImportError as missing:  # the figures are worth more than their picture
                 note(f"no curve.svg: {missing}")
         if self.json:
-            print(json.dumps(told))
+            print(json.dumps(content))
             return
         if curve.points:
             print(as_table(curve_report.rows(curve)) + "\n")
-        print("\n".join(told["sentences"]))
+        print("\n".join(content["sentences"]))

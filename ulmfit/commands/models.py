@@ -1,4 +1,4 @@
-"""The verbs that list models and bring them in: a dataclass each; its fields are the flags, its docstring is the help."""
+"""`ulmfit models` and `import-fastai`: a dataclass each; its fields are the flags, its docstring is the help."""
 
 import json
 from dataclasses import dataclass
@@ -13,17 +13,17 @@ from ulmfit.config import Direction, TokenizerConfig
 
 @dataclass(frozen=True)
 class Models:
-    """List the models known by a name: installed by pip, or published by fastai and downloaded when first used."""
+    """List the models known by name: installed by pip, or published by fastai and downloaded when first used."""
 
     json: bool = False  # print JSON
 
     def run(self) -> None:
         from ulmfit.pretrained import downloads, models
 
-        found = models() | downloads()
+        cards = models() | downloads()
         if self.json:
-            print(json.dumps(found))
-        for name, card in () if self.json else found.items():
+            print(json.dumps(cards))
+        for name, card in () if self.json else cards.items():
             print(name)
             for key, value in card.items():
                 print(f"  {key.replace('_', ' ')}: {value}")
@@ -31,14 +31,14 @@ class Models:
 
 @dataclass(frozen=True)
 class ImportFastai:
-    """Make a language model directory from the files that fastai saves: weights and vocabulary."""
+    """Convert a language model that fastai saved, weights and vocabulary, into a directory for this library."""
 
     # weights, saved by fastai's learn.save or save_encoder
     pth: Positional[Annotated[str, FILE]]
-    # vocabulary: the list of its words, pickled
+    # vocabulary: the pickled list of its words
     pkl: Positional[Annotated[str, FILE]]
     out: Annotated[str, DIR]  # directory to write, for instance models/my-lm
-    direction: Direction  # order in which it was trained to read; neither file tells
+    direction: Direction  # order in which it was trained to read; not recorded in the files
     lang: str = TokenizerConfig.lang  # spaCy language code of the texts it was trained on
 
     def run(self) -> None:
@@ -47,7 +47,7 @@ class ImportFastai:
         out = Path(self.out)
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise ValueError(f"{out} is there already; give another --out, or delete it")
-        out.mkdir(parents=True, exist_ok=True)  # can't it be made? Said before the work
+        out.mkdir(parents=True, exist_ok=True)  # an error, if any, before the work
         out.rmdir()
         lm = import_fastai(Path(self.pth), Path(self.pkl), self.direction, lang=self.lang, say=note)
         lm.save(out, card={"made_by": f"fastai; {Path(self.pth).name}, {Path(self.pkl).name}"})

@@ -1,4 +1,4 @@
-"""The verb that says which texts to label next: its fields are the flags, its docstring is the help."""
+"""`ulmfit next-labels`: its fields are the flags, its docstring is the help."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +20,14 @@ class NextLabels:
     # run or classifier directory, or an installed model's name
     model: Positional[Annotated[str, MODEL]]
     data: Positional[Annotated[str, FILE]]  # unlabelled texts: CSV, TSV, JSONL or Parquet
-    n: int = 100  # texts to choose
-    # table to write (CSV, TSV, JSONL, Parquet); standard output, as CSV, where left out
+    n: int = 100  # how many texts to choose
+    # table to write (CSV, TSV, JSONL, Parquet); left out: CSV on standard output
     out: Annotated[str | None, FILE] = None
     json: bool = False  # print JSON lines
-    # column of the text, or columns as in training; guessed, and said, where left out
+    # column of the text, or columns as in training; left out: guessed, and the guess is reported
     text_column: Annotated[tuple[str, ...] | None, NAMES] = None
-    on_bad: OnBad = "error"  # rows that can't be used: stop and list them, or skip and say so
-    seed: int = RuntimeConfig.seed  # of the choice
+    on_bad: OnBad = "error"  # rows that can't be used: stop and list them, or skip and report them
+    seed: int = RuntimeConfig.seed  # another seed may choose other texts
     machine: Annotated[Machine, Flat] = Machine()
 
     def run(self) -> None:

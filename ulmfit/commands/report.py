@@ -1,4 +1,4 @@
-"""The verb that writes a run's report: a dataclass; its fields are the flags, its docstring is the help."""
+"""`ulmfit report`: its fields are the flags, its docstring is the help."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -10,9 +10,9 @@ from ulmfit.commands.flags import DIR
 
 @dataclass(frozen=True)
 class Report:
-    """Write report.html into a run's directory: scores, curves, mistakes, settings on one page. `ulmfit fit` ends with it."""
+    """Write report.html into a run's directory: scores, curves, mistakes and settings on one page. `ulmfit fit` does so at its end."""
 
-    run_directory: Positional[Annotated[str, DIR]]  # what --out named in training
+    run_directory: Positional[Annotated[str, DIR]]  # the directory that training had as --out
 
     def run(self) -> None:
         from ulmfit.insight.report import report

@@ -1,4 +1,4 @@
-"""The verb that lets others ask: a dataclass; its fields are the flags, its docstring is the help."""
+"""`ulmfit serve`: its fields are the flags, its docstring is the help."""
 
 import os
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ TOKEN = "ULMFIT_TOKEN"
 
 @dataclass(frozen=True)
 class Serve:
-    """Answer over HTTP: predictions and explanations as JSON, and a page to try it."""
+    """Serve a classifier over HTTP: predictions and explanations as JSON, and a page to try it."""
 
     # run, classifier directory, its export, or an installed model's name
     model: Positional[Annotated[str, MODEL]]
-    # what requests must bring as `Authorization: Bearer TOKEN`; better set as ULMFIT_TOKEN in the environment, since other
-    # users of this machine see flags
+    # secret that requests must send as `Authorization: Bearer TOKEN`; better set ULMFIT_TOKEN in the environment, since other
+    # users of this machine can see flags
     token: Annotated[str | None, TEXT] = None
     limits: Annotated[ServeConfig, Flat] = ServeConfig()
     machine: Annotated[Machine, Flat] = Machine()

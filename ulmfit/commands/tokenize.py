@@ -1,4 +1,4 @@
-"""The verb that makes a corpus once, for many trainings: a dataclass; its fields are the flags, its docstring is the help."""
+"""`ulmfit tokenize`: its fields are the flags, its docstring is the help."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Tokenize:
-    """Turn texts into a directory of ids, which pretrain-lm and finetune-lm read in place of files.
+    """Turn texts into a corpus of token ids once, for many trainings: pretrain-lm and finetune-lm read its directory in place of files.
 
-    On many machines: the same command with --shard 1/N … N/N counts words; --merge DIR makes the vocabulary of all counts;
-    the same commands once more write the shards. DIR is then a corpus, equal to that of one machine.
+    On several machines: run the command with --shard 1/N … N/N, which counts words; then with --merge DIR, which builds the
+    vocabulary from all counts; then the first commands again, which write the ids. DIR then holds the same corpus as from one machine.
     """
 
     # files or folders of plain text (also .gz .bz2 .xz), tables, or data sets' names
@@ -29,11 +29,11 @@ class Tokenize:
     out: Annotated[str | None, DIR] = None  # directory to write
     # take tokenizer and vocabulary from this language model, or from a corpus
     vocab_of: Annotated[str | None, MODEL] = None
-    # the part of the texts that this machine is to do
+    # the part of the texts for this machine, such as 2/8
     shard: Annotated[str | None, arg(metavar="NUMBER/OF")] = None
-    # make the vocabulary of the counts in this directory; no files are read
+    # build the vocabulary from the counts in this directory; no texts are read
     merge: Annotated[str | None, DIR] = None
-    workers: int = 1  # processes; the result does not depend on it
+    workers: int = 1  # processes; the result does not depend on their number
     overwrite: bool = False  # replace what is there
     columns: Annotated[Sources, Flat] = Sources()
     tokenizer: TokenizerConfig = TokenizerConfig()  # how text becomes tokens
@@ -70,7 +70,7 @@ class Tokenize:
 
         if out.exists() and not self.overwrite:
             raise ValueError(f"{out} is there already; give another --out, or --overwrite")
-        tokenizer, texts = self._given(), self._stream()
+        tokenizer, texts = self._named_tokenizer(), self._stream()
         if tokenizer is None and self.tokenizer.kind == "sentencepiece":
             note("SentencePiece learns from all texts at once: they are held in memory")
             texts = list(texts)
@@ -83,27 +83,27 @@ class Tokenize:
         self._describe(out)
 
     def _part(self, out: Path, shard: "Shard", workers: "Workers") -> None:
-        """Before the vocabulary is there, the counts of a shard; afterwards its ids."""
+        """Writes a shard's counts while there is no vocabulary, its ids once there is."""
         from ulmfit.text.counts import Counts, count, path_of
         from ulmfit.text.encoding import encode
         from ulmfit.text.tokenizer import Tokenizer
 
         if (out / "corpus.json").exists():
             raise ValueError(f"{out} holds a corpus of one machine; give another --out")
-        file, given, seen = out / "tokenizer.json", self._given(), None
-        if given is None and not file.exists():
+        file, named, seen = out / "tokenizer.json", self._named_tokenizer(), None
+        if named is None and not file.exists():
             count(self._stream(), self.tokenizer, workers, shard).save(out)
             note(f"counted shard {shard}; when all are: ulmfit tokenize --merge {out}")
             return
-        if given is None:
+        if named is None:
             counts = Counts.load(path_of(out, shard))
             tokenizer, seen = Tokenizer.load(file), counts.seen
             self._check(tokenizer, file)
-        elif file.exists() and Tokenizer.load(file) != given:
+        elif file.exists() and Tokenizer.load(file) != named:
             raise ValueError(f"{file} is not that of {self.vocab_of}; give another --out")
         else:
-            given.save(file)
-            tokenizer = given
+            named.save(file)
+            tokenizer = named
         path = out / f"shard-{shard.number}"
         if path.exists() and not self.overwrite:
             raise ValueError(f"{path} is there already; --overwrite writes it again")
@@ -113,12 +113,12 @@ class Tokenize:
     def _merge(self, folder: Path) -> None:
         from ulmfit.text.counts import merge
 
-        told = given(self, "out", "vocab_of", "shard") + given(self.columns)
-        told += [flag.replace("--", "--tokenizer.") for flag in given(self.tokenizer)]
-        if self.texts or told:
+        flags = given(self, "out", "vocab_of", "shard") + given(self.columns)
+        flags += [flag.replace("--", "--tokenizer.") for flag in given(self.tokenizer)]
+        if self.texts or flags:
             raise ValueError(
                 "--merge DIR stands alone: it takes files and flags from the counts; leave out "
-                + ", ".join(["the files"] * bool(self.texts) + told)
+                + ", ".join(["the files"] * bool(self.texts) + flags)
             )
         if (folder / "tokenizer.json").exists() and not self.overwrite:
             raise ValueError(
@@ -132,8 +132,8 @@ class Tokenize:
             " which write the shards"
         )
 
-    def _given(self) -> "Tokenizer | None":
-        """That of the model or corpus named."""
+    def _named_tokenizer(self) -> "Tokenizer | None":
+        """The tokenizer of the model or corpus that --vocab-of names; None without the flag."""
         from ulmfit.pretrained import find
         from ulmfit.text.tokenizer import Tokenizer
 

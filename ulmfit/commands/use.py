@@ -1,4 +1,4 @@
-"""The verbs that use a trained model: a dataclass each; its fields are the flags, its docstring is the help."""
+"""`ulmfit evaluate`, `predict` and `generate`: a dataclass each; its fields are the flags, its docstring is the help."""
 
 import json
 from collections.abc import Sequence
@@ -25,10 +25,10 @@ from ulmfit.config import FitConfig, SamplingConfig
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Measure how well a classifier does on a labelled file (accuracy, macro-F1; other figures for several labels, and for numbers), or the perplexity of a language model on a file or a text."""
+    """Score a classifier on a labelled file (accuracy and macro-F1; other metrics for several labels or numbers), or measure the perplexity of a language model on a file or a text."""
 
     model: Positional[Annotated[str, MODEL]]  # run, model directory, or shipped model
-    # labelled file for a classifier, any texts for a language model; a data set's name: its test part
+    # labelled texts for a classifier, any texts for a language model; a data set's name means its test part
     data: Positional[Annotated[str | None, FILE]] = None
     # one text instead of a file, for a language model
     text: Annotated[str | None, TEXT] = None
@@ -62,18 +62,19 @@ class Evaluate:
 
 @dataclass(frozen=True)
 class Predict:
-    """Label texts: a table with `prediction` and `probability` added (of several labels one each; of numbers none), or one text."""
+    """Label one text, or a table: the columns `prediction` and `probability` are added (a probability per label if a text can have several; none for numbers)."""
 
     # run, classifier directory, its export, or an installed model's name
     model: Positional[Annotated[str, MODEL]]
     # CSV, TSV, JSONL or Parquet; - reads CSV from standard input
     data: Positional[Annotated[str | None, FILE]] = None
     text: Annotated[str | None, TEXT] = None  # one text instead of a file
-    out: Annotated[str | None, FILE] = None  # file to write; standard output where left out
+    # table to write (CSV, TSV, JSONL, Parquet); left out: CSV on standard output
+    out: Annotated[str | None, FILE] = None
     json: bool = False  # print JSON lines
-    # column of the text, or columns as in training; guessed, and said, where left out
+    # column of the text, or columns as in training; left out: guessed, and the guess is reported
     text_column: Annotated[tuple[str, ...] | None, NAMES] = None
-    # rows without text: stop, or leave their prediction empty; broken ones: stop, or leave them out
+    # error: stop at rows that can't be used; skip: rows without text get no prediction, broken rows are left out
     on_bad: OnBad = "error"
     machine: Annotated[Machine, Flat] = Machine()
 
@@ -93,8 +94,8 @@ class Predict:
         if self.data is not None:
             self._predict_table(self.data)
         elif self.text is not None:
-            found = self._found(self.text, exported)
-            print(json.dumps(asdict(found)) if self.json else found.line())
+            prediction = self._predict_text(self.text, exported)
+            print(json.dumps(asdict(prediction)) if self.json else prediction.line())
 
     def _predict_table(self, data: str) -> None:
         from ulmfit.predict_table import predict_table
@@ -112,8 +113,8 @@ class Predict:
             say=note,
         )
 
-    def _found(self, text: str, exported: bool) -> Any:
-        if exported:  # without PyTorch, so in a tenth of the time
+    def _predict_text(self, text: str, exported: bool) -> Any:
+        if exported:  # without importing PyTorch: a tenth of the time
             from ulmfit.deploy.onnx import Predictor
 
             return Predictor(self.model, threads=self.machine.threads).predict(text)
@@ -125,12 +126,12 @@ class Predict:
 
 @dataclass(frozen=True)
 class Generate:
-    """Let a language model write."""
+    """Let a language model continue a text."""
 
     # language model, run, or shipped model
     model: Positional[Annotated[str, MODEL]] = FitConfig.pretrained + "-forward"
-    prompt: Annotated[str, TEXT] = ""  # text to go on from
-    samples: int = 1  # texts to write
+    prompt: Annotated[str, TEXT] = ""  # text to continue
+    samples: int = 1  # how many texts to write
     json: bool = False  # print JSON
     sampling: Annotated[SamplingConfig, Flat] = SamplingConfig()
     machine: Annotated[Machine, Flat] = Machine()
@@ -149,7 +150,7 @@ class Generate:
 
 
 def check_json(asked: bool, out: str | None) -> None:
-    """ValueError where JSON was asked for and a file: its name says what is written."""
+    """ValueError if both --json and --out are given: the file's suffix chooses its format."""
     if asked and out is not None:
         raise ValueError(
             f"--json is for what is printed; to write JSON, end --out ({out}) in .jsonl"
@@ -167,7 +168,7 @@ def _check_is_no_data_set(data: str) -> None:
 
 
 def one_of(data: str | None, text: str | None, file: str, for_files: Sequence[str]) -> None:
-    """ValueError unless either a file or a text that is not blank was given, the text without flags `for_files`."""
+    """ValueError unless either a file was given, or a text that is not blank and none of the flags `for_files`."""
     if data is None and text is None:
         raise ValueError(f"give {file}, or --text")
     if data is not None and text is not None:

@@ -1,1 +1,1 @@
-"""A trained classifier where people need it: exported, and predicting without PyTorch."""
+"""A trained classifier in use: served over HTTP, exported to predict without PyTorch, shared on the Hugging Face Hub."""

@@ -1,4 +1,4 @@
-"""A `Service` as an ASGI application: routes, limits, token; every error is JSON, and every answer is counted."""
+"""A `Service` as an ASGI application: routes, limits, token; every error is JSON, and every response is counted."""
 
 import asyncio
 import secrets
@@ -24,7 +24,7 @@ EVERYWHERE = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nos
 
 
 def application(service: Service, token: str | None = None, say: Say = silent) -> ASGI:
-    """The routes. `say` hears of errors inside: their kind and place in the code, never the text that led there."""
+    """The ASGI application. `say` is told the type and code location of internal errors, never the text that caused them."""
     from starlette.applications import Starlette
     from starlette.exceptions import HTTPException
     from starlette.responses import HTMLResponse, JSONResponse, Response
@@ -40,8 +40,8 @@ def application(service: Service, token: str | None = None, say: Say = silent) -
 
     async def health(request: "Request") -> Response:
         status, word = (200, "ok") if service.healthy else (503, "broken: start it again")
-        told = {"status": word, "model": service.name, "predicts": str(outputs)}
-        return JSONResponse(told, status)
+        body = {"status": word, "model": service.name, "predicts": str(outputs)}
+        return JSONResponse(body, status)
 
     async def metrics(request: "Request") -> Response:
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")
@@ -51,8 +51,8 @@ def application(service: Service, token: str | None = None, say: Say = silent) -
 
     async def predict(request: "Request") -> Response:
         texts, single = texts_of(await body_of(request, limits), limits)
-        found = [asdict(prediction) for prediction in await service.predict(texts)]
-        return JSONResponse(found[0] if single else {"predictions": found})
+        predictions = [asdict(prediction) for prediction in await service.predict(texts)]
+        return JSONResponse(predictions[0] if single else {"predictions": predictions})
 
     async def explain(request: "Request") -> Response:
         question = question_of(await body_of(request, limits), limits, outputs.labels)
@@ -63,7 +63,7 @@ def application(service: Service, token: str | None = None, say: Say = silent) -
             return JSONResponse(problem(error.status, error.message), error.status, error.headers)
         if not isinstance(error, HTTPException):
             return JSONResponse(problem(500, "an error in the server, not in the request"), 500)
-        # the router's: no such path, or not this method
+        # from the router: unknown path, or wrong method
         status, paths = error.status_code, ", ".join(described["paths"])
         message = f"{error.detail}; /openapi.json describes what there is: {paths}"
         return JSONResponse(problem(status, message), status, error.headers)
@@ -83,7 +83,7 @@ def application(service: Service, token: str | None = None, say: Say = silent) -
 
 
 async def body_of(request: "Request", limits: ServeConfig) -> bytes:
-    """The body, read no further than its limit. `Refused`: 408, 413, 415."""
+    """The request's body, read up to its size limit. `Refused`: 408, 413, 415."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json" or "content-encoding" in request.headers:
         raise Refused(415, "expected plain JSON: Content-Type: application/json, not compressed")
@@ -104,7 +104,7 @@ async def body_of(request: "Request", limits: ServeConfig) -> bytes:
 
 
 def authorised(headers: list[tuple[bytes, bytes]], token: str) -> bool:
-    """Whether a request brings the token; takes as long for a wrong one, however much of it is right."""
+    """Whether a request has the token; compared in constant time, so that timing reveals nothing about it."""
     given = next((value for name, value in headers if name == b"authorization"), b"")
     scheme, _, credentials = given.partition(b" ")
     right = secrets.compare_digest(credentials.strip(), token.encode())
@@ -112,7 +112,7 @@ def authorised(headers: list[tuple[bytes, bytes]], token: str) -> bool:
 
 
 def _watched(inner: ASGI, paths: set[str], service: Service, token: str | None, say: Say) -> ASGI:
-    """`inner` behind the token; counted, and never with a traceback."""
+    """`inner` behind a check of the token; counts every response, and logs no tracebacks."""
     from starlette.requests import ClientDisconnect
     from starlette.responses import JSONResponse
 
@@ -133,9 +133,9 @@ def _watched(inner: ASGI, paths: set[str], service: Service, token: str | None, 
                 await answer(scope, receive, noted)
             else:
                 await inner(scope, receive, noted)
-        except ClientDisconnect:  # before its request was whole
+        except ClientDisconnect:  # before the request was complete
             status = 400
-        except Exception as error:  # has been answered with 500, and would be logged as it is
+        except Exception as error:  # answered with 500 already; uvicorn would log its message
             where = extract_tb(error.__traceback__)[-1]
             say(f"error: {type(error).__name__} in {where.filename}, line {where.lineno}")
         finally:

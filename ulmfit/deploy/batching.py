@@ -1,4 +1,4 @@
-"""`Batcher`: what callers hand in one by one is worked on together, by one thread, and soon."""
+"""`Batcher`: one thread that works on items of many callers together, with little delay."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 
 
 class Full(Exception):
-    """There is no room for more: come back later."""
+    """The queue has no room for these items; try again later."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class _Waiting(Generic[Item, Result]):
 class Batcher(Generic[Item, Result]):
     """A bounded queue and the thread that empties it, first come, first served.
 
-    The thread begins as soon as `max_batch` items wait, or the first of them has waited `max_wait_s`; what came while it
-    was busy has waited already. `work` gives a result for each item, in order.
+    A batch begins as soon as `max_batch` items wait, or the first of them has waited `max_wait_s`, time while the thread was
+    busy included. `work` returns a result for each item, in order.
     """
 
     def __init__(
@@ -46,10 +46,10 @@ class Batcher(Generic[Item, Result]):
         self._thread.start()
 
     def submit(self, items: Sequence[Item]) -> "list[Future[Result]]":
-        """A future for each item; one that is cancelled before its turn costs nothing. `Full`: no room for all of them,
-        or closed; then none is taken."""
+        """A future for each item; one cancelled before its turn costs no work. `Full`: the queue is closed, or has no room for
+        all items; then it takes none."""
         with self._changed:
-            if len(self._waiting) + len(items) > self.max_waiting:  # those who left make room
+            if len(self._waiting) + len(items) > self.max_waiting:  # cancelled ones make room
                 self._waiting = deque(w for w in self._waiting if not w.future.cancelled())
             if self._closed or len(self._waiting) + len(items) > self.max_waiting:
                 raise Full
@@ -59,16 +59,16 @@ class Batcher(Generic[Item, Result]):
         return [waiting.future for waiting in taken]
 
     def __len__(self) -> int:
-        """Items that wait."""
+        """The number of items that wait."""
         return len(self._waiting)
 
     @property
     def alive(self) -> bool:
-        """Whether there is someone to do the work."""
+        """Whether the thread is running."""
         return self._thread.is_alive()
 
     def close(self) -> None:
-        """Takes nothing more; comes back when all that was taken is done."""
+        """Accepts no more items, and returns when all accepted ones are done."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -87,18 +87,18 @@ class Batcher(Generic[Item, Result]):
         except Exception as error:
             if len(batch) == 1:
                 return batch[0].future.set_exception(error)
-            for waiting in batch:  # one by one, so that an item spoils its own result only
+            for waiting in batch:  # one by one, so that only the failing item gets the error
                 self._do([waiting])
             return
         for waiting, result in done:
             waiting.future.set_result(result)
 
     def _next(self) -> "list[_Waiting[Item, Result]]":
-        """The next batch, when it is time; nothing when closed and empty."""
+        """Waits for the next batch; empty if the queue is closed and empty."""
         with self._changed:
             while not self._closed:
-                left = None  # seconds; None: until something comes
-                if self._waiting:  # which `submit` may have emptied again
+                left = None  # seconds to wait; None: until `submit` notifies
+                if self._waiting:  # `submit` may have removed cancelled items
                     left = self._waiting[0].since + self._max_wait - monotonic()
                     if left <= 0 or len(self._waiting) >= self._max_batch:
                         break

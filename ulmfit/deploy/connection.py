@@ -1,5 +1,5 @@
-"""One client's connection, where uvicorn's own is too patient or too hasty: its subclass with deadlines, a limit on
-connections, errors as JSON, answers to clients that have closed their side, and none lost when the server stops."""
+"""A client's connection: a subclass of uvicorn's that adds deadlines, a limit on connections, errors as JSON, answers to clients
+that have closed their sending side, and no lost answer when the server stops."""
 
 import asyncio
 import json
@@ -9,13 +9,13 @@ from http import HTTPStatus
 from ulmfit.deploy.messages import problem
 
 CONNECTIONS = 500  # open at the same time
-LINGER = 2.0  # seconds in which the rest of a refused body is read and thrown away, so that the refusal arrives
-GRACE = 0.1  # seconds for what is on its way when the server stops
+LINGER = 2.0  # seconds in which the rest of a refused body is read and discarded, so that the client gets the refusal
+GRACE = 0.1  # seconds for a request already on its way when the server stops
 
 
 def connection_class(timeout_s: float, refused: Callable[[int], object]) -> type[asyncio.Protocol]:
-    """For `uvicorn.Config(http=…)`. `timeout_s`: for a request's head to arrive, and for its answer to be fetched.
-    `refused` hears the status of what is answered here: requests that never reach the application."""
+    """A class for `uvicorn.Config(http=…)`. `timeout_s`: for a request's head to arrive, and for its answer to be fetched.
+    `refused` is told the status of requests that are answered here and never reach the application."""
     import h11
     from uvicorn.protocols.http.flow_control import CLOSE_HEADER
     from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -23,7 +23,7 @@ def connection_class(timeout_s: float, refused: Callable[[int], object]) -> type
     class Connection(H11Protocol):
         _arriving: asyncio.TimerHandle | None = None  # runs while a request is incomplete
         _fetched: asyncio.TimerHandle | None = None  # runs while an answer waits to be read
-        _last = False  # the server stops
+        _last = False  # the server is stopping: close after this request
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
             super().connection_made(transport)
@@ -41,7 +41,7 @@ def connection_class(timeout_s: float, refused: Callable[[int], object]) -> type
             if self._last:
                 self._end_after_answer()
             incomplete = self.conn.their_state in (h11.IDLE, h11.SEND_BODY)
-            # behind the end of a refused body the next request begins, with all its time
+            # after the end of a refused body the next request begins, with a new deadline
             begins = lingered and self.conn.our_state is not h11.DONE
             if self._arriving and (begins or not incomplete):
                 self._arriving.cancel()
@@ -52,13 +52,13 @@ def connection_class(timeout_s: float, refused: Callable[[int], object]) -> type
         def on_response_complete(self) -> None:
             super().on_response_complete()
             self._cancel_timers()
-            if self.conn.their_state is h11.SEND_BODY:  # refused before its end
+            if self.conn.their_state is h11.SEND_BODY:  # refused before its body was complete
                 self._arriving = self.loop.call_later(LINGER, self._late)
             if self.transport.get_write_buffer_size():
                 self._fetched = self.loop.call_later(timeout_s, self._unread)
 
         def eof_received(self) -> bool | None:  # pyright: ignore[reportIncompatibleMethodOverride]
-            """The client says no more; where a whole request waits, it may still listen."""
+            """The client has closed its sending side; if a complete request is being answered, it may still read."""
             waits = self._in_work() and not self.cycle.more_body
             self._end_after_answer()
             return waits
@@ -79,9 +79,8 @@ def connection_class(timeout_s: float, refused: Callable[[int], object]) -> type
         def _end_after_answer(self) -> None:
             if self._in_work() and self.cycle.keep_alive:
                 self.cycle.keep_alive = False
-                if not self.cycle.response_started:  # and say so
-                    told = self.cycle.default_headers
-                    self.cycle.default_headers = [*told, CLOSE_HEADER]
+                if not self.cycle.response_started:
+                    self.cycle.default_headers = [*self.cycle.default_headers, CLOSE_HEADER]
 
         def _end_if_idle(self) -> None:
             if not self._in_work() and not self.transport.is_closing():
@@ -89,7 +88,7 @@ def connection_class(timeout_s: float, refused: Callable[[int], object]) -> type
 
         def _late(self) -> None:
             self._arriving = None
-            if not self._in_work():  # otherwise the application's own deadline holds
+            if not self._in_work():  # otherwise the application's own deadline applies
                 self._refuse(408, f"the request did not arrive within {timeout_s:g} s")
 
         def _unread(self) -> None:
@@ -97,9 +96,9 @@ def connection_class(timeout_s: float, refused: Callable[[int], object]) -> type
                 self.transport.abort()
 
         def _refuse(self, status: int, message: str) -> None:
-            """An answer where there is none yet; the end in any case."""
+            """Answer, if no answer has begun, and close."""
             begun = self._in_work()
-            if begun:  # the application waits for the rest: it hears that there is none, and counts
+            if begun:  # the application waits for the body: let it see the disconnect, and count it
                 self.cycle.disconnected = True
                 self.cycle.message_event.set()
             if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):

@@ -1,4 +1,4 @@
-"""`export`: a trained classifier as a directory that predicts without PyTorch, checked against PyTorch before it counts."""
+"""`export`: writes a trained classifier as a directory that predicts without PyTorch, after comparing it with PyTorch."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -20,16 +20,16 @@ from ulmfit.text.tokenizer import Tokenizer
 from ulmfit.training.calibration import Calibration
 
 LARGEST_DIFFERENCE = 1e-4  # of a probability, allowed in full precision
-LEAST_AGREEMENT = 0.998  # of labels, expected in low precision (docs/results.md)
-MADE_UP = 16  # texts the check is done on where none are given
+LEAST_AGREEMENT = 0.998  # share of equal labels expected in low precision (docs/results.md)
+MADE_UP = 16  # texts of random words for the check, if none are given
 
 
 @dataclass(frozen=True)
 class Check:
-    """The export beside PyTorch, on the same texts."""
+    """The export compared with PyTorch on the same texts."""
 
     texts: int
-    made_up: bool  # of words of the vocabulary; otherwise they were given
+    made_up: bool  # True: random words of the vocabulary; False: texts that were given
     largest_difference: float  # of a probability
     agreement: float  # share of the texts that get the same label
 
@@ -49,12 +49,12 @@ def export(
     low_precision: bool = False,
     say: Say = silent,
 ) -> Check:
-    """Writes `classifier` for onnxruntime: config.json and, for each direction, model.onnx and tokenizer.json. All of it
-    or nothing: it is read back and compared with PyTorch on `texts` first (full precision, none given: on made-up
-    ones). Needs the extra `onnx`.
+    """Writes `classifier` for onnxruntime: config.json and, for each direction, model.onnx and tokenizer.json; all or nothing.
+    It is read back and compared with PyTorch on `texts` first (in full precision, on random words if there are none). Needs the
+    extra `onnx`.
 
-    ValueError: `out` is there already, low precision without texts, or probabilities that differ by more than 1e-4 in
-    full precision.
+    ValueError: `out` exists already, low precision without texts, or probabilities that differ by more than 1e-4 in full
+    precision.
     """
     members = members_of(classifier, "exporting")
     out = Path(out)
@@ -94,7 +94,7 @@ def export(
 
 
 def _of_all(classifier: Classifier) -> Calibration:
-    """What is left to do behind the graphs, each of which has its member's temperature in it."""
+    """The calibration to apply to the graphs' output: each graph already contains its member's temperature."""
     if isinstance(classifier, Ensemble):
         return classifier.calibration
     return replace(classifier.calibration, temperature=1.0)
@@ -125,18 +125,18 @@ def _compare(
     classifier: Classifier, exported: Predictor, texts: Sequence[str], made_up: bool
 ) -> Check:
     runtime = Runtime.choose(RuntimeConfig(device="cpu", precision="fp32"))
-    wanted = classifier.probabilities(texts, runtime, progress="PyTorch")
-    found = exported.probabilities(texts)
+    expected = classifier.probabilities(texts, runtime, progress="PyTorch")
+    actual = exported.probabilities(texts)
     return Check(
         len(texts),
         made_up,
-        float(np.abs(wanted - found).max()),
-        float((wanted.argmax(axis=1) == found.argmax(axis=1)).mean()),
+        float(np.abs(expected - actual).max()),
+        float((expected.argmax(axis=1) == actual.argmax(axis=1)).mean()),
     )
 
 
 def _made_up(member: TextClassifier) -> list[str]:
-    """Random words, from a single one to more than are pooled."""
+    """Texts of random words, from a single word to more than are pooled."""
     net, tokenizer = member.net, member.tokenizer
     lengths = np.geomspace(1, net.max_len + 2 * net.bptt, MADE_UP).astype(int)
     return [_words(tokenizer, int(n), seed) for seed, n in enumerate(lengths)]

@@ -1,4 +1,4 @@
-"""`ExportedClassifier`: an exported classifier as a noun like the others, so that files are scored with it."""
+"""`ExportedClassifier`: an exported classifier with the methods of any `Classifier`, for instance to score files."""
 
 from collections.abc import Iterable, Sequence
 from itertools import islice
@@ -15,8 +15,8 @@ from ulmfit.runtime import Runtime
 
 
 class ExportedClassifier(Classifier):
-    """A `Predictor` with the verbs of a `Classifier`. It computes on the CPU, whatever the `Runtime` says,
-    in as many threads as PyTorch has been given."""
+    """A `Predictor` with the methods of a `Classifier`. It computes on the CPU whatever the `Runtime` says, in as many threads
+    as PyTorch had when it was loaded."""
 
     def __init__(self, path: str | Path) -> None:
         self._predictor = Predictor(path, threads=torch.get_num_threads())

@@ -1,7 +1,7 @@
 """`ClassifierNet` as an ONNX graph, written node by node: tokens (B, T) and lengths (B) → probabilities (B, C).
 
-Notable: one graph for texts of any number and length. A loop reads `CHUNK` tokens at a time and carries the LSTMs'
-state and the three pools, so memory does not grow with the text. Operators: https://onnx.ai/onnx/operators, and
+Notable: one graph for any number of texts of any length. A loop reads `CHUNK` tokens at a time and carries the LSTMs' state and
+the three pools, so memory does not grow with the text. Operators: https://onnx.ai/onnx/operators, and
 `DynamicQuantizeLSTM` of https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md.
 """
 
@@ -14,14 +14,14 @@ from torch import nn
 
 from ulmfit.nn.heads import ClassifierNet
 
-CHUNK = 128  # tokens read at a time; unlike `bptt` it changes no number
-OPSET, IR_VERSION = 18, 8  # read by onnxruntime from 1.14 on
-LARGEST = 127  # weight as an integer; seven bits would keep 99.7 % of the labels only (docs/log.md)
+CHUNK = 128  # tokens read at a time; unlike `bptt` it does not affect the result
+OPSET, IR_VERSION = 18, 8  # supported by onnxruntime from 1.14 on
+LARGEST = 127  # largest quantised weight; with 7 bits only 99.7 % of the labels stay (docs/log.md)
 LSTM_PARAMETERS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 
 
 class Pools(NamedTuple):
-    """Over the pooled tokens; names of tensors (B, E)."""
+    """The last output, maximum and sum over the pooled tokens: names of (B, E) tensors."""
 
     last: str
     largest: str
@@ -31,8 +31,8 @@ class Pools(NamedTuple):
 def classifier_graph(
     net: ClassifierNet, *, temperature: float = 1.0, low_precision: bool = False
 ) -> Any:
-    """The net in evaluation as `onnx.ModelProto`. Low precision: embedding and LSTM weights are int8, with a scale per
-    word and per gate of a unit; activations are quantised as they come."""
+    """The net in evaluation mode as `onnx.ModelProto`. Low precision: embedding and LSTM weights are int8, with a scale per word
+    and per gate of a unit; activations are quantised dynamically."""
     from onnx import TensorProto, helper
 
     graph = Nodes()
@@ -49,15 +49,15 @@ def classifier_graph(
         helper.make_tensor_value_info("lengths", TensorProto.INT64, ["B"]),
     ]
     output = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["B", None])
-    made = helper.make_graph(graph.nodes, "ulmfit", inputs, [output], graph.constants)
+    proto = helper.make_graph(graph.nodes, "ulmfit", inputs, [output], graph.constants)
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("com.microsoft", 1)]
     return helper.make_model(
-        made, opset_imports=opsets, ir_version=IR_VERSION, producer_name="ulmfit"
+        proto, opset_imports=opsets, ir_version=IR_VERSION, producer_name="ulmfit"
     )
 
 
 class Nodes:
-    """Nodes in the order of their work, and constants; the body of a loop shares those of the graph around it."""
+    """The nodes of a graph in order of execution, and its constants; a loop's body shares the constants of the graph around it."""
 
     def __init__(self, around: "Nodes | None" = None) -> None:
         self.nodes: list[Any] = []
@@ -65,14 +65,14 @@ class Nodes:
         self._names: list[str] = [] if around is None else around._names
 
     def name(self) -> str:
-        """A name that nothing has yet."""
+        """A new, unused name."""
         self._names.append(f"t{len(self._names)}")
         return self._names[-1]
 
     def __call__(
         self, operator: str, *inputs: str, outputs: list[str] | None = None, **attributes: Any
     ) -> str:
-        """Adds a node; the name of its first output."""
+        """Adds a node and returns the name of its first output."""
         from onnx import helper
 
         outputs = outputs or [self.name()]
@@ -82,7 +82,7 @@ class Nodes:
         return outputs[0]
 
     def constant(self, array: NDArray[Any]) -> str:
-        """The name of an array that is saved with the graph."""
+        """Saves an array with the graph and returns its name."""
         from onnx import numpy_helper
 
         name = self.name()
@@ -97,7 +97,7 @@ class Nodes:
 
 
 def _first_pooled(graph: Nodes, net: ClassifierNet) -> str:
-    """(B,) where pooling begins: with the chunk of `bptt` tokens that starts `max_len` or fewer before the end."""
+    """(B,) the position where pooling begins: the first chunk of `bptt` tokens that starts at most `max_len` before the end."""
     bptt = graph.integers(net.bptt)
     before = graph("Sub", "lengths", graph.integers(net.max_len))
     before = graph("Max", before, graph.integers(0))
@@ -106,7 +106,7 @@ def _first_pooled(graph: Nodes, net: ClassifierNet) -> str:
 
 
 def _read(graph: Nodes, net: ClassifierNet, first: str, low_precision: bool) -> Pools:
-    """The loop over chunks of `CHUNK` tokens."""
+    """The loop over chunks of `CHUNK` tokens; returns the pools after the last."""
     from onnx import TensorProto, helper
 
     tokens = graph("Transpose", "tokens", perm=[1, 0])  # onnxruntime's LSTM wants time first
@@ -138,7 +138,7 @@ def _read(graph: Nodes, net: ClassifierNet, first: str, low_precision: bool) -> 
 def _read_chunk(
     body: Nodes, net: ClassifierNet, tokens: str, first: str, before: list[str], low_precision: bool
 ) -> list[str]:
-    """What is carried (pools, then state), after chunk number `chunk`."""
+    """The carried tensors (pools, then LSTM states) after chunk number `chunk`."""
     from onnx import TensorProto
 
     start = body("Mul", "chunk", body.integers(CHUNK))
@@ -147,7 +147,7 @@ def _read_chunk(
     part = body("Slice", tokens, begin, end, body.integers([0]))
     length = body("Gather", body("Shape", part), body.integers(0))
     left = body("Max", body("Sub", "lengths", start), body.integers(0))
-    left = body("Cast", body("Min", left, length), to=TensorProto.INT32)  # 0: ended before
+    left = body("Cast", body("Min", left, length), to=TensorProto.INT32)  # 0: text ended earlier
     x, after = _embedded(body, part, net, low_precision), list[str]()
     for layer, lstm in enumerate(_lstms(net)):
         state = before[3 + 2 * layer : 5 + 2 * layer]
@@ -185,12 +185,12 @@ def _embedded(graph: Nodes, tokens: str, net: ClassifierNet, low_precision: bool
 def _lstm(
     graph: Nodes, lstm: nn.LSTM, x: str, lengths: str, state: list[str], low_precision: bool
 ) -> list[str]:
-    """Output (T, B, H) and both halves of the state."""
+    """Output (T, B, H), and the state h and c."""
     to_input, to_state, *biases = (_array(lstm.get_parameter(n)) for n in LSTM_PARAMETERS)
     bias = graph.constant(np.concatenate([_gates(b) for b in biases])[None])
     matrices, scales = list[str](), list[str]()
     for matrix in (_gates(to_input), _gates(to_state)):
-        if low_precision:  # wants (inputs, 4H), and for each of the 4H a scale and a zero point
+        if low_precision:  # expects (inputs, 4H), with a scale and a zero point for each of the 4H
             integers, scale = quantised(matrix.T, LARGEST, axis=0)
             matrices.append(graph.constant(integers[None]))
             scales += [graph.constant(scale), graph.constant(np.zeros(scale.shape, np.int8))]
@@ -224,7 +224,7 @@ def _head(graph: Nodes, pooled: str, net: ClassifierNet) -> str:
 def quantised(
     matrix: NDArray[np.float32], largest: int, axis: int
 ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """(integers, scale) with integers · scale ≈ matrix; `scale` keeps a dimension of 1 at `axis`."""
+    """(integers, scale) with integers · scale ≈ matrix; `scale` has size 1 along `axis`."""
     scale = np.maximum(np.abs(matrix).max(axis=axis, keepdims=True), 1e-12) / largest
     return np.round(matrix / scale).astype(np.int8), scale.astype(np.float32)
 
@@ -235,8 +235,8 @@ def _lstms(net: ClassifierNet) -> list[nn.LSTM]:
 
 def _gates(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
     """PyTorch's order of gates (input, forget, cell, output) → ONNX's (input, output, forget, cell)."""
-    into, forget, cell, out = np.split(matrix, 4)
-    return np.concatenate([into, out, forget, cell])
+    input_, forget, cell, output = np.split(matrix, 4)
+    return np.concatenate([input_, output, forget, cell])
 
 
 def _array(tensor: torch.Tensor) -> NDArray[np.float32]:

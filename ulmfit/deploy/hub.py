@@ -1,5 +1,5 @@
-"""Saved models on the Hugging Face Hub: `push` and `pull`. Only safetensors, JSON and the card go either way, by name; what is
-pulled is of one commit, and has been loaded once before it gets its place. Needs the extra `hub`."""
+"""Saved models on the Hugging Face Hub: `push` and `pull`. Only the files named in `FILES` are transferred; a pulled model is that
+of one commit, and is test-loaded before it is put in place. Needs the extra `hub`."""
 
 import hashlib
 import os
@@ -21,9 +21,9 @@ from ulmfit.saved import load, models_in
 
 NEEDED = ("config.json", "tokenizer.json", "model.safetensors")
 FILES = (*NEEDED, CARD)
-ORIGIN = "hub.json"  # where a pulled model came from; stays on this machine
+ORIGIN = "hub.json"  # records where a pulled model came from; never pushed
 COMMIT = re.compile(r"[0-9a-f]{40}")
-OF_THE_HUB = (".gitattributes",)  # it puts this into every repository
+OF_THE_HUB = (".gitattributes",)  # the Hub adds it to every repository
 
 
 class HubError(OSError):
@@ -38,16 +38,16 @@ def push(
     revision: str | None = None,
     say: Say = silent,
 ) -> str:
-    """Put a saved model into the repository `repo` ("owner/name"), made where there is none; gives the commit's hash.
+    """Put a saved model into the repository `repo` ("owner/name"), created if missing; returns the commit's hash.
 
-    `model`: a classifier's or language model's directory, or a run that holds one. `private`: a new repository is, and a
-    public one is refused; `revision`: the branch, main where left out. A card that is there goes as it is.
-    ValueError: nothing that may be sent. HubError: no network, no access. ImportError: the extra is missing.
+    `model`: a classifier's or language model's directory, or a run that holds one. `private`: a new repository is created as
+    private, a public one is refused. `revision`: the branch; None: main. An existing model card is sent unchanged.
+    ValueError: no model that may be sent. HubError: no network, or no access. ImportError: the extra is missing.
     """
-    if "/" not in repo:  # the Hub would make it below the token's owner, and then not find it
+    if "/" not in repo:  # the Hub would create it under the token's owner, and then not find it
         raise ValueError(f"{repo!r} names no owner; give owner/name, such as your-name/{repo}")
     hub, folder = _library(), folder_of(Path(model))
-    load(folder)  # what can't be loaded is not shared
+    load(folder)  # refuses a model that can't be loaded
     if not (folder / CARD).exists():
         write_card(folder)
     sizes = {name: _plain_size(folder / name) for name in FILES}
@@ -84,10 +84,10 @@ def pull(
 ) -> Path:
     """The directory of the model in `repo`, as it was at one commit; `ulmfit.load` takes it.
 
-    `revision`: the commit's hash, or a branch or tag (main where left out), which is resolved to a commit, and that is said;
-    `hub.json` in the directory records it. `out` left out: in the cache, once per commit; a commit that is there is given
-    without asking the Hub. ValueError: the repository holds no model of ours. CheckpointError: one that can't be loaded.
-    HubError: no network, no access, no such thing.
+    `revision`: the commit's hash, or a branch or tag (None: main), which is resolved to a commit that `say` is told;
+    `hub.json` in the directory records it. `out` None: a directory in the cache, one per commit; a commit given by its hash and
+    already there is returned without asking the Hub. ValueError: the repository holds no model of this library. CheckpointError: one that
+    can't be loaded. HubError: no network, no access, or no such repository or revision.
     """
     cache = cache_dir() / "hub" / repo.replace("/", "--")
     if revision and COMMIT.fullmatch(revision) and out is None and (cache / revision).exists():
@@ -99,7 +99,7 @@ def pull(
         info = api.model_info(repo, revision=revision, files_metadata=True)
     asked = revision or "main"
     other = COMMIT.fullmatch(asked) and asked != info.sha
-    if other or not COMMIT.fullmatch(info.sha or ""):  # it becomes a folder's name
+    if other or not COMMIT.fullmatch(info.sha or ""):  # the hash becomes a folder's name
         raise HubError(f"{repo}: asked for {asked}, the Hub answers with {info.sha!r}; try later")
     if asked != info.sha:
         say(f"{repo}: {asked} is commit {info.sha}; --revision {info.sha} gives the same again")
@@ -118,22 +118,22 @@ def pull(
 
 
 def folder_of(path: Path) -> Path:
-    """The saved model that is meant: the directory itself, or the one that a run stands for. ValueError: none, or two, or a
-    run that is not finished."""
-    kind, found = models_in(path)
-    if len(found) > 1:
-        names = " and ".join(map(str, found))
+    """The directory of the one model in `path`: itself, or the one in a run. ValueError: none, two, an
+    export, or an unfinished run."""
+    kind, folders = models_in(path)
+    if len(folders) > 1:
+        names = " and ".join(map(str, folders))
         raise ValueError(
             f"{path} holds two models, and a repository takes one: push {names} by themselves"
         )
-    if not found or kind == EXPORTED:
-        what = "an export" if found else "neither"
+    if not folders or kind == EXPORTED:
+        what = "an export" if folders else "neither"
         raise ValueError(f"classifiers and language models are shared, but {path} holds {what}")
-    return found[0]
+    return folders[0]
 
 
 def _fetch(api: Any, hub: Any, repo: str, info: Any, place: Path, say: Say) -> Path:
-    """The named files of a commit, checked, put in place together."""
+    """Fetch the files of a commit, check them, and put them in place together."""
     there = {file.rfilename: file for file in info.siblings}
     if missing := [name for name in NEEDED if name not in there]:
         raise ValueError(
@@ -141,8 +141,8 @@ def _fetch(api: Any, hub: Any, repo: str, info: Any, place: Path, say: Say) -> P
             f" {', '.join(sorted(there)[:8]) or 'no files'}"
         )
     for name in sorted(there.keys() - {*FILES, *OF_THE_HUB}):
-        told = f"{name!r} ({_size(there[name].size)})"
-        say(f"left there: {told}; only {', '.join(FILES)} are fetched")
+        file = f"{name!r} ({_size(there[name].size)})"
+        say(f"left there: {file}; only {', '.join(FILES)} are fetched")
     wanted = {name: there[name].size for name in FILES if name in there}
     say(f"fetching {_listed(wanted)} from {api.endpoint}/{repo}")
     with tempfile.TemporaryDirectory(prefix=".pull.", dir=place.parent) as temporary:
@@ -169,7 +169,7 @@ def _fetch(api: Any, hub: Any, repo: str, info: Any, place: Path, say: Say) -> P
 
 
 def _plain_size(file: Path) -> int:
-    """Bytes of a file of its own. ValueError: a link, or no file, which is never shared."""
+    """The size of a regular file. ValueError: a link, or no file: such a thing is not shared."""
     if file.is_symlink() or not file.is_file():
         what = "a link" if file.is_symlink() else "missing"
         raise ValueError(f"{file} is {what}; a model is shared as plain files: save it again")
@@ -203,7 +203,7 @@ def _library() -> Any:
 
 
 def _api(hub: Any) -> Any:
-    """The token is the package's: `hf auth login`, or HF_TOKEN."""
+    """The Hub's API; huggingface_hub finds the token itself (`hf auth login`, or HF_TOKEN)."""
     return hub.HfApi(
         endpoint=os.environ.get("HF_ENDPOINT"),
         library_name="ulmfit",
@@ -213,9 +213,9 @@ def _api(hub: Any) -> Any:
 
 @contextmanager
 def _told(repo: str, hub: Any) -> Iterator[None]:
-    """What the package raises, as one line that says what to do."""
+    """Turns errors of huggingface_hub into one line that says what to do."""
     errors = hub.errors
-    http = errors.HfHubHTTPError.__bases__[0]  # the HTTP package's error, of broken lines, too
+    http = errors.HfHubHTTPError.__bases__[0]  # the HTTP library's error, also for lost connections
     try:
         yield
     except errors.HFValidationError as error:
@@ -226,10 +226,10 @@ def _told(repo: str, hub: Any) -> Iterator[None]:
         raise HubError(message) from None
     except errors.HfHubHTTPError as error:
         raise HubError(_refused(repo, error.response.status_code, error)) from None
-    except (http, OSError, RuntimeError) as error:  # RuntimeError: a large file did not get through
-        of_the_line = isinstance(error, ConnectionError | TimeoutError)
-        if isinstance(error, OSError) and error.errno is not None and not of_the_line:
-            raise  # this machine's own: a full disk, a folder that may not be written
+    except (http, OSError, RuntimeError) as error:  # RuntimeError: transfer of a large file failed
+        connection = isinstance(error, ConnectionError | TimeoutError)
+        if isinstance(error, OSError) and error.errno is not None and not connection:
+            raise  # an error of this machine: a full disk, a folder that may not be written
         cause = _short(error.__cause__ or error)
         message = f"the Hub can't be reached, or the line broke ({cause}); try again"
         raise HubError(message) from None

@@ -1,4 +1,4 @@
-"""What a request may say, and what is refused: JSON bodies → texts. Nothing is cut, guessed or left out."""
+"""Requests: JSON bodies → texts, or a refusal. Nothing is truncated, guessed or ignored."""
 
 import json
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ from typing import Any, get_args
 from ulmfit.config import ServeConfig
 from ulmfit.insight.explain import Method
 
-CHARACTERS = 20  # allowed for each of `max_words`: what is written without spaces is bounded too
-OCCLUDED = 100  # words; occlusion reads a text once for each, so longer ones get the gradient
+CHARACTERS = 20  # allowed for each of `max_words`, which bounds text without spaces too
+OCCLUDED = 100  # most words for occlusion, which reads a text once per word; longer texts: gradient
 
 
 class Refused(Exception):
-    """A request that gets no result: HTTP status, and one sentence for people."""
+    """A refused request: HTTP status, and one sentence for people."""
 
     def __init__(self, status: int, message: str, **headers: str) -> None:
         super().__init__(message)
@@ -22,7 +22,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Question:
-    """A text, and which words of it are asked for; as `insight.explain` takes it."""
+    """A request for an explanation, with the arguments of `insight.explain`."""
 
     text: str
     label: str | None
@@ -30,12 +30,12 @@ class Question:
 
 
 def problem(status: int, message: str) -> dict[str, Any]:
-    """The body of every answer that is an error."""
+    """The JSON body of an error."""
     return {"error": {"status": status, "message": message}}
 
 
 def texts_of(body: bytes, limits: ServeConfig) -> tuple[list[str], bool]:
-    """The texts of a request for predictions, and whether it was one text instead of a list. `Refused`: 400, 422."""
+    """The texts of a request for predictions, and whether it was a single text. `Refused`: 400, 422."""
     asked = _object(body, {"text", "texts"})
     if len(asked) != 1:
         raise Refused(422, 'expected either "text", a string, or "texts", a list of strings')
@@ -48,8 +48,7 @@ def texts_of(body: bytes, limits: ServeConfig) -> tuple[list[str], bool]:
 
 
 def question_of(body: bytes, limits: ServeConfig, labels: tuple[str, ...]) -> Question:
-    """The text of a request for weights of words. Without `method`: occlusion for short texts, the gradient for longer
-    ones. `Refused`: 400, 422."""
+    """A request for an explanation. Without `method`: occlusion for short texts, gradient for longer ones. `Refused`: 400, 422."""
     asked = _object(body, {"text", "label", "method"})
     text = _text(asked.get("text"), '"text"', limits)
     label, method = asked.get("label"), asked.get("method")
@@ -71,7 +70,7 @@ def _object(body: bytes, known: set[str]) -> dict[str, Any]:
         asked = json.loads(body.decode("utf-8"))
     except UnicodeDecodeError:
         raise Refused(400, "the body is not UTF-8") from None
-    except (ValueError, RecursionError):  # the reason may quote the body
+    except (ValueError, RecursionError):  # without the parser's message, which may quote the body
         raise Refused(400, "the body is not JSON") from None
     if not isinstance(asked, dict) or not asked.keys() <= known:
         names = " and ".join(f'"{name}"' for name in sorted(known))

@@ -1,4 +1,4 @@
-"""What a server counts, for Prometheus. Names and meaning: docs/serving.md."""
+"""A server's metrics for Prometheus. Names and meaning: docs/serving.md."""
 
 from collections.abc import Callable, Mapping
 
@@ -7,7 +7,7 @@ TEXTS = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
 class Metrics:
-    """Counters of one server; `waiting` tells how many texts wait in each queue."""
+    """The metrics of one server; `waiting`: name of a queue → function that counts the texts waiting in it."""
 
     def __init__(self, waiting: Mapping[str, Callable[[], float]]) -> None:
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -41,16 +41,16 @@ class Metrics:
             queues.labels(queue).set_function(count)
 
     def answered(self, endpoint: str, status: int, seconds: float) -> None:
-        """One request, and how long it took."""
+        """Count a request and its duration."""
         self._requests.labels(endpoint, str(status)).inc()
         self._seconds.labels(endpoint).observe(seconds)
 
     def read(self, texts: int) -> None:
-        """One batch."""
+        """Count a batch of texts."""
         self._batches.observe(texts)
 
     def text(self) -> bytes:
-        """All of it, in Prometheus' text format."""
+        """All metrics in Prometheus' text format."""
         from prometheus_client import generate_latest
 
         return generate_latest(self._registry)

@@ -18,9 +18,9 @@ BATCH_SIZE = 64  # texts read together
 
 
 class Predictor:
-    """What `ulmfit.export` wrote, ready to predict. `threads` None: onnxruntime's choice.
+    """A classifier that `ulmfit.export` wrote. `threads` None: onnxruntime's choice.
 
-    ValueError: the directory is not such an export, or damaged; less than one thread. ImportError: onnxruntime is missing.
+    ValueError: the directory holds no export, or a damaged one, or `threads` is below 1. ImportError: onnxruntime is missing.
     """
 
     def __init__(self, path: str | Path, *, threads: int | None = None) -> None:
@@ -33,7 +33,7 @@ class Predictor:
         self._members = [_Member(path / d, d == "backward", threads) for d in saved["directions"]]
 
     def probabilities(self, texts: Iterable[str]) -> NDArray[np.float32]:
-        """(D, C), rows in the order of `texts`, columns in the order of `labels`; the mean of both directions."""
+        """(D, C), rows in the order of `texts`, columns in the order of `labels`; the mean over directions."""
         texts = list(texts)
         rows = np.mean([m.probabilities(texts, len(self.labels)) for m in self._members], axis=0)
         return tempered(rows, self.calibration.temperature)
@@ -42,26 +42,26 @@ class Predictor:
         """One `Prediction` for a string, a list of them (in input order) for an iterable of strings."""
         if isinstance(texts, str):
             return self.predict([texts])[0]
-        found = []
+        predictions = []
         for row in self.probabilities(texts):
             label, probability = self.labels[row.argmax()], float(row.max())
-            of_all = dict(zip(self.labels, row.tolist(), strict=True))
+            by_label = dict(zip(self.labels, row.tolist(), strict=True))
             sure = self.calibration.sure(label, probability)
-            found.append(Prediction(label, probability, of_all, sure))
-        return found
+            predictions.append(Prediction(label, probability, by_label, sure))
+        return predictions
 
 
 class _Member:
     """Tokenizer and net of one direction."""
 
     def __init__(self, path: Path, backward: bool, threads: int | None) -> None:
-        self.tokenizer, self.turn = Tokenizer.load(path / "tokenizer.json"), -1 if backward else 1
+        self.tokenizer, self.step = Tokenizer.load(path / "tokenizer.json"), -1 if backward else 1
         self.session = _session(path / "model.onnx", threads)
 
     def probabilities(self, texts: list[str], n_labels: int) -> NDArray[np.float32]:
         rows = np.zeros((len(texts), n_labels), np.float32)
-        documents = [ids[:: self.turn] for ids in self.tokenizer.encode_all(texts)]
-        order = sorted(range(len(texts)), key=lambda i: -len(documents[i]))  # like lengths together
+        documents = [ids[:: self.step] for ids in self.tokenizer.encode_all(texts)]
+        order = sorted(range(len(texts)), key=lambda i: -len(documents[i]))  # least padding
         for start in range(0, len(order), BATCH_SIZE):
             index = order[start : start + BATCH_SIZE]
             rows[index] = self.session.run(None, _padded([documents[i] for i in index]))[0]
@@ -69,7 +69,7 @@ class _Member:
 
 
 def _padded(documents: list[Ids]) -> dict[str, NDArray[np.int64]]:
-    """The graph's inputs, longest document first."""
+    """The graph's inputs; the longest document must come first."""
     tokens = np.full((len(documents), len(documents[0])), PAD_ID, np.int64)
     for row, ids in zip(tokens, documents, strict=True):
         row[: len(ids)] = ids
@@ -77,7 +77,7 @@ def _padded(documents: list[Ids]) -> dict[str, NDArray[np.int64]]:
 
 
 def is_exported(path: str | Path) -> bool:
-    """Whether a directory holds an exported classifier, of whatever version."""
+    """Whether a directory holds an exported classifier, of any format version."""
     try:
         return read_object(Path(path) / "config.json").get("kind") == KIND
     except (OSError, ValueError):
@@ -110,7 +110,7 @@ def _session(path: Path, threads: int | None) -> Any:
         options.intra_op_num_threads = threads
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own are not derived from anything narrower
+    except Exception as error:  # onnxruntime's errors have no narrower common base
         raise ValueError(
             f"{path} is missing or damaged ({str(error).splitlines()[0]}); export the classifier again"
         ) from None

@@ -1,4 +1,4 @@
-"""The server's interface as OpenAPI 3.1: what comes back is read off the dataclasses that hold it."""
+"""The server's interface as OpenAPI 3.1; schemas of responses are derived from their dataclasses."""
 
 from dataclasses import fields, is_dataclass
 from importlib.metadata import version
@@ -26,7 +26,7 @@ REFUSALS = {
 
 
 def schema(kind: Any) -> dict[str, Any]:
-    """The JSON schema of a type, or of a dataclass as `asdict` and JSON write it."""
+    """The JSON schema of a type; of a dataclass, as `asdict` and JSON write it."""
     if kind in PLAIN:
         return {"type": PLAIN[kind]}
     if is_dataclass(kind):
@@ -51,11 +51,11 @@ def schema(kind: Any) -> dict[str, Any]:
 
 
 def describe(outputs: Outputs, limits: ServeConfig, *, token: bool) -> dict[str, Any]:
-    """The whole interface of a server for such a classifier."""
+    """The OpenAPI document of a server for a classifier with these outputs."""
     prediction = type(outputs.predictions(np.zeros((1, outputs.size), np.float32))[0])
     text = {"type": "string", "maxLength": limits.max_words * CHARACTERS}
     texts = {"type": "array", "items": text, "minItems": 1, "maxItems": limits.max_queue}
-    found, schemas = {"$ref": "#/components/schemas/Prediction"}, {
+    one, schemas = {"$ref": "#/components/schemas/Prediction"}, {
         "Prediction": schema(prediction),
         "Explanation": schema(Explanation),
         "Error": _object(error=_object(status=schema(int), message=schema(str))),
@@ -65,7 +65,7 @@ def describe(outputs: Outputs, limits: ServeConfig, *, token: bool) -> dict[str,
     predict = _operation(
         "Label one text, or several in order",
         {"oneOf": [_object(text=text), _object(texts=texts)]},
-        {"oneOf": [found, _object(predictions={"type": "array", "items": found})]},
+        {"oneOf": [one, _object(predictions={"type": "array", "items": one})]},
     )
     explain = _operation(
         f"Weigh the words of a text; without a method: occlusion up to {OCCLUDED} words, else gradient",
@@ -95,7 +95,7 @@ def describe(outputs: Outputs, limits: ServeConfig, *, token: bool) -> dict[str,
     return described
 
 
-OPEN = {"/", "/health", "/openapi.json"}  # need no token: they tell nothing of texts
+OPEN = {"/", "/health", "/openapi.json"}  # need no token: they reveal nothing about texts
 
 
 def _object(**properties: dict[str, Any]) -> dict[str, Any]:
@@ -108,16 +108,16 @@ def _object(**properties: dict[str, Any]) -> dict[str, Any]:
 
 
 def _answer(summary: str, media: str, content: dict[str, Any]) -> dict[str, Any]:
-    told = {"description": "OK", "content": {media: {"schema": content}}}
-    return {"summary": summary, "responses": {"200": told}}
+    ok = {"description": "OK", "content": {media: {"schema": content}}}
+    return {"summary": summary, "responses": {"200": ok}}
 
 
-def _operation(summary: str, asked: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+def _operation(summary: str, request: dict[str, Any], response: dict[str, Any]) -> dict[str, Any]:
     error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
-    operation = _answer(summary, "application/json", found)
+    operation = _answer(summary, "application/json", response)
     operation["requestBody"] = {
         "required": True,
-        "content": {"application/json": {"schema": asked}},
+        "content": {"application/json": {"schema": request}},
     }
     for status, why in REFUSALS.items():
         operation["responses"][status] = {"description": why, "content": error}

@@ -1,4 +1,4 @@
-"""The server's page: `page.html`, `page.css` and `page.js` beside this file, in the report's look, as one document."""
+"""The server's page: `page.html`, `page.css` and `page.js` beside this file, with the report's style sheet, as one document."""
 
 import base64
 import hashlib
@@ -10,8 +10,8 @@ HERE = Path(__file__).parent
 
 
 def page() -> tuple[str, str]:
-    """The document, and the Content-Security-Policy to send with it: these styles and this script, by their hashes, and
-    requests to its own server; nothing else."""
+    """The document, and the Content-Security-Policy to send with it, which allows only these styles and this script, by their
+    hashes, and requests to this server."""
     style = _read(report.HERE / "page.css") + _read(HERE / "page.css")
     script = _read(HERE / "page.js")
     html = _read(HERE / "page.html").replace("{{ style }}", style).replace("{{ script }}", script)
@@ -20,7 +20,7 @@ def page() -> tuple[str, str]:
         "script-src": _hashed(script),
         "style-src": _hashed(style),
         "connect-src": "'self'",
-        "img-src": "data:",  # the empty icon, which keeps browsers from asking for one
+        "img-src": "data:",  # the empty icon, so that browsers do not request one
         "base-uri": "'none'",
         "form-action": "'none'",
         "frame-ancestors": "'none'",

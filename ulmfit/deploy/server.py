@@ -1,4 +1,4 @@
-"""`serve`: listens, until it is told to stop; then what was accepted is answered."""
+"""`serve`: listens until it is told to stop, then answers all accepted requests."""
 
 import errno
 import signal
@@ -24,9 +24,9 @@ def serve(
     name: str = "",
     say: Say = silent,
 ) -> None:
-    """Listens until SIGTERM or SIGINT, then answers what was accepted and comes back. Needs the extra `serve`, and the
-    main thread. `token`: what requests must bring as `Authorization: Bearer …`, but for the page, /health
-    and /openapi.json.
+    """Listens until SIGTERM or SIGINT, then answers all accepted requests and returns. Needs the extra `serve`, and to be called
+    in the main thread. `token`: secret that requests must send as `Authorization: Bearer …`, except for the page, /health and
+    /openapi.json.
 
     OSError: the address can't be listened on. ValueError: a token that no header can carry.
     """
@@ -45,7 +45,7 @@ def serve(
         say(f"{name or 'classifier'}: {classifier.outputs}, at {where} (Ctrl-C stops it)")
         if not token and not ip_address(listening.getsockname()[0]).is_loopback:
             say("warning: whoever reaches this address can use it; set a token (ULMFIT_TOKEN)")
-        # uvicorn has handlers of its own; behind its end it raises again what it caught
+        # uvicorn has its own handlers, but raises the signal again when it has ended
         before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             server.run(sockets=[listening])
@@ -56,7 +56,7 @@ def serve(
 
 
 def listen(limits: ServeConfig) -> socket.socket:
-    """A socket at `host` and `port`. OSError: there is no such address here, or the port is taken."""
+    """A listening socket at `host` and `port`. OSError: no such address on this machine, or the port is taken."""
     try:
         family = socket.getaddrinfo(limits.host, limits.port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((limits.host, limits.port), family=family, backlog=1024)
@@ -79,13 +79,13 @@ def _need_packages() -> None:
 
 
 def address_of(listening: socket.socket) -> str:
-    """What to type into a browser."""
+    """The URL to open in a browser."""
     host, port = listening.getsockname()[:2]
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
 def check_token(token: str | None) -> None:
-    """ValueError: not printable ASCII without spaces."""
+    """ValueError unless the token is None, or printable ASCII without spaces and not empty."""
     if token is not None and not (
         token.isascii() and token.isprintable() and token.split() == [token]
     ):
@@ -97,19 +97,19 @@ def server_of(service: Service, token: str | None = None, say: Say = silent) -> 
     import uvicorn
 
     timeout = service.limits.timeout_s
-    refused = connection_class(timeout, lambda status: service.metrics.answered("none", status, 0))
+    protocol = connection_class(timeout, lambda status: service.metrics.answered("none", status, 0))
     config = uvicorn.Config(
         application(service, token, say),
-        http=refused,
+        http=protocol,
         ws="none",
         loop="asyncio",
         lifespan="off",
         log_config=None,
-        log_level="critical",  # its messages are for people at a terminal, and so is `say`
-        access_log=False,  # a query may hold text
+        log_level="critical",  # `say` reports what matters
+        access_log=False,  # a URL's query may contain text
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=max(1, int(timeout)),
-        timeout_graceful_shutdown=int(2 * timeout) + 1,  # a body arriving, and its answer
+        timeout_graceful_shutdown=int(2 * timeout) + 1,  # for a body to arrive, and its answer
     )
     return uvicorn.Server(config)

@@ -1,4 +1,4 @@
-"""`Service`: a classifier that many may ask at once. It knows nothing of HTTP but the status of a refusal."""
+"""`Service`: a classifier for concurrent requests. Of HTTP it knows only the status of a refusal."""
 
 import asyncio
 from concurrent.futures import Future
@@ -13,15 +13,15 @@ from ulmfit.ensemble import members_of
 from ulmfit.insight.explain import Explanation, explain
 from ulmfit.runtime import Runtime
 
-EXPLANATIONS = 16  # questions that may wait; each costs as much as dozens of predictions
-RETRY_AFTER = 1  # seconds, told with 503
+EXPLANATIONS = 16  # explanations that may wait; each costs as much as dozens of predictions
+RETRY_AFTER = 1  # seconds, sent with 503
 
 Result = TypeVar("Result")
 
 
 class Service:
-    """Texts of all callers are read together, in one thread; explanations in another, so that they hold up no prediction.
-    Behind a `with` block, all that was accepted is answered."""
+    """Reads the texts of all callers in batches, in one thread; explanations run in another, so that predictions do not wait for
+    them. The end of a `with` block waits until all that was accepted is answered."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class Service:
         name: str = "",
     ) -> None:
         self.classifier, self.runtime, self.limits, self.name = classifier, runtime, limits, name
-        classifier.predict("Are you there?", runtime)  # what is made on the first use is made now
+        classifier.predict("Are you there?", runtime)  # does now what the first prediction would
         wait = limits.max_wait_ms / 1000
         self._predicting = Batcher(
             self._predict, max_batch=limits.max_batch, max_wait_s=wait, max_waiting=limits.max_queue
@@ -51,7 +51,7 @@ class Service:
 
     @property
     def healthy(self) -> bool:
-        """Whether both threads live."""
+        """Whether both threads are running."""
         return self._predicting.alive and self._explaining.alive
 
     async def predict(self, texts: list[str]) -> list[Any]:
@@ -59,7 +59,7 @@ class Service:
         return await self._results(self._predicting, texts)
 
     async def explain(self, question: Question) -> Explanation:
-        """The weight of each word. `Refused`: 422 where classifier or text allow none; 503, 504."""
+        """The explanation of a text. `Refused`: 422 if classifier or text allow none; 503, 504."""
         try:
             members_of(self.classifier, "weighing words")
             return (await self._results(self._explaining, [question]))[0]
@@ -76,7 +76,7 @@ class Service:
         try:
             async with asyncio.timeout(self.limits.timeout_s):
                 return await asyncio.gather(*map(asyncio.wrap_future, futures))
-        except TimeoutError:  # what has not begun was cancelled with it
+        except TimeoutError:  # items that have not begun are cancelled by it
             seconds = f"{self.limits.timeout_s:g} s"
             raise Refused(504, f"no answer within {seconds}; send fewer or shorter texts") from None
 

@@ -1,4 +1,4 @@
-"""What to do about what the doctor found, in words: a `Finding` for each thing it looked for, also where all is well."""
+"""What to do about what the doctor found, in words: a `Finding` for each check, also if all is well."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -10,12 +10,12 @@ from ulmfit.insight.doctor_report import Example, Overlap, Place, Report
 from ulmfit.text.document import shown
 from ulmfit.text.splits import listed, looks_swapped
 
-FEW = 10  # texts of a class, below which no figure about it can be trusted
-CLASSES_SHOWN = 6  # if there are more, the two largest and the two smallest
-UNEVEN = 10  # times as many texts in the largest class as in the smallest
-SMALL_SHARE = 0.01  # of the texts; below, a habit of the rules is not worth a step
-LONG_SHARE = 0.05  # of the texts, from which a larger max_len may pay
-STRANGE = 0.10  # of the tokens unknown: another language, or another kind of text
+FEW = 10  # texts; figures for a class with fewer can't be trusted
+CLASSES_SHOWN = 6  # of more, the two largest and the two smallest are shown
+UNEVEN = 10  # ratio of the largest to the smallest class that is worth a note
+SMALL_SHARE = 0.01  # of the texts; HTML misread in fewer hardly matters
+LONG_SHARE = 0.05  # of the texts; if more are long, a larger max_len may help
+STRANGE = 0.10  # share of unknown tokens that suggests another language or kind of text
 NOTHING = "Nothing needs doing."
 
 
@@ -31,9 +31,9 @@ class Finding:
 
 
 def findings(report: Report, skipped: Sequence[str] = ()) -> list[Finding]:
-    """Everything that was looked for, in the order in which it hurts.
+    """The findings of all checks, the most harmful first.
 
-    `skipped`: what the reader of the files left out, in its words.
+    `skipped`: messages of the file reader about rows it left out.
     """
     checks = [_labels, _classes, _spellings, _two_labels, _overlap, _copies, _characters, _html, _length, _words]  # fmt: skip
     return [*_empty(report, skipped), *(finding for check in checks for finding in check(report))]
@@ -71,7 +71,7 @@ def _classes(report: Report) -> Iterator[Finding]:
     if report.label_kind == "number":
         yield Finding("labels", "ok", "numbers; nothing is looked for in them")
         return
-    several = report.label_kind == "multi"  # one label is there, or not
+    several = report.label_kind == "multi"  # then a single label, present or absent, can be learnt
     if len(sizes) < (1 if several else 2):
         needed = "one label" if several else "two labels"
         advice = (
@@ -247,7 +247,7 @@ def _words(report: Report) -> Iterator[Finding]:
 
 
 def _visible(word: str) -> str:
-    """Line breaks are tokens too, and so are control characters."""
+    """The word, or its repr if it is white space or holds control characters."""
     return word if word.isprintable() and word.strip() else repr(word)
 
 
@@ -260,7 +260,7 @@ def _counts(counts: dict[str, int]) -> str:
 
 
 def where(places: tuple[Place, ...]) -> str:
-    """`train 3 (pos), test 17 (neg)`."""
+    """The places in words: `train 3 (pos), test 17 (neg)`."""
     return ", ".join(
         f"{p.part} {p.row}" + (f" ({shown(p.label)})" if p.label else "") for p in places
     )

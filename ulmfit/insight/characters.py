@@ -1,4 +1,4 @@
-"""Characters that are not what was written: a wrong encoding, and HTML that fastai's rules misread."""
+"""Damaged characters: text decoded in a wrong encoding, and HTML that fastai's rules misread."""
 
 from collections.abc import Callable
 
@@ -6,15 +6,15 @@ from ulmfit.text.rules import fix_html, fix_html_clean
 from ulmfit.text.splits import same
 
 BEGINNING = 60  # characters of a text that are shown
-AROUND = 20  # characters shown on each side of what is wrong
-LOST = "\ufffd"  # stands where a character could not be read
+AROUND = 20  # characters shown on each side of the damage
+LOST = "\ufffd"  # replacement character, for one that could not be decoded
 
-# What is wrong with a text, for people; computed when called. None: nothing is.
+# text → a function that shows the damaged passage (called only if it is shown), or None
 Passage = Callable[[str], Callable[[], str] | None]
 
 
 def mojibake(text: str) -> Callable[[], str] | None:
-    """UTF-8 that was read as another encoding, such as "cafÃ©": what `ftfy.fix_encoding` would repair."""
+    """UTF-8 that was decoded as another encoding, such as "cafÃ©": what `ftfy.fix_encoding` would repair."""
     if text.isascii():
         return None
     from ftfy import fix_encoding
@@ -24,7 +24,7 @@ def mojibake(text: str) -> Callable[[], str] | None:
 
 
 def lost(text: str) -> Callable[[], str] | None:
-    """U+FFFD: a character that could not be read when the file was made."""
+    """U+FFFD: a character that was lost before the file was written."""
     return None if LOST not in text else lambda: _apart(text, text.replace(LOST, ""))[0]
 
 

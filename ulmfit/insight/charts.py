@@ -1,4 +1,4 @@
-"""The charts of a report, as SVG inside its page: they take its colours and font, and fit a phone."""
+"""The charts of a report, as SVG inside its page: in the page's colours and font, and narrow enough for a phone."""
 
 import html
 import math
@@ -11,23 +11,23 @@ from ulmfit.insight.curves import Curves, Series
 from ulmfit.insight.pictures import FAINT, INK, LINE, MARK, drawing
 from ulmfit.insight.scores import Bin
 
-SMALL = (3.9, 2.5)  # inches: letters stay readable where a phone shrinks it
-SMOOTHING = 0.8  # of the loss of every tenth step
-VARIABLES = {INK: "ink", FAINT: "faint", LINE: "accent", MARK: "mark"}  # of the page's style sheet
+SMALL = (3.9, 2.5)  # inches: text stays readable when a phone shrinks it
+SMOOTHING = 0.8  # decay of the exponential mean over the recorded losses, one per ten steps
+VARIABLES = {INK: "ink", FAINT: "faint", LINE: "accent", MARK: "mark"}  # in the page's style sheet
 MEASURES = {
     "valid_perplexity": "Perplexity on held-out texts",
     "valid_accuracy": "Accuracy on the validation set",
     "valid_macro_f1": "Macro-F1 on the validation set",
 }
 COMPARED = {"loss": "Training loss, smoothed (nats)"} | MEASURES
-STYLES = [  # of runs, in order; of more they come again
+STYLES = [  # of the runs' lines, in order; reused if there are more runs
     {"color": color, "linestyle": line} for line in ("-", "--", ":") for color in (LINE, MARK, INK)
 ]
 PLANNED = {"lr": "Learning rate of the top layer group", "momentum": "Momentum (Adam's β₁)"}
 
 
 def stage_charts(name: str, curves: Curves, ids: str) -> list[tuple[str, str]]:
-    """(caption, SVG) of each chart of a stage that something was recorded for. `ids` sets its ids apart on the page."""
+    """(caption, SVG) of each chart of a stage for which values were recorded. `ids`: prefix of its SVG ids, unique on the page."""
     found = []
     if len(curves.steps.get("loss", ())) > 1:
         found.append(("Loss (nats)", _loss(curves)))
@@ -46,7 +46,7 @@ def stage_charts(name: str, curves: Curves, ids: str) -> list[tuple[str, str]]:
 
 
 def compared_charts(name: str, runs: Mapping[str, Curves], ids: str) -> list[tuple[str, str]]:
-    """(caption, SVG) of what was measured in a stage of several runs, a line each. `ids` as in `stage_charts`."""
+    """(caption, SVG) of each value measured in a stage, a line per run. `ids` as in `stage_charts`."""
     found = []
     for key, caption in COMPARED.items():
         series = {run: _measured(key, curves) for run, curves in runs.items()}
@@ -58,7 +58,7 @@ def compared_charts(name: str, runs: Mapping[str, Curves], ids: str) -> list[tup
                 if points:
                     updates, values = _points(points)
                     values = _smooth(values) if key == "loss" else values
-                    label = run.replace("$", r"\$")  # no formula
+                    label = run.replace("$", r"\$")  # not as a formula
                     axes.plot(updates, values, **style, **look, label=label)
             axes.set_xlabel("update", fontsize=9)
             axes.set_xlim(left=0)
@@ -93,7 +93,7 @@ def _line(series: Series, curves: Curves, style: str, color: str) -> str:
 
 
 def _updates(axes: Any, curves: Curves) -> None:
-    """The x axis: updates, with a dotted line where a phase ended."""
+    """Draws the x axis: updates, with a dotted line where a phase ended."""
     for end in curves.phases[:-1]:
         axes.axvline(end, color=FAINT, linewidth=1, linestyle=":")
     axes.set_xlabel("update", fontsize=9)
@@ -102,7 +102,7 @@ def _updates(axes: Any, curves: Curves) -> None:
 
 
 def reliability_chart(bins: Sequence[Bin], alt: str) -> str:
-    """Accuracy with its interval over the mean confidence of each bin; the larger a dot, the more documents."""
+    """Accuracy with its interval against the mean confidence of each bin; larger dots stand for more documents."""
     most = max(b.documents for b in bins)
     low = min(0.5, *(math.floor(10 * b.confidence) / 10 for b in bins))
     with drawing(size=SMALL) as (axes, svg):
@@ -120,7 +120,8 @@ def reliability_chart(bins: Sequence[Bin], alt: str) -> str:
 
 
 def inline(svg: str, ids: str, alt: str) -> str:
-    """A drawing as part of a page: its ids begin with `ids`, its colours are the page's variables; `alt` says what it shows."""
+    """A drawing for use inside a page: its ids get the prefix `ids`, its colours become the page's variables; `alt`: its text
+    alternative."""
     body = svg[svg.index("<svg") :]
     view = re.search(r'viewBox="[^"]+"', body)
     assert view
@@ -139,11 +140,11 @@ def _points(series: Series) -> tuple[list[int], list[float]]:
 
 
 def _smooth(values: Sequence[float]) -> list[float]:
-    """Exponential mean, without its start's bias."""
-    found, mean, weight = [], 0.0, 0.0
+    """Exponential moving average with bias correction, as in Adam."""
+    smoothed, mean, weight = [], 0.0, 0.0
     for value in values:
         mean, weight = (
             SMOOTHING * old + (1 - SMOOTHING) * new for old, new in ((mean, value), (weight, 1))
         )
-        found.append(mean / weight)
-    return found
+        smoothed.append(mean / weight)
+    return smoothed

@@ -1,4 +1,4 @@
-"""Runs beside each other: settings that differ, scores on the same named sets, whether a difference is more than chance."""
+"""Runs side by side: settings that differ, scores on the same named sets, and whether a difference is more than chance."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,32 +15,32 @@ from ulmfit.insight.page import percent, points, render
 from ulmfit.insight.report import SETS, can_draw, flat
 from ulmfit.insight.scores import Interval, Predictions, mcnemar, paired_difference, wilson
 
-BY_CHANCE = 0.05  # a larger p is called within chance
+BY_CHANCE = 0.05  # a larger p is reported as within chance
 
 
 @dataclass(frozen=True)
 class Score:
-    """One metric of one set. Values are in the order of the runs; None: that run has none."""
+    """One metric of one set, a value per run in their order; None: that run has none."""
 
     set: str
     metric: str
     values: tuple[float | None, ...]
-    intervals: tuple[Interval | None, ...]  # 95 %, of accuracies
+    intervals: tuple[Interval | None, ...]  # 95 % intervals, for accuracy only
 
 
 @dataclass(frozen=True)
 class Paired:
-    """A run against the first one, on the documents of a set that both have predicted."""
+    """A run compared with the first one on a set whose documents both predicted."""
 
     set: str
     run: str
     first: str
     documents: int
-    only_run: int  # documents that this run alone has right
+    only_run: int  # documents that only this run predicts correctly
     only_first: int
-    difference: Interval  # in accuracy, above 0: this run is better
-    p: float  # McNemar's exact test
-    known_same: bool  # False: no fingerprint was kept, but labels and recorded texts agree
+    difference: Interval  # in accuracy; above 0: this run is better
+    p: float  # of McNemar's exact test
+    known_same: bool  # False: no fingerprint was recorded, but labels and recorded texts agree
 
     def __str__(self) -> str:
         d, chance = self.difference, " – within chance" if self.p > BY_CHANCE else ""
@@ -57,7 +57,7 @@ class Comparison:
     """What `compare` found."""
 
     runs: tuple[str, ...]
-    notes: tuple[str, ...]  # what stands in the way: unfinished, other data
+    notes: tuple[str, ...]  # caveats: unfinished runs, different data
     settings: tuple[tuple[str, tuple[str | None, ...]], ...]  # those that differ
     scores: tuple[Score, ...]
     tests: tuple[Paired, ...]
@@ -78,9 +78,9 @@ class Comparison:
 
 
 def compare(runs: Sequence[str | Path], *, out: str | Path | None = None) -> Comparison:
-    """Two runs or more, the first being what the others are compared with. `out`: also a page with their curves.
+    """Compares each of the other runs with the first. `out`: also write a page with their curves.
 
-    ValueError: fewer than two, or one given twice. CheckpointError: no run is there, or a file of it is damaged.
+    ValueError: fewer than two runs, or one given twice. CheckpointError: there is no run, or one of its files is damaged.
     """
     paths = [Path(run) for run in runs]
     if len({path.resolve() for path in paths}) < max(2, len(paths)):
@@ -106,7 +106,7 @@ def compare(runs: Sequence[str | Path], *, out: str | Path | None = None) -> Com
 
 
 def told(value: float | None, interval: Interval | None = None) -> str:
-    """A score with its interval, for people."""
+    """A score with its interval, as text."""
     if value is None:
         return "–"
     if interval is None:
@@ -122,7 +122,7 @@ def _record(path: Path) -> dict[str, Any]:
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """The directories' own names where they differ, otherwise what tells them apart in their paths."""
+    """The directories' names if they differ, otherwise their paths from the first differing part on."""
     parts = [path.resolve().parts for path in paths]
     if len({p[-1] for p in parts}) == len(parts):
         return [p[-1] for p in parts]
@@ -149,7 +149,7 @@ def _notes(records: Mapping[str, dict[str, Any]]) -> list[str]:
 
 
 def _settings(records: Mapping[str, dict[str, Any]]) -> list[tuple[str, tuple[str | None, ...]]]:
-    """By name, where not all are equal; a setting that a run does not have is None."""
+    """(name, values by run) of the settings in which the runs differ; None: a run does not have the setting."""
     parts = [
         dict(flat(r.get("config", {})) + flat(r.get("versions", {}), "versions"))
         for r in records.values()
@@ -181,7 +181,7 @@ def _interval(metric: str, result: Mapping[str, float]) -> Interval | None:
 def _tests(
     records: Mapping[str, dict[str, Any]], folders: Mapping[str, Path]
 ) -> tuple[list[Paired], list[str]]:
-    """Each run against the first, on every set of the same documents; and a note for each that is of others."""
+    """The comparisons with the first run on every set of the same documents, and a note for each set of different ones."""
     found, notes, (first, *others) = list[Paired](), list[str](), records
     for name in SETS:
         both = {run: _predictions(folders[run], records[run], name) for run in records}
@@ -207,7 +207,7 @@ def _predictions(run: Path, record: Mapping[str, Any], name: str) -> Predictions
 
 
 def _may_be_same(ours: Predictions, theirs: Predictions) -> bool:
-    """Whether labels, and texts that both recorded, are equal one by one."""
+    """Whether the labels, and the texts that both recorded, are equal document by document."""
     one, other = (np.array(of.labels)[of.truth] for of in (ours, theirs))
     return np.array_equal(one, other) and all(
         a == b for a, b in zip(ours.texts, theirs.texts, strict=True) if None not in (a, b)
@@ -217,7 +217,7 @@ def _may_be_same(ours: Predictions, theirs: Predictions) -> bool:
 def _curves(
     records: Mapping[str, dict[str, Any]], folders: Mapping[str, Path]
 ) -> list[dict[str, Any]]:
-    """By stage: its charts; of each run that has it, updates recorded and planned, and time."""
+    """For each stage: its charts and, for each run that has it, (run, updates done, updates planned, seconds)."""
     curves = {
         run: read_curves(folders[run] / "metrics.jsonl", record.get("stages", {}))
         for run, record in records.items()

@@ -1,4 +1,4 @@
-"""How a label curve is written down: rows of a table, sentences, JSON, a picture."""
+"""A label curve as table rows, sentences, JSON and a picture."""
 
 from dataclasses import asdict
 from typing import Any
@@ -9,13 +9,13 @@ from ulmfit.insight.label_curve import LabelCurve
 from ulmfit.insight.pictures import FAINT, INK, LINE, MARK, drawing
 from ulmfit.insight.power_law import FURTHEST, LEVEL, Forecast, NoForecast, forecast
 
-AHEAD = (1.5, 2.0, FURTHEST)  # times the labels at hand that a forecast is written down for
-GAIN = 0.01  # accuracy; the labels that bring so much are named
+AHEAD = (1.5, 2.0, FURTHEST)  # times the labels at hand, for which forecasts are shown
+GAIN = 0.01  # accuracy; how many more labels it takes is reported
 ULMFIT, BASELINE = "ULMFiT", "TF-IDF + LR"
 
 
 def looked_ahead(curve: LabelCurve, what: str = "accuracy") -> Forecast | NoForecast:
-    """The forecast, or why there is none; `what` = accuracy or baseline."""
+    """The forecast, or the reason why there is none; `what`: "accuracy" or "baseline"."""
     try:
         return forecast(curve.by_size(what))
     except NoForecast as why:
@@ -23,7 +23,7 @@ def looked_ahead(curve: LabelCurve, what: str = "accuracy") -> Forecast | NoFore
 
 
 def rows(curve: LabelCurve) -> list[dict[str, str]]:
-    """Measured points as mean ± standard deviation over draws, then what is expected with more labels."""
+    """Table rows: measured points as mean ± standard deviation over draws, then forecasts for more labels."""
     ours, theirs = curve.by_size(), curve.by_size("baseline")
     table = [
         {
@@ -52,53 +52,53 @@ def sentences(curve: LabelCurve) -> list[str]:
     most = max(ours)
     now, theirs = np.mean(ours[most]), np.mean(curve.by_size("baseline")[most])
     noise = np.sqrt(now * (1 - now) / curve.held_out)
-    told = [
+    lines = [
         f"With {most:,} labels ULMFiT gets {now:.1%} of {curve.held_out:,} held-out texts right, TF-IDF + logistic "
         f"regression {theirs:.1%}. The held-out set alone makes such a figure uncertain by ± {noise:.1%} (standard "
         "error, the same for all points)."
     ]
     ahead = looked_ahead(curve)
     if isinstance(ahead, NoForecast):
-        return [*told, f"No forecast: {ahead}."]
+        return [*lines, f"No forecast: {ahead}."]
     for n in (n for n in _sizes_ahead(ahead) if n > most):
         mean, low, high = ahead.accuracy(n)
-        told.append(
+        lines.append(
             f"About {n - most:,} more labels ({n:,} in all) would bring {mean:.1%} "
             f"({LEVEL:.0%} interval {low:.1%} to {high:.1%})."
         )
     more = ahead.more_labels_for(GAIN)
-    told.append(
+    lines.append(
         f"One point more than with {ahead.at_hand:,} labels is expected from about {_rounded(more):,} more."
         if more is not None
         else f"Even {FURTHEST:g} times the labels are not expected to bring one point more."
     )
     if most < curve.at_hand:
-        told.append(f"There are {curve.at_hand:,} labels to train with; measure there too.")
-    return told
+        lines.append(f"There are {curve.at_hand:,} labels to train with; measure there too.")
+    return lines
 
 
 def as_json(curve: LabelCurve) -> dict[str, Any]:
-    """Points, forecast (or why there is none), and the sentences."""
-    told: dict[str, Any] = {"label_curve": asdict(curve)}
+    """Points, forecasts (or why there are none), and the sentences."""
+    content: dict[str, Any] = {"label_curve": asdict(curve)}
     for name, what in (("forecast", "accuracy"), ("baseline_forecast", "baseline")):
         found = looked_ahead(curve, what)
         if isinstance(found, NoForecast):
-            told[name] = {"refused": str(found)}
+            content[name] = {"refused": str(found)}
             continue
         law = found.law
-        told[name] = {"level": LEVEL} | {
+        content[name] = {"level": LEVEL} | {
             k: float(getattr(law, k)) for k in ("ceiling", "scale", "rate")
         }
-        told[name]["expected"] = [
+        content[name]["expected"] = [
             dict(zip(("labels", "accuracy", "low", "high"), (n, *found.accuracy(n)), strict=True))
             for n in _sizes_ahead(found)
         ]
-    return told | {"sentences": sentences(curve)}
+    return content | {"sentences": sentences(curve)}
 
 
 def curve_picture(curve: LabelCurve, title: str) -> str:
-    """SVG: every point, the means, and dashed with its interval what is expected of more labels."""
-    ahead_at = list[int]()  # where ticks are wanted behind the measured ones
+    """SVG: every point, the means, and dashed the forecast with its interval."""
+    ahead_at = list[int]()  # numbers of labels with ticks beyond the measured ones
     with drawing(title) as (axes, svg):
         for name, what, colour in ((ULMFIT, "accuracy", LINE), (BASELINE, "baseline", MARK)):
             by_size = curve.by_size(what)
@@ -129,7 +129,7 @@ def _sizes_ahead(found: Forecast) -> list[int]:
 
 
 def _rounded(n: int) -> int:
-    """To two digits: the third would only pretend."""
+    """To two significant digits: a forecast is no more precise."""
     return round(n, 2 - len(str(n)))
 
 

@@ -1,4 +1,4 @@
-"""What metrics.jsonl recorded while a run trained, as series over the updates of each stage."""
+"""The values that metrics.jsonl recorded during training, as series over the updates of each stage."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -9,13 +9,13 @@ from typing import Any
 
 from ulmfit.training.log import read_records
 
-Series = dict[int, float]  # update of the whole stage, from 1 → value
+Series = dict[int, float]  # number of the update in the stage, from 1 → value
 
 
 @dataclass(frozen=True)
 class Curves:
-    """One stage. `planned`: lr of the top layer group, and momentum; `steps`: loss, lr, momentum of every tenth update;
-    `epochs`: what was measured at an epoch's end."""
+    """The series of one stage by name. `planned`: lr of the top layer group, and momentum; `steps`: loss, lr and momentum of
+    every tenth update; `epochs`: values measured at the end of an epoch."""
 
     planned: dict[str, Series] = field(default_factory=lambda: defaultdict(dict))
     steps: dict[str, Series] = field(default_factory=lambda: defaultdict(dict))
@@ -24,20 +24,20 @@ class Curves:
 
     @property
     def done(self) -> int:
-        """The last update recorded: up to nine fewer than were done where a training was stopped, all behind its end."""
+        """The last update recorded: all of them for a finished training, up to nine too few for an interrupted one."""
         series = (*self.steps.values(), *self.epochs.values())
         return max((update for values in series for update in values), default=0)
 
 
 def read_curves(path: Path, stages: Mapping[str, Any]) -> dict[str, Curves]:
-    """The stages of a run's record, in its order. Of an update recorded twice – a training that was resumed – the last counts."""
+    """The stages of a run's record, in its order. If an update was recorded twice, by a resumed training, the last value counts."""
     found = {name: _planned(stage["phases"]) for name, stage in stages.items()}
     for record in read_records(path):
         stage = record.pop("stage")
         if stage not in found:
             continue
         kind, phase, curves = record.pop("kind"), record.pop("phase"), found[stage]
-        before = (0, *curves.phases)[phase - 1]
+        before = (0, *curves.phases)[phase - 1]  # updates of the earlier phases
         if kind == "step":
             update, into = before + record.pop("step"), curves.steps
         else:

@@ -1,4 +1,4 @@
-"""What is in the texts, before anything is trained on them: figures and places. What to do about it is `advice`."""
+"""Examines texts before training: figures and places of what may be wrong. What to do about it is `advice`."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,8 +21,8 @@ from ulmfit.text.tokenizer import Tokenizer, make_vocab
 from ulmfit.text.words import Words
 
 SHOWN = 3  # examples of each finding
-COMPARED = 20  # texts of a group, to show the one that is most alike
-WORDS_SHOWN = 10  # of those that the pretrained model does not know
+COMPARED = 20  # texts of a group, among which the most similar one is sought for an example
+WORDS_SHOWN = 10  # of those outside the pretrained model's vocabulary
 
 
 @dataclass(frozen=True)
@@ -40,43 +40,43 @@ def examine(
     pretrained: str = FitConfig.pretrained,
     classifier: ClassifierConfig = FitConfig.classifier,
 ) -> Report:
-    """Looks at everything that `fit` would be given, and changes nothing.
+    """Examines the documents that `fit` would be given, and changes nothing.
 
-    `pretrained`: as `fit` takes it; a model that fastai has published is downloaded when first named. ValueError: there
-    are no texts, or no such model.
+    `pretrained`: as for `fit`; a model that fastai has published is downloaded when first named. ValueError: there are no
+    texts, or no such model.
     """
     given = {"train": labelled, "unlabelled": unlabelled, "valid": valid, "test": test}
-    documents = {part: list(found) for part, found in given.items()}
-    documents = {part: found for part, found in documents.items() if found}
+    lists = {part: list(of_part) for part, of_part in given.items()}
+    documents = {part: of_part for part, of_part in lists.items() if of_part}
     texts = [
-        _Text(Place(part, row, _said(d.label)), d.text)
-        for part, found in documents.items()
-        for row, d in enumerate(found, 1)
+        _Text(Place(part, row, _shown(d.label)), d.text)
+        for part, of_part in documents.items()
+        for row, d in enumerate(of_part, 1)
         if d.text.strip()
     ]
     if not texts:
         raise ValueError("there are no texts to examine; give a file with at least one")
     tokenizer = None if pretrained == NONE else Tokenizer.load(find(pretrained) / "tokenizer.json")
-    every = [t.text for t in texts]
-    lengths, (copies, groups) = _lengths(every, tokenizer), number(every)
+    strings = [t.text for t in texts]
+    lengths, (copies, groups) = _lengths(strings, tokenizer), number(strings)
     learnt = [t.text for t in texts if t.place.part in ("train", "unlabelled")]
     rows = {
         part: np.array([i for i, t in enumerate(texts) if t.place.part == part], np.int64)
         for part in documents
     }
-    labels = {part: _labels(found) for part, found in documents.items()}
+    labels = {part: _labels(of_part) for part, of_part in documents.items()}
     known = labels.get("train", Counter[str]())
     return Report(
         parts={
-            part: _part(found, lengths[i], copies[i], groups[i], classifier)
-            for (part, found), i in zip(documents.items(), rows.values(), strict=True)
+            part: _part(of_part, lengths[i], copies[i], groups[i], classifier)
+            for (part, of_part), i in zip(documents.items(), rows.values(), strict=True)
         },
         label_kind=kind_of(d.label for d in documents.get("train", ())),
         classes=dict(known.most_common()),
         new_labels={
             part: new
-            for part, found in labels.items()
-            if part != "unlabelled" and known and (new := sorted(found.keys() - known.keys()))
+            for part, names in labels.items()
+            if part != "unlabelled" and known and (new := sorted(names.keys() - known.keys()))
         },
         two_labels=_two_labels(texts, copies),
         near_two_labels=_two_labels(texts, groups, apart=copies),
@@ -87,7 +87,7 @@ def examine(
     )
 
 
-def _said(label: Label | None) -> str | None:
+def _shown(label: Label | None) -> str | None:
     if label is None:
         return None
     if kind_of([label]) == "number":
@@ -103,14 +103,14 @@ def _labels(documents: Sequence[Document]) -> Counter[str]:
 
 
 def _lengths(texts: Sequence[str], tokenizer: Tokenizer | None) -> NDArray[np.int64]:
-    """(N,) tokens of each text; without a pretrained tokenizer, of one that `fit` would build."""
+    """(N,) the number of tokens of each text; without a pretrained tokenizer, by one as `fit` would build."""
     tokenizer = tokenizer or Tokenizer.build(texts, TokenizerConfig())
     encoded = tokenizer.encode_all(track(texts, "counting tokens", unit="texts"))
     return np.array([len(ids) for ids in encoded], np.int64)
 
 
 def _count(texts: Sequence[str], tokenizer: Tokenizer) -> Counter[str]:
-    """How often each token occurs, in the vocabulary or not."""
+    """How often each token occurs, whether in the vocabulary or not."""
     if tokenizer.model is not None:
         return Counter(token for text in texts for token in tokenizer.tokenize(text))
     return Words(tokenizer.config.lang, tokenizer.config.rules, tokenizer.patterns).count(texts)
@@ -124,7 +124,7 @@ def _part(
     classifier: ClassifierConfig,
 ) -> Part:
     distinct, long = len(np.unique(copies)), lengths[lengths > classifier.max_len]
-    # Whole chunks are left out, from the beginning, until no more than max_len tokens are left (`ClassifierNet.read`).
+    # Pooling leaves out whole chunks from the beginning until at most max_len tokens remain (`ClassifierNet.read`).
     left_out = -(-(long - classifier.max_len) // classifier.bptt) * classifier.bptt
     marks = np.percentile(lengths, [50, 90, 99, 100], method="higher") if len(lengths) else [0] * 4
     return Part(
@@ -144,7 +144,7 @@ def _coverage(name: str, tokenizer: Tokenizer, texts: Sequence[str]) -> Coverage
     total, known = count.total(), set(tokenizer.vocab)
     unknown = Counter({token: n for token, n in count.items() if token not in known})
     added, defaults = set[str](), TokenizerConfig()
-    if tokenizer.model is None:  # pieces are never added to
+    if tokenizer.model is None:  # fine-tuning adds words, but no pieces
         added = set(make_vocab(count, defaults.max_vocab, defaults.min_freq))
     rest = sum(n for token, n in unknown.items() if token not in added)
     return Coverage(
@@ -162,7 +162,8 @@ def _coverage(name: str, tokenizer: Tokenizer, texts: Sequence[str]) -> Coverage
 def _two_labels(
     texts: Sequence[_Text], groups: NDArray[np.int64], apart: NDArray[np.int64] | None = None
 ) -> Found:
-    """Labelled texts of one group that have several labels; with `apart`, labels of one number there count once."""
+    """Labelled texts of one group with different labels. `apart`: copy numbers; a group that differs only within copies is left
+    out."""
     members = defaultdict[int, list[int]](list)
     for i, group in enumerate(groups.tolist()):
         if texts[i].place.label is not None:
@@ -176,7 +177,7 @@ def _two_labels(
             continue
         first = [found[0] for found in labels.values()]
         if apart is not None and len(set(apart[first].tolist())) < 2:
-            continue  # copies: reported as such
+            continue  # copies of one text, reported as such
         counts.update(texts[i].place.part for i in group)
         examples.append(_example([texts[i] for i in first]))
     return Found(dict(counts), tuple(examples[:SHOWN]))
@@ -202,14 +203,14 @@ def _overlaps(
 
 
 def _example(texts: Sequence[_Text]) -> Example:
-    """The places of copies or near copies, the beginning of the first, and how near the second is."""
+    """The places of copies or near copies, the beginning of the first, and how similar the second is."""
     first, second = texts[0].text, texts[1].text
     alike = "" if same(first) == same(second) else f" ({similarity(first, second):.0%} alike)"
     return Example(tuple(t.place for t in texts), beginning(first) + alike)
 
 
 def _found(texts: Sequence[_Text], passage: Passage) -> Found:
-    """The texts in which there is a `passage` to show."""
+    """The texts with damage of the kind that `passage` detects."""
     counts, examples = Counter[str](), list[Example]()
     for text in texts:
         if shown := passage(text.text):

@@ -1,4 +1,4 @@
-"""What the doctor writes down: figures and places, as plain data."""
+"""The doctor's report: figures and places, as plain data."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from ulmfit.config import LabelKind
 
 @dataclass(frozen=True)
 class Place:
-    """Where a text stands: in which part, as which of its texts, counted from 1."""
+    """Where a text is: the part, and its number among the part's texts, from 1."""
 
     part: str
     row: int
@@ -24,7 +24,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Found:
-    """How many texts of each part, and the first few."""
+    """How many texts of each part have some property, and the first few of them."""
 
     texts: dict[str, int]
     examples: tuple[Example, ...] = ()
@@ -38,7 +38,7 @@ class Part:
     """The figures of one part."""
 
     texts: int
-    empty: int  # nothing but white space; the other figures leave them out
+    empty: int  # texts of nothing but white space; not counted in the following figures
     copies: int  # equal to an earlier text but for white space
     near_copies: int  # not equal, but nearly, to an earlier one
     tokens: dict[str, int]  # per text: median, 90%, 99%, longest
@@ -60,18 +60,18 @@ class Overlap:
 
 @dataclass(frozen=True)
 class Coverage:
-    """How far a pretrained model knows the words of the training and unlabelled texts."""
+    """How much of the training and unlabelled texts is in a pretrained model's vocabulary."""
 
     model: str
     rules: str
-    unknown: float  # share of tokens that are xxunk to it
+    unknown: float  # share of tokens that become xxunk
     unknown_after: float  # the same once fine-tuning has added the frequent words
-    words: dict[str, int]  # the commonest that it does not know
+    words: dict[str, int]  # the most frequent unknown words, with their counts
 
 
 @dataclass(frozen=True)
 class Report:
-    """What `examine` found. Parts are train, unlabelled, valid and test, as far as they were given."""
+    """What `examine` found. Parts: those of train, unlabelled, valid and test that were given."""
 
     parts: dict[str, Part]
     label_kind: LabelKind  # of the texts in train
@@ -82,5 +82,5 @@ class Report:
     overlaps: tuple[Overlap, ...]
     # "mojibake"; "lost": U+FFFD; "html": what the rules "fastai" and "clean" read differently
     characters: dict[str, Found]
-    max_len: int  # tokens that the classifier pools at most
+    max_len: int  # most tokens that the classifier pools
     coverage: Coverage | None  # None: no pretrained model

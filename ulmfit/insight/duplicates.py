@@ -1,8 +1,8 @@
-"""Which texts are the same, or nearly: MinHash finds candidates, the texts themselves decide.
+"""Which texts are equal, or nearly: MinHash finds candidates, which are then compared in full.
 
-Near copies are measured by their word 5-grams (case, punctuation and markup do not count): the share that two texts
-have in common of all that either has, the Jaccard similarity (Broder 1997). Texts of fewer than five words are near
-only where all their words are equal.
+Near copies have a high Jaccard similarity of their word 5-grams (Broder 1997): the share that both texts have of all that
+either has. Case, punctuation and markup do not count. Texts of fewer than five words are near copies only if all their words
+are equal.
 """
 
 import re
@@ -19,11 +19,9 @@ from ulmfit.text.splits import same
 Hashes = NDArray[np.uint64]
 
 GRAM = 5  # words
-NEAR = 0.7  # similarity from which texts are near copies; in 100 words, three may differ
-BANDS, ROWS = (
-    16,
-    4,
-)  # of a sketch: a pair at 0.7 is missed once in eighty times, at 0.8 once in four thousand
+NEAR = 0.7  # least similarity of near copies; in 100 words, three may differ
+# of a sketch: a pair of similarity 0.7 is missed once in eighty times, of 0.8 once in four thousand
+BANDS, ROWS = 16, 4
 _MARKUP = re.compile(r"<[a-z/][^<>]*>")
 _WORD = re.compile(r"\w+")
 _DRAW = np.random.default_rng(0)
@@ -34,7 +32,7 @@ _MIX = np.uint64(0xBF58476D1CE4E5B9)  # of splitmix64
 
 
 class _WordHashes(dict[str, int]):
-    """Word → 32 bits, remembered: the same in every process, which `hash` is not."""
+    """Word → 32-bit hash, cached; the same in every process, unlike `hash`."""
 
     def __missing__(self, word: str) -> int:
         self[word] = value = zlib.crc32(word.encode("utf-8", "surrogatepass"))
@@ -42,11 +40,11 @@ class _WordHashes(dict[str, int]):
 
 
 def number(texts: list[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(N,) copy number and (N,) group number of every text: equal numbers, equal texts.
+    """(N,) copy number and (N,) group number of every text.
 
-    Texts with one copy number differ in white space only; with one group number they are copies, near copies, or
-    linked by a chain of near copies. Each text is compared with the first of those it may be near, so a few
-    pairs are missed; no pair is made up.
+    Texts with the same copy number differ in white space only; with the same group number they are copies, near copies, or
+    linked by a chain of near copies. A candidate is compared only with the first text of its bucket, so a few pairs are
+    missed; none is reported wrongly.
     """
     known: dict[str, int] = {}
     copies = np.array([known.setdefault(same(t), len(known)) for t in texts], np.int64)
@@ -56,7 +54,7 @@ def number(texts: list[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def near_groups(texts: list[str]) -> NDArray[np.int64]:
-    """(N,) for every text the first of its group, by its place in `texts`."""
+    """(N,) for every text, the index of the first text of its group."""
     memory = _WordHashes()
     leader = np.arange(len(texts))
     if len(texts) < 2:
@@ -88,9 +86,9 @@ def similarity(one: str, other: str) -> float:
 
 
 def grams(text: str, memory: _WordHashes | None = None) -> Hashes:
-    """The distinct hashes of the word 5-grams, sorted; one of all words where there are fewer."""
+    """The distinct hashes of the word 5-grams, sorted; a single one of all words if there are fewer than five."""
     memory = _WordHashes() if memory is None else memory
-    # A text without a word, such as ":-)", is near its like only.
+    # A text without words, such as ":-)", is compared as a whole.
     found = _WORD.findall(_MARKUP.sub(" ", text.lower())) or [same(text)]
     words = np.array([memory[word] for word in found], np.uint64)
     size = min(GRAM, len(words))
@@ -108,17 +106,17 @@ def _similarity(one: Hashes, other: Hashes) -> float:
 
 
 def _sketch(hashes: Hashes) -> NDArray[np.uint32]:
-    """(BANDS * ROWS,) the least of the hashes under as many orders."""
+    """(BANDS * ROWS,) the smallest hash under each of as many permutations (MinHash)."""
     least = (hashes[None] * _FACTORS[:, None] + _OFFSETS[:, None]).min(1)
     return (least >> np.uint64(32)).astype(np.uint32)
 
 
 def _candidates(sketches: NDArray[np.uint32]) -> Iterator[tuple[int, int]]:
-    """Pairs (first, other) of texts whose sketches agree in a whole band; of each set of such texts the first with
-    every other one, so that a thousand copies give a thousand pairs and not half a million."""
+    """Pairs (first, other) of texts whose sketches agree in a whole band: in each such bucket the first text with every other
+    one, so that a thousand copies give a thousand pairs and not half a million."""
     for band in range(BANDS):
         rows = np.ascontiguousarray(sketches[:, band * ROWS : (band + 1) * ROWS])
-        keys = rows.view(np.uint64) @ _PLACES[: ROWS // 2]  # two of 32 bits in each
+        keys = rows.view(np.uint64) @ _PLACES[: ROWS // 2]  # two 32-bit values in each
         _, first, inverse, counts = np.unique(
             keys, return_index=True, return_inverse=True, return_counts=True
         )

@@ -1,8 +1,8 @@
 """How accuracy grows with the number of labels, on the user's own texts, beside the linear baseline.
 
-The language model is fine-tuned once: labels play no part in it, and the held-out texts stay out of it. Each point is a
-classifier of its own, on labels drawn anew for every size and draw: independent draws, so that the spread between
-them can be carried over to a forecast (`insight.power_law`).
+The language model is fine-tuned once, without labels and without the held-out texts. Each point is a classifier of its own, on
+labels drawn independently for every size and draw, so that the spread between draws can be carried over to a forecast
+(`insight.power_law`).
 """
 
 import random
@@ -31,8 +31,8 @@ from ulmfit.text.document import Document, class_name
 from ulmfit.text.labels import SAID, kind_of
 from ulmfit.text.splits import Parts, divide, hold_out
 
-HALVINGS = 4  # sizes where none are given: all labels, and so many times half of them
-OF_EACH = 2  # documents of every label that a draw begins with: what training needs at least
+HALVINGS = 4  # default sizes: all labels, a half of them, …, a sixteenth
+OF_EACH = 2  # documents of every label in a draw, at least: as many as training needs
 POINTS = Path("resume", "points.json")  # in the run directory; --overwrite clears it
 
 
@@ -52,9 +52,9 @@ class LabelCurve:
     """What was measured, in order of labels and draws."""
 
     points: list[Point]
-    at_hand: int  # labels there are to draw from
+    at_hand: int  # labels to draw from
     held_out: int  # documents that every point is scored on
-    missing: int = 0  # points asked for that the budget had no time for
+    missing: int = 0  # points asked for but not begun within the budget
 
     def by_size(self, what: str = "accuracy") -> dict[int, list[float]]:
         """Number of labels → `accuracy`, `baseline` or `seconds` of each draw."""
@@ -80,10 +80,10 @@ def label_curve(
 ) -> LabelCurve:
     """Accuracy at growing numbers of labels.
 
-    Points are scored on `test`; where that is empty, on `config.classifier.valid_fraction` of the labelled documents.
-    `sizes=None`: all labels there are, and halves of that. What is finished is kept in `out`: the same call goes on,
-    also with more sizes or draws. Behind the language model nothing is begun that is not expected to end within
-    `budget_minutes`; `OutOfTime` where `runtime.max_minutes` are over before a point.
+    Points are scored on `test`; if that is empty, on `config.classifier.valid_fraction` of the labelled documents.
+    `sizes=None`: all labels, a half, a quarter, … Finished points are kept in `out`: the same call resumes, also with more
+    sizes or draws. Once the language model is fine-tuned, no point is begun that is not expected to end within
+    `budget_minutes`. `OutOfTime`: `runtime.max_minutes` are over before a point begins.
     """
     if (kind := kind_of(d.label for d in labelled)) != "single":
         raise ValueError(
@@ -120,7 +120,7 @@ def label_curve(
 
 
 def draw_labels(pool: Sequence[Document], size: int, seed: str) -> list[Document]:
-    """`size` documents at random, of every label at least two."""
+    """`size` random documents, at least two of every label."""
     first, rest, seen = list[Document](), list[Document](), Counter[str]()
     for document in random.Random(seed).sample(list(pool), len(pool)):
         (first if seen[str(document.label)] < OF_EACH else rest).append(document)
@@ -134,7 +134,7 @@ def draw_labels(pool: Sequence[Document], size: int, seed: str) -> list[Document
 
 
 def default_sizes(at_hand: int, least: int) -> list[int]:
-    """All labels and halves of them, ascending, none below `least`."""
+    """All labels, a half of them, a quarter, …, ascending, none below `least`."""
     halves = [round(at_hand / 2**k) for k in range(HALVINGS, -1, -1)]
     return [n for n in halves if n >= least]
 
@@ -147,7 +147,7 @@ def _parts(
     seed: int,
     say: Say,
 ) -> Parts:
-    """As `fit` divides its documents, with a held-out set in place of a validation set."""
+    """The documents divided as in `fit`, but with a held-out test set in place of a validation set."""
     if not test:
         known = [d for d in labelled if d.label is not None]
         rest, test = hold_out(known, config.classifier.valid_fraction, seed)
@@ -163,11 +163,11 @@ def _parts(
 def _sizes(
     asked: Sequence[int] | None, draws: int, pool: Sequence[Document], config: FitConfig
 ) -> list[int]:
-    """Numbers of labels to measure at, ascending."""
+    """The numbers of labels to measure at, ascending."""
     if draws < 1:
         raise ValueError(f"draws must be at least 1, not {draws}")
     least = OF_EACH * len({class_name(d.label) for d in pool if d.label is not None})
-    if asked is None:  # below `head_only_below` another training is used: another curve
+    if asked is None:  # below `head_only_below` only the head is trained, which gives another curve
         first = max(least, config.classifier.head_only_below)
         if sizes := default_sizes(len(pool), first):
             return sizes
@@ -186,15 +186,15 @@ def _sizes(
 def _language_models(
     parts: Parts, config: FitConfig, machine: Runtime, run: Run
 ) -> list[LanguageModel]:
-    """One a direction, fine-tuned where the config says so; taken from `run` where they are there."""
+    """One per direction, fine-tuned if the config says so; loaded from `run` if they are finished there."""
     models = []
     for direction in directions(config):
         lm = start_lm(
             config.pretrained, direction, parts.texts, config.tokenizer, machine.seed, run.say
         )
         if config.finetune:
-            told = {"config": config.lm, "tokenizer": config.tokenizer}
-            lm = finetune_lm(lm, parts.texts, **told, runtime=machine, run=run)
+            how = {"config": config.lm, "tokenizer": config.tokenizer}
+            lm = finetune_lm(lm, parts.texts, **how, runtime=machine, run=run)
         models.append(lm)
     return models
 
@@ -207,7 +207,7 @@ def _measure(
     config: FitConfig,
     machine: Runtime,
 ) -> Point:
-    """Train on one draw and score. The draw's number also seeds head, dropout and order."""
+    """Train on one draw, and score. The number of the draw also seeds head, dropout and the order of documents."""
     began, members = time.monotonic(), []
     documents = draw_labels(parts.train, labels, f"{machine.seed}/{labels}/{draw}")
     seeded = replace(machine, seed=machine.seed + draw)
@@ -229,8 +229,8 @@ def _measure(
 def _in_time(
     todo: Sequence[tuple[int, int]], points: dict[tuple[int, int], Point], ends: float | None
 ) -> Iterator[tuple[int, int]]:
-    """Those that are expected to end in time, by the seconds of the largest finished one that is not larger: in
-    proportion to the labels, which is too much rather than too little. One without such is begun."""
+    """The (labels, draw) pairs expected to end in time. The estimate scales the seconds of the largest finished point of at most
+    as many labels in proportion to the labels, which overestimates; without such a point, a pair is begun."""
     for labels, draw in todo:
         done = [p for p in points.values() if p.labels <= labels]
         longest = max(done, key=lambda p: (p.labels, p.seconds), default=None)

@@ -1,7 +1,7 @@
-"""Which texts to label next: those the classifier is unsure of, spread over what there is.
+"""Which texts to label next: those the classifier is unsure of, and that differ from each other.
 
-Texts are drawn one after the other as k-means++ draws its centres (Arthur & Vassilvitskii 2007), but from the unsure ones
-only: the farther from all that were drawn before, the likelier. What that buys: docs/results.md.
+Among the least certain texts they are drawn one after the other as k-means++ draws its centres (Arthur & Vassilvitskii 2007):
+the farther from all drawn before, the likelier. What it gains: docs/results.md.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from ulmfit.text.splits import same
 from ulmfit.training.calibration import tempered
 
 Array = NDArray[np.floating]
-UNSURE = 5  # times as many of the least certain texts as are wanted: the choice is among them
+UNSURE = 5  # the choice is among this many times as many texts as wanted, the least certain
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def next_labels(
     seed: int = 0,
     progress: str = "",
 ) -> list[Choice]:
-    """`n` of the texts, the most worthwhile first; fewer where there are fewer. Of equal texts the first counts."""
+    """The `n` texts most worth labelling, best first; fewer if there are fewer different texts. Of equal texts the first counts."""
     if n < 1:
         raise ValueError(f"n must be at least 1, not {n}")
     first = dict[str, int]()
@@ -67,14 +67,14 @@ def next_labels(
 
 
 def margins(probabilities: Array) -> Array:
-    """(D,) by how much the likeliest label leads the next: 0 is as unsure as can be."""
+    """(D,) the lead of the likeliest label over the next; 0: most uncertain."""
     top = np.sort(probabilities, axis=1)
     return top[:, -1] - top[:, -2]
 
 
 def pick(features: Array, probabilities: Array, n: int, seed: int) -> list[tuple[int, bool]]:
-    """Up to `n` rows in the order they were drawn, and of each whether it lies far from those before it (farther
-    than half of the chosen do)."""
+    """Up to `n` rows in the order drawn, each with whether it lies far from those before it (farther than the median of the
+    rows chosen)."""
     gap = margins(probabilities)
     unsure = np.argsort(gap, kind="stable")[: UNSURE * n]
     spread = features[unsure].std(axis=0)
@@ -95,9 +95,9 @@ def pick(features: Array, probabilities: Array, n: int, seed: int) -> list[tuple
 def read(
     classifier: Classifier, texts: Sequence[str], runtime: Runtime, progress: str = ""
 ) -> tuple[Array, Array]:
-    """What the head sees, and what the classifier says: pooled features (D, P) and probabilities (D, C).
+    """Pooled features (D, P) and probabilities (D, C).
 
-    Of several directions features stand side by side, and probabilities are averaged.
+    With two directions, features are concatenated and probabilities averaged.
     """
     features, probabilities = [], []
     for member in members_of(classifier, "choosing what to label"):
@@ -113,7 +113,7 @@ def read(
 
 
 def _reason(labels: Sequence[str], probabilities: Array, far: bool) -> str:
-    """In words: between what, and whether it is unlike the others."""
+    """In words: the two likeliest labels, and whether the text is unlike those before it."""
     first, second = np.argsort(-probabilities, kind="stable")[:2]
     between = (
         f"{labels[first]} ({probabilities[first]:.0%}) or {labels[second]} "

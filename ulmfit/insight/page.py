@@ -1,4 +1,4 @@
-"""A report's data → HTML: a template and `page.css` beside this file, filled by Jinja, which escapes all that it is given."""
+"""A report's data → HTML, by a Jinja template and `page.css` beside this file; all values are escaped."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ HERE = Path(__file__).parent
 
 
 def render(contents: dict[str, Any], template: str = "page.html") -> str:
-    """The whole page. A name that the template wants and `contents` lacks is an error."""
+    """The whole page. A name that the template uses and `contents` lacks is an error."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     templates = Environment(
@@ -32,17 +32,17 @@ def render(contents: dict[str, Any], template: str = "page.html") -> str:
 
 
 def percent(share: float | None, digits: int = 1) -> str:
-    """0.831 → 83.1 %, with a space that does not break."""
+    """0.831 → 83.1 %, with a no-break space."""
     return "–" if share is None else f"{100 * share:.{digits}f}\u202f%"
 
 
 def points(difference: float) -> str:
-    """−0.0123 → −1.2, with a true minus."""
+    """−0.0123 → −1.2, with a true minus sign."""
     return f"{100 * difference:+.1f}".replace("-", "−")
 
 
 def rate(lr: float) -> str:
-    """A learning rate, short."""
+    """A learning rate, 0.002 → 2.0e-3; 0 → frozen."""
     return f"{lr:.1e}".replace("e-0", "e-") if lr else "frozen"
 
 
@@ -56,21 +56,21 @@ def duration(seconds: float) -> str:
 
 
 def size(count: int | None) -> str:
-    """Bytes in a unit for people."""
+    """Bytes in MiB or GiB."""
     if count is None:
         return "–"
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
 
 
 def figure(value: float | None) -> str:
-    """A number with four digits that matter; large ones whole."""
+    """A number with four significant digits; from 1,000 on, without decimals."""
     if value is None:
         return "–"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def code(text: str) -> Any:
-    """Text with `commands` in backticks set as code; everything is escaped."""
+    """HTML of a text whose `commands` in backticks become <code>; everything is escaped."""
     from markupsafe import Markup, escape
 
     parts = re.split(r"`([^`]+)`", text)

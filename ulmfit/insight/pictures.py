@@ -15,7 +15,7 @@ DARK = {INK: "#e6e8ee", FAINT: "#454b57", LINE: "#6ea8fe", MARK: "#fb923c"}  # o
 
 
 def lr_picture(curve: LRCurve, title: str) -> str:
-    """The LR range test as SVG: smoothed loss over the learning rate (log), suggestions on it marked, if the loss fell."""
+    """The LR range test as SVG: smoothed loss against learning rate (log scale), with the suggestions marked if the loss fell."""
     lrs, losses = curve.shown()
     with drawing(title) as (axes, svg):
         axes.plot(lrs, losses, color=LINE, linewidth=2)
@@ -24,7 +24,7 @@ def lr_picture(curve: LRCurve, title: str) -> str:
         axes.set_ylim(low - 0.05 * (high - low), high)
         axes.set_xlabel("learning rate (log scale)")
         axes.set_ylabel("training loss, smoothed (nats)")
-        # A falling curve leaves room above on the right and below on the left.
+        # A falling curve leaves room at its upper right and its lower left.
         sides = [((8, 6), "left"), ((-8, -14), "right")]
         marked = sorted(curve.suggestions().items(), key=lambda item: item[1])
         marked = [(name, lr) for name, lr in marked if curve.fell() and lr >= lrs[0]]
@@ -39,9 +39,9 @@ def lr_picture(curve: LRCurve, title: str) -> str:
 
 @contextmanager
 def drawing(title: str = "", size: tuple[float, float] = SIZE) -> Iterator[tuple[Any, StringIO]]:
-    """Empty axes to draw on, and where the SVG will stand afterwards: the same drawing gives the same bytes.
+    """Yields empty axes, and a buffer that holds the SVG after the block; the same drawing gives the same bytes.
 
-    Text stays text, the background is the page's. Colours named in DARK change where the reader prefers dark pages.
+    Text stays text, the background is transparent. Colours named in DARK change if the reader prefers dark pages.
     `size`: inches.
     """
     draw, figures = matplotlib()
@@ -67,14 +67,14 @@ def drawing(title: str = "", size: tuple[float, float] = SIZE) -> Iterator[tuple
         axes.set_title(title, loc="left", fontsize=12)
         yield axes, out
         plain = StringIO()
-        dates = {"Date": None, "Creator": "ulmfit", "Title": title}
-        figure.savefig(plain, format="svg", transparent=True, metadata=dates)
+        metadata = {"Date": None, "Creator": "ulmfit", "Title": title}
+        figure.savefig(plain, format="svg", transparent=True, metadata=metadata)
     head, rest = plain.getvalue().split("<defs>", 1)
     out.write(f"{head}{_dark_style()}<defs>{rest}")
 
 
 def lr_chart(curve: LRCurve, width: int = 60, height: int = 10) -> str:
-    """The same for a terminal; ▲ below the axis marks the first suggestion. What lies above the chart is not drawn."""
+    """As `lr_picture`, for a terminal; ▲ below the axis marks the first suggestion. Losses above the chart are not drawn."""
     lrs, losses = curve.shown()
     x = np.log10(lrs)
     columns = np.linspace(x[0], x[-1], width)
@@ -95,7 +95,7 @@ def lr_chart(curve: LRCurve, width: int = 60, height: int = 10) -> str:
 
 
 def _interesting(curve: LRCurve) -> tuple[float, float]:
-    """Lowest and highest loss worth showing: the explosion behind the minimum would flatten all before it."""
+    """The lowest and highest loss to show: the explosion after the minimum would flatten all before it."""
     _, losses = curve.shown()
     before = losses[: losses.argmin() + 1].max() if curve.fell() else np.quantile(losses, 0.9)
     low, high = float(losses.min()), float(before)
@@ -103,7 +103,7 @@ def _interesting(curve: LRCurve) -> tuple[float, float]:
 
 
 def _at(width: int, columns: np.ndarray, texts: dict[Any, str], blank: str) -> str:
-    """A line of the chart with texts that begin at their places on the x axis."""
+    """A line of the chart, with each text beginning at its place on the x axis."""
     line = [blank] * (width + 12)
     for place, text in texts.items():
         start = int(np.abs(columns - place).argmin())
@@ -112,7 +112,7 @@ def _at(width: int, columns: np.ndarray, texts: dict[Any, str], blank: str) -> s
 
 
 def matplotlib() -> tuple[Any, Any]:
-    """The package and its figures; an error that names it where it is missing."""
+    """The modules `matplotlib` and `matplotlib.figure`. ImportError: says how to install it."""
     try:
         import matplotlib
         from matplotlib import figure

@@ -1,7 +1,7 @@
-"""Accuracy over the number of labels as a power law, and what it says about labels that are not there yet.
+"""A power law of accuracy over the number of labels, and its forecast for more labels.
 
-accuracy = ceiling − scale · labels^−rate. For a given rate this is a straight line, so every rate of a fine grid is
-solved exactly: no start values, nothing that fails to converge, and a thousand fits at once.
+accuracy = ceiling − scale · labels^−rate. For a given rate this is linear in ceiling and scale, so it is solved exactly for
+every rate of a fine grid: no start values, no failure to converge, and a thousand fits at once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,13 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-RATES = np.geomspace(
-    0.05, 2.0, 100
-)  # what is tried; learning curves of classifiers lie well inside
-LEAST_SIZES, LEAST_DRAWS = 4, 2  # three numbers are fitted; one draw says nothing about the spread
-FURTHEST = 4.0  # times the labels at hand; beyond, nothing is said
+RATES = np.geomspace(0.05, 2.0, 100)  # the grid; classifiers' learning curves lie well inside
+LEAST_SIZES, LEAST_DRAWS = 4, 2  # three numbers are fitted; a single draw has no spread
+FURTHEST = 4.0  # times the labels at hand; beyond, there is no forecast
 RESAMPLES = 500  # of the bootstrap
-LEVEL = 0.8  # probability that an interval is meant to hold
+LEVEL = 0.8  # confidence level of intervals
 
 Array = NDArray[np.float64]
 Numbers = float | Sequence[float] | NDArray[np.generic]
@@ -24,14 +22,14 @@ Numbers = float | Sequence[float] | NDArray[np.generic]
 
 @dataclass(frozen=True)
 class PowerLaw:
-    """One fit, or as many as the arrays are long."""
+    """One fit, or one per element of the arrays."""
 
-    ceiling: Array  # accuracy with endless labels, at most 1
+    ceiling: Array  # accuracy with unlimited labels, at most 1
     scale: Array  # ≥ 0
     rate: Array
 
     def accuracy(self, labels: Numbers) -> Array:
-        """(*fits, *labels) accuracies."""
+        """(*fits, *labels) the accuracy of each fit at each number of labels."""
         n = np.asarray(labels, dtype=float)
         ceiling, scale, rate = (
             v.reshape(v.shape + (1,) * n.ndim) for v in (self.ceiling, self.scale, self.rate)
@@ -39,7 +37,7 @@ class PowerLaw:
         return np.asarray(ceiling - scale * n**-rate)
 
     def labels_for(self, accuracy: float) -> float:
-        """Labels at which one fit reaches `accuracy`; infinite where it never does."""
+        """The number of labels at which a single fit reaches `accuracy`; infinite if it never does."""
         missing = float(self.ceiling) - accuracy
         if missing <= 0 or self.scale <= 0:
             return np.inf
@@ -65,7 +63,7 @@ def fit_power_law(sizes: Numbers, accuracies: Numbers) -> PowerLaw:
 
 @dataclass(frozen=True)
 class Forecast:
-    """The law of the means, and those of as many resamples of the draws."""
+    """The power law of the means, and those of `RESAMPLES` bootstrap resamples."""
 
     at_hand: int  # the most labels that were measured
     law: PowerLaw
@@ -86,21 +84,21 @@ class Forecast:
         return float(self.law.accuracy(labels)), float(low), float(high)
 
     def more_labels_for(self, gain: float) -> int | None:
-        """How many labels more bring `gain` accuracy; None where `FURTHEST` times those at hand do not."""
+        """How many more labels raise accuracy by `gain`; None if `FURTHEST` times those at hand do not."""
         needed = self.law.labels_for(float(self.law.accuracy(self.at_hand)) + gain)
         return round(needed - self.at_hand) if needed <= FURTHEST * self.at_hand else None
 
 
 class NoForecast(ValueError):
-    """The measured points don't say how the curve goes on; the message says why and what to do."""
+    """The measured points do not allow a forecast; the message says why and what to do."""
 
 
 def forecast(accuracies: Mapping[int, Sequence[float]], *, seed: int = 0) -> Forecast:
-    """From number of labels → accuracy of each draw. `NoForecast` where there are too few points, where accuracy does not
-    rise, and where it rises without slowing down: then no ceiling can be read off.
+    """A forecast from number of labels → accuracy of each draw. `NoForecast`: too few points, or accuracy does not rise, or
+    rises without slowing down, so that no ceiling can be estimated.
 
-    Bootstrap: at each size its draws anew, with replacement. Their deviations from the size's mean are widened by √(k / (k − 1)),
-    for k draws lie closer to their own mean than to the true one. The draws of different sizes must be independent.
+    Bootstrap: at each size its k draws are resampled with replacement. Their deviations from the mean are widened by
+    √(k / (k − 1)), since draws lie closer to their own mean than to the true one. Draws of different sizes must be independent.
     """
     usable = {n: values for n, values in sorted(accuracies.items()) if len(values) >= LEAST_DRAWS}
     if len(usable) < LEAST_SIZES:

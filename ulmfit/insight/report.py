@@ -1,4 +1,4 @@
-"""A run as one page to look at and to argue with: `report.html`, without scripts, and nothing is fetched."""
+"""The report of a run as one page, `report.html`, without scripts and without anything to download."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -30,25 +30,23 @@ from ulmfit.progress import track
 from ulmfit.saved import load_classifier
 
 NAME = "report.html"
-DOCTOR = "doctor.json"  # what the doctor found, where it looked
-SETS = ("test", "validation")  # the first that a run has is the one to judge by
+DOCTOR = "doctor.json"  # the doctor's findings, if it examined the texts
+SETS = ("test", "validation")  # the first that a run has is the main one
 MISTAKES = 8
-WORDS, FOLDED = (
-    90,
-    30,
-)  # words of a mistake that are shown at once; the others unfold, if they are so many
-MATRIX = 10  # classes, up to which the matrix is shown whole
-CLASSES = 25  # in the table of classes; of more those with the lowest F1
-# text → its words and how far each spoke for the label that was predicted
+# words of a mistake shown at once; the rest is folded if it has at least FOLDED words
+WORDS, FOLDED = 90, 30
+MATRIX = 10  # most classes for which the confusion matrix is shown
+CLASSES = 25  # most rows of the table of classes: those with the lowest F1
+# text → its words, each with its weight for the predicted label
 Explain = Callable[[str], Sequence[tuple[str, float]]]
 
 
 def report(run: str | Path, *, explain: Explain | None = None) -> Path:
-    """Write `report.html` into a run's directory, from what the run recorded, and give its path.
+    """Write `report.html` into a run's directory, from what the run recorded, and return its path.
 
-    `explain` weighs the words of the texts shown; left out, the run's own classifier does. Words that can't be weighed
-    are not shaded, and a section for which nothing was recorded says so. CheckpointError: no run is there, or a file of
-    it is damaged.
+    `explain` weighs the words of the mistakes shown; None: by the run's own classifier. Words that can't be weighed are
+    not shaded, and a section for which nothing was recorded says so. CheckpointError: there is no run, or one of its files is
+    damaged.
     """
     path = Path(run)
     record = load_json(path / "config.json")
@@ -56,29 +54,29 @@ def report(run: str | Path, *, explain: Explain | None = None) -> Path:
         raise CheckpointError(f"{path} is not a run directory; give what --out named in training")
     page = render(contents(path, record, explain or explainer(path)))
     with atomic(path / NAME) as temporary:
-        temporary.write_text(page, encoding="utf-8", errors="replace")  # half a surrogate pair
+        temporary.write_text(page, encoding="utf-8", errors="replace")  # lone surrogates
     return path / NAME
 
 
 def explainer(run: Path) -> Explain:
-    """Words weighed by integrated gradients of the run's classifier, which is loaded for the first text."""
+    """Weighs words by integrated gradients of the run's classifier, which is loaded for the first text."""
     classifier = cache(lambda: load_classifier(run))
 
     def explain(text: str) -> list[tuple[str, float]]:
-        found = weigh(classifier(), text, method="gradient")
-        return [(word.text, word.weight) for word in found.words]
+        explanation = weigh(classifier(), text, method="gradient")
+        return [(word.text, word.weight) for word in explanation.words]
 
     return explain
 
 
 def keep_examined(run: Path, examined: Examined) -> None:
-    """What the doctor found is kept for the report."""
-    told = {**asdict(examined), "findings": [asdict(f) for f in findings(examined)]}
-    save_json(run / DOCTOR, told)
+    """Saves the doctor's report and findings in the run, for its report."""
+    content = {**asdict(examined), "findings": [asdict(f) for f in findings(examined)]}
+    save_json(run / DOCTOR, content)
 
 
 def contents(path: Path, record: Mapping[str, Any], explain: Explain) -> dict[str, Any]:
-    """What the page says, as plain data; None for what was not recorded."""
+    """The contents of the page as plain data; None for what was not recorded."""
     sets = {name: path / "predictions" / f"{name}.jsonl" for name in SETS}
     labels, began = tuple(record.get("labels", ())), record.get("began")
     found = {name: Predictions.load(p, labels) for name, p in sets.items() if p.exists()}
@@ -103,14 +101,14 @@ def contents(path: Path, record: Mapping[str, Any], explain: Explain) -> dict[st
 
 
 def _headline(name: str, of: Predictions, record: Mapping[str, Any]) -> dict[str, Any]:
-    """Accuracy and interval of a set, and of the yardstick beside it."""
+    """Accuracy with its interval on a set, and the baseline's beside it."""
     n = len(of.truth)
     rows = [("ULMFiT", wilson(int(of.right.sum()), n))]
     difference = None
     if of.baseline is not None:
-        theirs = of.baseline == of.truth
-        rows.append(("TF-IDF + logistic regression", wilson(int(theirs.sum()), n)))
-        difference = paired_difference(of.right, theirs)
+        right = of.baseline == of.truth
+        rows.append(("TF-IDF + logistic regression", wilson(int(right.sum()), n)))
+        difference = paired_difference(of.right, right)
     classifier = record["config"].get("config", {}).get("classifier", {})
     return {
         "name": name,
@@ -123,24 +121,24 @@ def _headline(name: str, of: Predictions, record: Mapping[str, Any]) -> dict[str
 
 
 def _plain(record: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, float, float | None]]]]:
-    """The scores of runs whose texts have several labels, or numbers: by set, each metric and the yardstick's."""
-    results, theirs = record.get("results", {}), record.get("baseline", {})
+    """For runs without recorded predictions (several labels, or numbers): by set, (metric, value, the baseline's value)."""
+    results, baseline = record.get("results", {}), record.get("baseline", {})
     return [
-        (name, [(k, v, theirs.get(name, {}).get(k)) for k, v in results[name].items()])
+        (name, [(k, v, baseline.get(name, {}).get(k)) for k, v in results[name].items()])
         for name in SETS
         if name in results
     ]
 
 
 def _classes(of: Predictions) -> dict[str, Any]:
-    """The matrix of few classes, or the commonest confusions of many; and a table of classes."""
-    n, told = len(of.labels), (of.truth, of.predicted)
-    scores = class_scores(*told, of.labels)
+    """The confusion matrix if there are few classes, the most frequent confusions, and a table of classes."""
+    n, pair = len(of.labels), (of.truth, of.predicted)
+    scores = class_scores(*pair, of.labels)
     shown = sorted(scores, key=lambda score: score.f1 or 0.0)[:CLASSES] if n > CLASSES else scores
     return {
         "labels": of.labels,
-        "matrix": confusion(*told, n).tolist() if n <= MATRIX else None,
-        "pairs": [(count, of.labels[i], of.labels[j]) for count, i, j in confused(*told)[:10]],
+        "matrix": confusion(*pair, n).tolist() if n <= MATRIX else None,
+        "pairs": [(count, of.labels[i], of.labels[j]) for count, i, j in confused(*pair)[:10]],
         "scores": shown,
         "left_out": n - len(shown),
     }
@@ -164,10 +162,10 @@ def _mistakes(of: Predictions, explain: Explain) -> dict[str, Any]:
         text = of.texts[row] or ""
         try:
             words = explain(text)
-        except ValueError:  # no classifier any more, or a language whose tokens can't be followed
+        except ValueError:  # no classifier any more, or tokens that can't be traced back to words
             words = [(word, 0.0) for word in text.split()]
-        most = max((abs(weight) for _, weight in words), default=0.0) or 1.0
-        words = [(word, weight / most) for word, weight in words]
+        largest = max((abs(weight) for _, weight in words), default=0.0) or 1.0
+        words = [(word, weight / largest) for word, weight in words]
         cut = WORDS if len(words) >= WORDS + FOLDED else len(words)
         shown.append(
             {
@@ -212,21 +210,22 @@ def _stages(path: Path, record: Mapping[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def _doctor(told: dict[str, Any]) -> dict[str, Any]:
-    """Findings with what wants doing first, and the figures of each part."""
+def _doctor(saved: dict[str, Any]) -> dict[str, Any]:
+    """The findings, those that need action first, and the figures of each part."""
     order = ("do", "note", "ok")
-    shown = sorted(told["findings"], key=lambda finding: order.index(finding["level"]))
+    shown = sorted(saved["findings"], key=lambda finding: order.index(finding["level"]))
     for finding in shown:
         finding["examples"] = [
             (where(tuple(Place(**place) for place in example["places"])), example["text"])
             for example in finding["examples"]
         ]
     todo = sum(finding["level"] == "do" for finding in shown)
-    return {"findings": shown, "todo": todo, "parts": told["parts"], "max_len": told["max_len"]}
+    figures = {name: saved[name] for name in ("parts", "max_len")}
+    return {"findings": shown, "todo": todo, **figures}
 
 
 def flat(value: Any, name: str = "") -> list[tuple[str, str]]:
-    """Settings as (name, value), those of a part behind its name and a dot."""
+    """Nested settings as (dotted name, value)."""
     if not isinstance(value, dict):
         return [(name, str(value))]
     return [pair for key, v in value.items() for pair in flat(v, f"{name}.{key}".lstrip("."))]

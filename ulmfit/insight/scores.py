@@ -1,4 +1,4 @@
-"""What the predictions of a run tell: intervals, confusions, how far probabilities can be believed, mistakes."""
+"""Statistics of a run's predictions: intervals, tests, confusions, reliability of probabilities, mistakes."""
 
 import json
 import math
@@ -13,19 +13,19 @@ from numpy.typing import NDArray
 from ulmfit.files.checkpoint import CheckpointError
 from ulmfit.training import calibration
 
-Z = 1.959964  # standard deviations either side of a 95 % interval
+Z = 1.959964  # half width of a 95 % interval, in standard deviations
 BINS = 10  # of the reliability diagram, equally wide
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What `predictions/NAME.jsonl` says of a set's D documents and C labels."""
+    """The contents of `predictions/NAME.jsonl`: D documents, C labels."""
 
     labels: tuple[str, ...]
     truth: NDArray[np.int64]  # (D,) columns
     probabilities: NDArray[np.float64]  # (D, C)
     baseline: NDArray[np.int64] | None  # (D,) columns
-    texts: tuple[str | None, ...]  # of documents that were taken for something else, at least
+    texts: tuple[str | None, ...]  # at least those that classifier or baseline got wrong
 
     @classmethod
     def load(cls, path: Path, labels: tuple[str, ...]) -> "Predictions":
@@ -81,7 +81,7 @@ def wilson(right: int, n: int) -> Interval:
 
 
 def paired_difference(ours: NDArray[np.bool_], theirs: NDArray[np.bool_]) -> Interval:
-    """How much larger the share of `ours` is than that of `theirs` on the same documents (Bonett & Price 2012)."""
+    """The accuracy of `ours` minus that of `theirs` on the same documents, with its interval (Bonett & Price 2012)."""
     n, only_ours = len(ours), int((ours & ~theirs).sum())
     only_theirs = int((theirs & ~ours).sum())
     a, b = (only_ours + 1) / (n + 2), (only_theirs + 1) / (n + 2)
@@ -90,8 +90,8 @@ def paired_difference(ours: NDArray[np.bool_], theirs: NDArray[np.bool_]) -> Int
 
 
 def mcnemar(only_ours: int, only_theirs: int) -> float:
-    """How likely a split as uneven as this one, or more, would be if both were equally good: the exact two-sided test of
-    documents on which only one of the two is right (McNemar 1947)."""
+    """The p-value of McNemar's exact two-sided test (1947): how likely so uneven a split, or a more uneven one, would be if both
+    were equally good, of the documents that only one of them predicts correctly."""
     n, term, below = only_ours + only_theirs, 1, 0
     for k in range(min(only_ours, only_theirs) + 1):
         below += term
@@ -100,19 +100,19 @@ def mcnemar(only_ours: int, only_theirs: int) -> float:
 
 
 def confusion(truth: NDArray[np.int64], predicted: NDArray[np.int64], n: int) -> NDArray[np.int64]:
-    """(n, n) documents by label (rows) and by prediction (columns); for few classes."""
+    """(n, n) numbers of documents by true label (rows) and prediction (columns); for few classes."""
     return np.bincount(truth * n + predicted, minlength=n * n).reshape(n, n)
 
 
 def confused(truth: NDArray[np.int64], predicted: NDArray[np.int64]) -> list[tuple[int, int, int]]:
-    """(documents, label, another predicted instead), the most frequent first."""
+    """(documents, true label, wrong prediction), the most frequent pair first."""
     wrong = truth != predicted
     pairs = Counter(zip(truth[wrong].tolist(), predicted[wrong].tolist(), strict=True))
     return sorted(((count, *pair) for pair, count in pairs.items()), reverse=True)
 
 
 class ClassScore(NamedTuple):
-    """One label; None where there was nothing to divide by."""
+    """The scores of one label; None if it has no documents or predictions to divide by."""
 
     label: str
     documents: int
@@ -127,12 +127,13 @@ def class_scores(
     """Precision, recall and F1 of each label."""
     of_each = (truth[truth == predicted], truth, predicted)
     counts = (np.bincount(rows, minlength=len(labels)).tolist() for rows in of_each)
-    found = []
-    for label, hit, is_one, said in zip(labels, *counts, strict=True):
-        precision, recall = (hit / n if n else None for n in (said, is_one))
-        f1 = 2 * hit / (is_one + said) if is_one + said else None
-        found.append(ClassScore(label, is_one, precision, recall, f1))
-    return found
+    scores = []
+    for label, hits, documents, predictions in zip(labels, *counts, strict=True):
+        precision, recall = (hits / n if n else None for n in (predictions, documents))
+        both = documents + predictions
+        f1 = 2 * hits / both if both else None
+        scores.append(ClassScore(label, documents, precision, recall, f1))
+    return scores
 
 
 class Bin(NamedTuple):
@@ -144,7 +145,7 @@ class Bin(NamedTuple):
 
 
 def reliability(predictions: Predictions) -> list[Bin]:
-    """`training.calibration`'s bins of equal width that hold documents, rising, each with its interval."""
+    """The non-empty bins of equal width by `training.calibration`, least confident first, with intervals of their accuracy."""
     bins = calibration.reliability(
         predictions.probabilities, predictions.truth, bins=BINS, equal="width"
     )
