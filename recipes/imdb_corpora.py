@@ -150,7 +150,7 @@ def train(args: argparse.Namespace) -> None:
             hand_out(classifier, card_of(run, args.direction, KIND), weights)
         truth, rows = classifier.score(parts["test"], runtime, progress="scoring")
         np.savez(args.out / SCORED, truth=truth, rows=rows)
-        run.finish({"test": classifier.outputs.metrics(truth, rows)})
+        run.finish({"test": classifier.outputs.metrics(truth, rows) | {"documents": len(truth)}})
     measured = report(args.out, args.variant, args.direction)
     say(f"measured   {json.dumps(measured | {'protocol': args.protocol, 'seed': args.seed})}")
     say(f"published  {json.dumps(PUBLISHED[args.variant])} (%, on the test set, protocol fastai)")
@@ -166,6 +166,9 @@ def plan(stages: Sequence[Stage], runtime: Runtime) -> None:
 def average(runs: Sequence[Path]) -> float:
     """The accuracy of the mean probabilities of finished runs, such as one per direction (paper §3.3)."""
     scored = [np.load(run / SCORED) for run in runs]
+    for run, each in zip(runs, scored, strict=True):
+        if not np.array_equal(each["truth"], scored[0]["truth"]):
+            raise ValueError(f"{run} was scored on another test set than {runs[0]}")
     mean = np.mean([each["rows"] for each in scored], axis=0)
     return float((mean.argmax(axis=1) == scored[0]["truth"]).mean())
 

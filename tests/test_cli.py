@@ -302,6 +302,7 @@ def test_bad_tables(content: str | bytes, reason: str) -> None:
 def test_bad_arguments() -> None:
     train, out = ["fit", "train.csv"], ["--out", "run", "--pretrained", "pretrained"]
     write("text\n\n  \n")
+    Path("edited.json").write_text(json.dumps({"config": {"config": 3}}))
     for arguments, reason in (
         (["fit", "nosuch.csv", *out], "no file or folder nosuch.csv"),
         ([*train, *out, "--label-column", "mark"], "no column 'mark'; there are 'text', 'label'"),
@@ -316,6 +317,7 @@ def test_bad_arguments() -> None:
         ([*train, *out, "--config", "nosuch.json"], "nosuch.json"),
         ([*train, *out, "--config"], "--config"),
         ([*train, *out, "--config", "c/config.json"], "run directory"),
+        ([*train, *out, "--config", "edited.json"], "FitConfig are an object in JSON, not 3"),
         (["predict", "c", "great film"], "great film"),  # never taken for a text
         (["predict", "c"], "--text"),
         (["predict", "c", "test.csv", "--text", "a"], "not both"),

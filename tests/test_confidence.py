@@ -131,6 +131,21 @@ def test_a_calibration_goes_nowhere_else(classifier: TextClassifier, tmp_path: P
             save_calibration(classifier, path)
 
 
+def test_a_member_alone_is_saved_in_its_own_place(both: Ensemble, tmp_path: Path) -> None:
+    forward, backward = both.members
+    save_json(tmp_path / "config.json", {"kind": "run", "finished": True})
+    backward.save(tmp_path / "backward" / "classifier")
+    forward.calibration = Calibration(1.7)
+    with pytest.raises(CheckpointError, match="no classifier of that direction"):
+        save_calibration(forward, tmp_path)
+    forward.save(tmp_path / "forward" / "classifier")
+    forward.calibration = Calibration(1.3)
+    save_calibration(forward, tmp_path)
+    again = ulmfit.load(tmp_path)
+    assert isinstance(again, Ensemble)
+    assert [m.calibration.temperature for m in again.members] == [1.3, 1.0]
+
+
 @pytest.mark.parametrize("inside", ["", "forward/classifier"])
 def test_saved_in_a_run_or_a_directory(
     classifier: TextClassifier, inside: str, runtime: Runtime, tmp_path: Path

@@ -118,8 +118,10 @@ def test_time_runs_out() -> None:
     assert not Runtime.choose(RuntimeConfig(), PLAIN).out_of_time()
     assert not Runtime.choose(RuntimeConfig(max_minutes=1.0), PLAIN).out_of_time()
     assert Runtime.choose(RuntimeConfig(max_minutes=0.0), PLAIN).out_of_time()
-    with pytest.raises(ValueError, match="--max-minutes must not be negative, but is -3"):
-        Runtime.choose(RuntimeConfig(max_minutes=-3), PLAIN)
+    for minutes in (-3, float("nan")):
+        problem = f"--max-minutes must not be negative, but is {minutes}"
+        with pytest.raises(ValueError, match=problem):
+            Runtime.choose(RuntimeConfig(max_minutes=minutes), PLAIN)
 
 
 def test_random_state_comes_back() -> None:

@@ -160,14 +160,16 @@ def replayed(command: Any, path: Path) -> Any:
 def of_classifier(saved: dict[str, Any]) -> dict[str, Any]:
     """The settings of `train-classifier` from the record of its run, which is that of a `fit` without fine-tuning."""
     whole = saved.get("config", {})
-    if whole.get("finetune") is not False:
+    if not isinstance(whole, dict) or whole.get("finetune") is not False:
         return saved
     start = {"lm": whole["pretrained"], "directions": whole["directions"]}
     return saved | start | {"config": whole["classifier"]}
 
 
-def build(kind: Any, values: dict[str, Any]) -> Any:
+def build(kind: Any, values: Any) -> Any:
     """A config dataclass from JSON; names that this version does not know are an error."""
+    if not isinstance(values, dict):
+        raise ValueError(f"the settings of {kind.__name__} are an object in JSON, not {values!r}")
     known = {f.name: f for f in fields(kind)}
     if unknown := values.keys() - known.keys():
         raise ValueError(f"unknown settings {sorted(unknown)} in {kind.__name__}")

@@ -68,7 +68,7 @@ class Runtime:
         scaler = torch.amp.GradScaler("cuda") if scaled else None
         reasons = {"device": why_device, "precision": why_precision}
         minutes = config.max_minutes
-        if minutes is not None and minutes < 0:
+        if minutes is not None and not minutes >= 0:  # nor NaN
             raise ValueError(f"--max-minutes must not be negative, but is {minutes:g}")
         if not 0 <= config.seed < 2**63:
             raise ValueError(f"--seed lies in 0 to 2**63 - 1, not {config.seed}")

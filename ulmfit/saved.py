@@ -8,7 +8,7 @@ from ulmfit.classifier import KIND as CLASSIFIER
 from ulmfit.classifier import Classifier, TextClassifier
 from ulmfit.deploy.exported import ExportedClassifier
 from ulmfit.deploy.onnx import KIND as EXPORTED
-from ulmfit.ensemble import Ensemble
+from ulmfit.ensemble import Ensemble, members_of
 from ulmfit.files.checkpoint import CheckpointError, load_json, save_json
 from ulmfit.language_model import KIND as LANGUAGE_MODEL
 from ulmfit.language_model import LanguageModel
@@ -97,13 +97,17 @@ def save_calibration(classifier: Classifier, path: str | Path, *, say: Say = sil
         else:
             save_json(path / CALIBRATION, classifier.calibration.to_json())
         return
-    folders = [path, *(path / direction / CLASSIFIER for direction in DIRECTIONS)]
-    records = [f for f in folders if (f / "config.json").exists()]
-    _update(records[-1] if records else path, classifier.calibration, say)
+    (member,) = members_of(classifier, "calibrating")
+    inside = path / member.config.direction / CLASSIFIER
+    _update(inside if inside.exists() else path, classifier.calibration, say)
 
 
 def _update(folder: Path, calibration: Calibration, say: Say) -> None:
     record = load_json(folder / "config.json")
+    if record.get("kind") != CLASSIFIER:
+        raise CheckpointError(
+            f"{folder} holds no classifier of that direction; name the directory it was loaded from"
+        )
     save_json(folder / "config.json", record | {"calibration": calibration.to_json()})
     if not tell_calibrated(folder, calibration.temperature != 1.0):
         say(f"{folder / CARD} was changed by hand: see whether what it says of probabilities holds")

@@ -198,7 +198,9 @@ def test_texts_are_for_a_reader() -> None:
     assert made.texts == [] and "language model" not in said[-1]
     assert said[0] == "the language model is not fine-tuned: 20 unlabelled texts are not used"
     assert said[1].endswith("have no label: left out")
-    few = FitConfig(finetune=False, classifier=ClassifierConfig(pseudo_labels=2 * len(MANY) + 1))
+    few = FitConfig(
+        finetune=False, classifier=ClassifierConfig(pseudo_labels=2 * len(MANY))
+    )  # of what is left
     guessing = divide(MANY, more, None, MANY[:1], few, 0, said.append)
     assert texts(guessing.unlabelled) == texts(more) and "not used" not in said[-1]
     made, said = parts(MANY, more, finetune=False, pretrained="none")

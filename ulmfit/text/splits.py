@@ -132,13 +132,8 @@ def divide(
 ) -> Parts:
     """Sort the documents of a run, refuse what can't be trained on, and say what is left out and why."""
     read = config.finetune or config.pretrained == NONE
-    known = sum(d.label is not None for d in labelled)
-    guessed = wants_guesses(known, config.classifier)
-    if unused := _unused(() if read or guessed else unlabelled, config):
-        say(f"the language model is not fine-tuned: {unused} not used")
-    if missing := [d for d in labelled if d.label is None]:
-        use = "used as unlabelled texts" if read or guessed else "left out"
-        say(f"{len(missing)} documents of the labelled set have no label: {use}")
+    given, missing = unlabelled, [d for d in labelled if d.label is None]
+    if missing:
         labelled, unlabelled = [d for d in labelled if d.label is not None], [*unlabelled, *missing]
     if valid and (shared := len(valid) - len(rest := without(valid, test))):
         say(
@@ -155,6 +150,12 @@ def divide(
         _check_alike(train, part, name)
     if valid is None:
         train, valid = hold_out(train, config.classifier.valid_fraction, seed)
+    guessed = wants_guesses(len(train), config.classifier)
+    if unused := _unused(() if read or guessed else given, config):
+        say(f"the language model is not fine-tuned: {unused} not used")
+    if missing:
+        use = "used as unlabelled texts" if read or guessed else "left out"
+        say(f"{len(missing)} documents of the labelled set have no label: {use}")
     held = [*valid, *test]
     pool = [*train, *unlabelled, *(held if config.transductive else ())]
     texts = distinct(pool) if read else []
