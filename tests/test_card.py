@@ -102,11 +102,16 @@ def test_what_a_run_did_not_make_tells_nothing_of_it(run: Path, lm: LanguageMode
 
 def test_random_weights_are_no_language_model(run: Path) -> None:
     record = load_json(run / "config.json")
-    assert "It began with the language model `" in model_card(run / "forward" / "classifier")
+    assert "Training started from the language model `" in model_card(
+        run / "forward" / "classifier"
+    )
     record["config"]["config"]["pretrained"] = "none"
     save_json(run / "config.json", record)
     card = model_card(run / "forward" / "classifier")
-    assert section(card, "Data").endswith("It began with random weights.") and "`none`" not in card
+    assert (
+        section(card, "Data").endswith("Training started from random weights.")
+        and "`none`" not in card
+    )
 
 
 def test_saved_by_hand_it_says_that_nothing_is_known(lm: LanguageModel, tmp_path: Path) -> None:
@@ -116,7 +121,7 @@ def test_saved_by_hand_it_says_that_nothing_is_known(lm: LanguageModel, tmp_path
         TextClassifier.create(lm, labels, ClassifierConfig()).save(tmp_path / str(number))
     first, several, numbers = ((tmp_path / str(i) / NAME).read_text() for i in range(3))
     assert "Not recorded: this model was saved outside of a run" in section(first, "Data")
-    assert section(first, "Metrics").startswith("None on a named set")
+    assert section(first, "Metrics").startswith("No scores on a named set")
     assert section(first, "How it was made") == "Not recorded.\n"
     assert "one of 2 labels: `a'b`, `c`" in first and "were not calibrated" in first
     assert "any of 2 labels: `x`, `y`" in several and "a number from 1 to 5" in numbers
@@ -137,7 +142,7 @@ def test_language_models_and_their_licences(lm: LanguageModel, tmp_path: Path) -
         and front(card)["pipeline_tag"] == "text-generation"
     )
     assert front(card)["metrics"] == ["perplexity"] and "| perplexity | 54.6 | – |" in card
-    assert "goes back to `wikipedia-small`" in section(card, "Licence")
+    assert "is derived from `wikipedia-small`" in section(card, "Licence")
     lm.save(tmp_path / "own", card={"licence": "mine, all of it"})
     assert section((tmp_path / "own" / NAME).read_text(), "Licence") == "mine, all of it."
 

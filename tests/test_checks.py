@@ -60,19 +60,19 @@ def test_at_least_one_chunk_is_pooled() -> None:
 def test_some_phase_has_epochs() -> None:
     check_classifier(replace(TINY_FIT.classifier, epochs=(0, 0, 0, 5), head_only_below=50))
     for epochs in ((0, 0, 0, 0), (1, 1, 1, -1)):
-        with pytest.raises(ValueError, match="none trains anything, or one is negative"):
+        with pytest.raises(ValueError, match="nothing would be trained, or one is negative"):
             check_classifier(replace(TINY_FIT.classifier, epochs=epochs))
 
 
 def test_quick_unfreezing_has_its_own_schedule() -> None:
     config = replace(TINY_FIT.classifier, unfreezing="quick")
     check_classifier(config)
-    with pytest.raises(ValueError, match="quick has the schedule one_cycle, not slanted"):
+    with pytest.raises(ValueError, match="quick needs the schedule one_cycle, not slanted"):
         check_classifier(replace(config, schedule="slanted_triangular"))
 
 
 def test_what_a_language_model_holds_out_is_a_fraction() -> None:
-    with pytest.raises(ValueError, match=r"valid_fraction lies in \[0, 1\), not 1.5"):
+    with pytest.raises(ValueError, match=r"valid_fraction must be in \[0, 1\), not 1.5"):
         check_lm(FinetuneConfig(valid_fraction=1.5))
 
 
@@ -81,7 +81,7 @@ def test_embeddings_of_another_model_must_fit(lm_directory: Path) -> None:
     for given in (None, "skipgram", source):
         check_embeddings(given, GERMAN, TINY.embedding_size)
     check_embeddings("skipgram", PIECES, 10)
-    with pytest.raises(ValueError, match=r"embeddings of 8 numbers, this model 10"):
+    with pytest.raises(ValueError, match=r"embeddings have 8 numbers, this model's 10"):
         check_embeddings(source, ENGLISH, 10)
     with pytest.raises(ValueError, match=r"kind words, this one of kind sentencepiece"):
         check_embeddings(source, PIECES, TINY.embedding_size)
@@ -109,12 +109,12 @@ def test_a_missing_extra_is_named_before_training(monkeypatch: pytest.MonkeyPatc
     ("part", "wrong", "reason"),
     [
         ("classifier", {"batch_size": 1}, "at least 2 documents"),
-        ("classifier", {"epochs": (0, 0, 0, 0)}, "none trains anything"),
+        ("classifier", {"epochs": (0, 0, 0, 0)}, "nothing would be trained"),
         ("classifier", {"epochs": (1, 1, 1, -1)}, "negative"),
         ("classifier", {"epochs": (1,)}, "one of each per phase"),
         ("lm", {"epochs": 0.0, "frozen_epochs": 0.0}, "nothing would be trained"),
         ("classifier", {"min_batch_size": 0}, "at least 2 documents"),
-        ("lm", {"epochs": nan}, "no number"),
+        ("lm", {"epochs": nan}, "not a number"),
         ("lm", {"batch_size": 0}, "batch_size must be at least 1"),
     ],
 )

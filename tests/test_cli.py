@@ -317,7 +317,7 @@ def test_bad_arguments() -> None:
         ([*train, *out, "--config", "nosuch.json"], "nosuch.json"),
         ([*train, *out, "--config"], "--config"),
         ([*train, *out, "--config", "c/config.json"], "run directory"),
-        ([*train, *out, "--config", "edited.json"], "FitConfig are an object in JSON, not 3"),
+        ([*train, *out, "--config", "edited.json"], "FitConfig must be a JSON object, not 3"),
         (["predict", "c", "great film"], "great film"),  # never taken for a text
         (["predict", "c"], "--text"),
         (["predict", "c", "test.csv", "--text", "a"], "not both"),
@@ -384,7 +384,7 @@ def test_stopped_by_hand_it_goes_on_later(
         with pytest.raises(SystemExit) as ended:
             fit()
     assert ended.value.code == BY_HAND
-    assert "same command goes on" in capsys.readouterr().err
+    assert "repeat the command to go on" in capsys.readouterr().err
     assert "not finished" in error("predict", "run", "--text", "a")
     fit()
     assert "language_model is finished" in capsys.readouterr().err
@@ -410,7 +410,7 @@ def test_out_of_time_it_goes_on_later(capsys: Captured) -> None:
     with pytest.raises(SystemExit) as ended:
         fit("--max-minutes", "0")
     assert ended.value.code == GO_ON
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "repeat the command to go on" in capsys.readouterr().err
     fit()
     assert "going on with it" in capsys.readouterr().err
     assert isinstance(ulmfit.load("run"), TextClassifier)

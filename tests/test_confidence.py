@@ -74,7 +74,9 @@ def test_too_few_documents_change_nothing(
     for model in (classifier, both):
         model.calibration = known
         for rule in (None, "precision=0.9"):
-            with pytest.raises(ValueError, match=r"6 documents, 50 are needed .*; nothing changed"):
+            with pytest.raises(
+                ValueError, match=r"6 documents are too few .*50 are needed.*; nothing was changed"
+            ):
                 calibrate(model, reviews[:6], threshold_for=rule, runtime=runtime)
         assert model.calibration == known and classifier.calibration == known
 
@@ -186,7 +188,7 @@ def test_the_card_follows_the_calibration(both: Ensemble, tmp_path: Path) -> Non
     assert not said
     card.write_bytes(b"Ours")
     save_calibration(both, tmp_path, say=said.append)
-    assert card.read_bytes() == b"Ours" and f"{card} was changed by hand" in said[0]
+    assert card.read_bytes() == b"Ours" and f"{card} was edited by hand" in said[0]
     card.unlink()
     save_calibration(both, tmp_path, say=said.append)
     assert not card.exists() and len(said) == 1

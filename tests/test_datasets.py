@@ -149,7 +149,7 @@ def test_all_forms_of_imdb_give_the_same_documents(tmp_path: Path) -> None:
         assert found == [TRAIN, TEST], form
         unlabelled = load("imdb", "unlabelled", data_dir=str(place))
         assert unlabelled == [Document(text) for text in published.UNLABELLED], form
-    assert said[0] == "imdb/train: 4 documents; published are 25,000"  # said, not refused
+    assert said[0] == "imdb/train: 4 documents; 25,000 were published"  # said, not refused
 
 
 def test_more_than_was_published_is_another_set(
@@ -160,7 +160,7 @@ def test_more_than_was_published_is_another_set(
     monkeypatch.setitem(DATASETS, "imdb", replace(DATASETS["imdb"], parts=parts))
     place = imdb_forms(tmp_path)["fastai"]
     with pytest.raises(
-        DataError, match=r"fastai holds another set: 4 documents .* published are 3"
+        DataError, match=r"fastai holds another set: 4 documents .* 3 were published"
     ):
         load("imdb", data_dir=place)
     assert load("imdb", "test", data_dir=place) == TEST

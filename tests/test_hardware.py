@@ -76,7 +76,7 @@ def test_one_of_several_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose_for_rank("auto", PLAIN) == ("auto", "gloo")
     assert choose_for_rank("auto", APPLE) == choose_for_rank("cpu", TWO_GPUS) == ("cpu", "gloo")
     assert choose_for_rank("auto", TWO_GPUS) == ("cuda:1", "cpu:gloo,cuda:nccl")
-    with pytest.raises(ValueError, match="2 processes here want a GPU each, and there are 1"):
+    with pytest.raises(ValueError, match="2 processes here need a GPU each, but there are 1"):
         choose_for_rank("cuda", ONE_GPU)
     for device in ("cuda:0", "mps"):
         with pytest.raises(ValueError, match=f"not all on '{device}'"):

@@ -110,8 +110,8 @@ def test_a_dry_run_says_what_would_be_learnt(
     ("flags", "complaint"),
     [
         (("--classifier.y-range", "2", "8"), "labels lie outside of y_range 2 to 8"),
-        (("--classifier.class-weight", "balanced"), "class_weight balanced has no meaning"),
-        (("--label-kind", "single", "--classifier.y-range", "0", "9"), "y_range .* no meaning"),
+        (("--classifier.class-weight", "balanced"), "class_weight balanced does not apply"),
+        (("--label-kind", "single", "--classifier.y-range", "0", "9"), "y_range .* does not apply"),
         (("--label-kind", "multi"), "single values such as"),
     ],
 )

@@ -31,14 +31,14 @@ def test_they_follow_from_the_labels() -> None:
 @pytest.mark.parametrize(
     ("labels", "settings", "complaint"),
     [
-        ((1.5, 1.5), {}, "can't be learnt: give finite ones that differ"),
+        ((1.5, 1.5), {}, "can't be learnt: they must be finite and differ"),
         ((1.5, float("inf")), {}, "can't be learnt"),
         ((1.7e9, 1.7e9 + 59), {}, r"from 1700000000 to 1700000059 .*subtract the lowest"),
         ((1.5, 2.0), {"y_range": (2, 1)}, "from 2 to 1 can't be learnt"),
         ((1.5, 12.0), {"y_range": (0, 10)}, r"1 labels lie outside .* go from 1\.5 to 12\)"),
-        ((1.5, 2.0), {"class_weight": "balanced"}, "class_weight balanced has no meaning .* a num"),
-        ((1.5, 2.0), {"label_smoothing": 0.1}, "label_smoothing 0.1 has no meaning"),
-        (("a", "b"), {"y_range": (0, 1)}, r"y_range \(0, 1\) has no meaning .* one class"),
+        ((1.5, 2.0), {"class_weight": "balanced"}, "class_weight balanced does not apply .* a num"),
+        ((1.5, 2.0), {"label_smoothing": 0.1}, "label_smoothing 0.1 does not apply"),
+        (("a", "b"), {"y_range": (0, 1)}, r"y_range \(0, 1\) does not apply .* one class"),
         ((("a",), ("b",)), {"y_range": (0, 1)}, "y_range .* several labels"),
         (("a", 0.5), {}, "several kinds"),
     ],
@@ -150,7 +150,7 @@ def test_truth() -> None:
     for outputs, labels, complaint in (
         (single, ("a", None), "1 of 2 documents have no label"),
         (single, ("a", "x"), r"\['x'\] are unknown .* \['a', 'b'\]"),
-        (number, ("1", "2"), "one class a text, and this classifier learnt a number: .*number"),
+        (number, ("1", "2"), "one class here, but this classifier learnt a number: .*number"),
         (multi, (0.5, 1.5), "learnt several labels: .*--label-kind multi"),
     ):
         with pytest.raises(ValueError, match=complaint):

@@ -100,7 +100,7 @@ def test_the_labelled_texts_come_last_and_alone(
     assert len(first.batches.corpus) == 50 and len(last.batches.corpus) == 20  # type: ignore[attr-defined]
     assert len(first.phases) == 4 and last.phases == alone.phases[-1:]
     assert first.evaluate is None and last.evaluate is not None
-    assert "30 of the labels guessed" in first.plan() and "behind 30 with guessed" in last.size()
+    assert "30 of the labels guessed" in first.plan() and "after 30 with guessed" in last.size()
     (only,), _ = classifier_stages(lm, labelled, [], TINY_FIT.classifier, runtime)
     assert only.phases == alone.phases
     config = replace(TINY_FIT.classifier, epochs=(1, 0, 0, 5), min_steps=1)

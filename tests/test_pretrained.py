@@ -193,7 +193,7 @@ def test_published_models_are_downloaded_and_converted_once(
     place = pretrained.find("wt103", "backward", say=said.append)
     assert place == cache / "models" / "wt103-backward"
     assert pretrained.downloads()["wt103-backward"]["state"] == f"in {place}"
-    assert "downloading http" in said[0] and "archive was removed" in said[-1]
+    assert "downloading http" in said[0] and "archive was deleted" in said[-1]
     lm = pretrained.load("wt103-backward", "backward")
     assert lm is not None and lm.config.direction == "backward" and len(lm.tokenizer) == 100
     assert isinstance(ulmfit.load("wt103-backward"), LanguageModel)
@@ -229,7 +229,7 @@ def test_what_lies_on_disk_under_a_known_name_wins_and_that_is_said(
     run = Path(name)
     lm.save(run / "forward" / "language_model")
     assert pretrained.find(name, "forward", say=said.append) == run / "forward" / "language_model"
-    assert said == [f"{name}: what lies here under that name is taken, not the model known by it"]
+    assert said == [f"{name}: the file or folder of that name is used, not the model of that name"]
     lm.save(run)
     assert pretrained.find(name, say=said.append) == run / "forward" / "language_model"
     loaded = ulmfit.load(name)

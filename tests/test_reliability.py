@@ -168,7 +168,9 @@ def test_a_signal_stops_at_the_next_step(
     real = prepare_lm.lm_loss
     monkeypatch.setattr(prepare_lm, "lm_loss", loss)
     assert fit() == code and steps == 2
-    assert capsys.readouterr().err.count("the same command goes on where the last saved state") == 1
+    assert (
+        capsys.readouterr().err.count("repeat the command to go on from the last saved state") == 1
+    )
     states = list(Path("run/resume").glob("*.safetensors"))
     assert [p.name for p in states] == ["language model, forward.safetensors"]
     assert fit() == 0

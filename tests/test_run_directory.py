@@ -160,7 +160,7 @@ def test_what_is_saved_whole_is_finished(tmp_path: Path) -> None:
     (saved / "model.safetensors").touch()
     assert not run.has(saved) and not said
     (saved / "config.json").touch()
-    assert run.has(saved) and "taken from there" in said[0]
+    assert run.has(saved) and "is finished already" in said[0]
 
 
 def test_what_differs_is_said(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_choosing_leaves_the_callers_generators_alone() -> None:
 
 @pytest.mark.parametrize("seed", [-1, 2**63])
 def test_a_seed_that_not_all_generators_take(seed: int) -> None:
-    with pytest.raises(ValueError, match=f"^--seed lies in 0 to .*, not {seed}$"):
+    with pytest.raises(ValueError, match=f"^--seed must be from 0 to .*, not {seed}$"):
         Runtime.choose(RuntimeConfig(device="cpu", seed=seed), PLAIN)
 
 

@@ -52,7 +52,9 @@ def test_a_run_without_classifiers_is_its_language_model(lm: LanguageModel, run:
     ):
         load_classifier(run)
     lm.save(run / "backward" / "language_model")
-    with pytest.raises(CheckpointError, match=r"2; name a directory below"):
+    with pytest.raises(
+        CheckpointError, match=r"2 language models, not one; name a directory below"
+    ):
         load(run)
 
 

@@ -132,10 +132,10 @@ def _use(saved: Mapping[str, Any]) -> str:
 
 def _intended(saved: Mapping[str, Any]) -> str:
     if saved["kind"] == "language_model":
-        return "To train classifiers on (`ulmfit fit --pretrained DIRECTORY`). What it writes by itself is no information."
+        return "To train classifiers on (`ulmfit fit --pretrained DIRECTORY`). Text that it generates is not reliable information."
     return (
-        "Texts like those it was trained on: the same language, source and kind of label. On others measure first"
-        " (`ulmfit evaluate`). Not for decisions about people without somebody who looks at them."
+        "Texts like those it was trained on: the same language, source and kind of label. On other texts,"
+        " measure first (`ulmfit evaluate`). Not for decisions about people unless a person reviews them."
     )
 
 
@@ -150,7 +150,7 @@ def _data(saved: Mapping[str, Any], run: Mapping[str, Any]) -> Iterable[str]:
         yield f"Fingerprint of all texts and labels the run was given (SHA-256): `{run['data']}`."
     if base := _base(run):
         start = "random weights" if base == NONE else f"the language model `{_one_line(base)}`"
-        yield f"It began with {start}."
+        yield f"Training started from {start}."
 
 
 def _metrics(saved: Mapping[str, Any], run: Mapping[str, Any]) -> Iterable[str]:
@@ -163,7 +163,7 @@ def _metrics(saved: Mapping[str, Any], run: Mapping[str, Any]) -> Iterable[str]:
         rows += [f"| {k} | {v:.4g} | {_figure(baseline.get(k))} |" for k, v in _scores(metrics)]
         yield "\n".join(rows)
     if not results:
-        yield "None on a named set were recorded with this model."
+        yield "No scores on a named set were recorded with this model."
     if _together(run) and run.get("results"):
         yield (
             "The run scored the average of this model and its twin that reads the other way, not this model alone: "
@@ -171,7 +171,7 @@ def _metrics(saved: Mapping[str, Any], run: Mapping[str, Any]) -> Iterable[str]:
             + "."
         )
     if saved["card"].get("config", {}).get("keep") == "best":
-        yield "The epoch was chosen on the validation set, so scores on that set flatter."
+        yield "The epoch was chosen on the validation set, so scores on that set are optimistic."
 
 
 def _results(saved: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, dict[str, float]]:
@@ -190,11 +190,11 @@ def _scores(metrics: Mapping[str, float]) -> list[tuple[str, float]]:
 def _limits(saved: Mapping[str, Any], tokenizer: Mapping[str, Any]) -> Iterable[str]:
     if saved["kind"] == "classifier":
         pooled = saved["reading"]["max_len"]
-        yield f"Of a long text all is read, but only about the last {pooled:,} tokens are pooled."
+        yield f"It reads long texts in full, but pools only about the last {pooled:,} tokens."
         calibrated = saved.get("calibration", {}).get("temperature", 1.0) != 1.0
         if saved.get("label_kind", "single") == "single":
             yield CALIBRATED[calibrated]
-    words = "it knows" if tokenizer["kind"] == "words" else "its pieces spell"
+    words = "it knows" if tokenizer["kind"] == "words" else "its pieces can spell"
     yield f"It sees only words {words}. Whether it treats groups of people alike was not examined."
 
 
@@ -204,12 +204,10 @@ def _licence(saved: Mapping[str, Any], run: Mapping[str, Any]) -> str:
         return _sentence(stated)
     if base in _shipped():
         return (
-            f"It goes back to `{base}`, weights made from Wikipedia under CC BY-SA 4.0, which asks that what is made of"
-            " them is shared alike. Whether the texts it was trained on allow that is for their owner to say."
+            f"It is derived from `{base}`, weights made from Wikipedia under CC BY-SA 4.0, which requires that derived"
+            " work is shared alike. Whether the texts it was trained on allow that is for their owner to say."
         )
-    return (
-        "Not stated: it follows from the texts, and from the language model it began with, if any."
-    )
+    return "Not stated: it depends on the texts, and on the language model that training started from, if any."
 
 
 def _origin(saved: Mapping[str, Any], run: Mapping[str, Any]) -> Iterable[str]:

@@ -66,9 +66,7 @@ def check(config: FitConfig, parts: Parts, out: Path | None = None) -> None:
     if config.threshold_for is not None:
         precision_of(config.threshold_for)
         if outputs.kind != "single":
-            raise ValueError(
-                f"--threshold-for is for labels of which a text has one; here there is {outputs}"
-            )
+            raise ValueError(f"--threshold-for needs one class per text; here there is {outputs}")
     if config.finetune:
         check_lm(config.lm)
     for direction in directions(config):
@@ -87,12 +85,12 @@ def check_classifier(config: ClassifierConfig) -> None:
             f"max_len ({config.max_len}) must hold a chunk of bptt ({config.bptt}) tokens: whole chunks are pooled"
         )
     if config.unfreezing == "quick" and config.schedule != "one_cycle":
-        raise ValueError(f"unfreezing quick has the schedule one_cycle, not {config.schedule}")
+        raise ValueError(f"unfreezing quick needs the schedule one_cycle, not {config.schedule}")
     if not 0 <= config.label_smoothing < 1:
-        raise ValueError(f"label_smoothing lies in [0, 1), not {config.label_smoothing}")
+        raise ValueError(f"label_smoothing must be in [0, 1), not {config.label_smoothing}")
     phases = classifier_phases(config, 2, config.batch_size, 1, config.head_only_below)
     if min(config.epochs, default=0) < 0 or not phases:
-        raise ValueError(f"epochs {config.epochs}: none trains anything, or one is negative")
+        raise ValueError(f"epochs {config.epochs}: nothing would be trained, or one is negative")
 
 
 def check_lm(config: PretrainConfig | FinetuneConfig) -> None:
@@ -102,12 +100,12 @@ def check_lm(config: PretrainConfig | FinetuneConfig) -> None:
         epochs.append(config.frozen_epochs)
     if not 0 < sum(epochs) < inf or min(epochs) < 0:
         raise ValueError(
-            "the language model's epochs are 0, negative or no number: nothing would be trained;"
-            " to fine-tune no language model, use finetune=False"
+            "the language model's epochs are 0, negative or not a number: nothing would be trained;"
+            " to skip its fine-tuning, use finetune=False"
         )
     if not 0 <= config.valid_fraction < 1:
         raise ValueError(
-            f"the language model's valid_fraction lies in [0, 1), not {config.valid_fraction}"
+            f"the language model's valid_fraction must be in [0, 1), not {config.valid_fraction}"
         )
     check_bounds("language model", config, LM_DROPOUT)
 
@@ -175,8 +173,8 @@ def check_corpus(corpus: Corpus, lm: Tokenizer) -> None:
     if own is None or not own.splits_as(lm):
         wanted = ", ".join(f"{n} {getattr(lm.config, n)}" for n in ("kind", "lang", "rules"))
         raise ValueError(
-            f"the corpus was tokenized in another way than the texts of the language model ({wanted}): its words would"
-            " not be met. Tokenize the texts again with --vocab-of and that model"
+            f"the corpus was tokenized in another way than the texts of the language model ({wanted}), so its words would"
+            " not match. Tokenize the texts again with --vocab-of and that model"
         )
 
 
@@ -205,7 +203,7 @@ def check_embeddings(source: str | None, tokenizer: TokenizerConfig, size: int) 
     numbers = load_json(folder / "config.json")["model"]["embedding_size"]
     if numbers != size:
         raise ValueError(
-            f"--init-embeddings {source}: embeddings of {numbers} numbers, this model {size}"
+            f"--init-embeddings {source}: its embeddings have {numbers} numbers, this model's {size}; give one of that size, or {SKIPGRAM}"
         )
 
 

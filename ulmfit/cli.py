@@ -64,7 +64,7 @@ RESUMED = (*SEVERAL, "demo", "label-curve")  # verbs that resume an unfinished c
 GO_ON = 75  # exit code for "repeat this later": EX_TEMPFAIL of sysexits.h
 BY_HAND = 130  # exit code after Ctrl-C, as in shells
 REPLAY = (
-    "--config FILE takes all settings of an earlier run from its config.json, also how its files were read; flags "
+    "--config FILE takes all settings of an earlier run from its config.json, including how its files were read; flags "
     "override them."
 )
 
@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     rank = os.environ.get("RANK", "0")
     if verb not in SEVERAL and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         sys.exit(f"ulmfit: {verb} runs in one process; torchrun is for {', '.join(SEVERAL)}")
-    kept = "; the same command goes on where the last saved state stands"
+    kept = "; repeat the command to go on from the last saved state"
     goes_on = kept if verb in RESUMED else ""
     try:
         with raised_on_terminate():
@@ -94,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"\nulmfit: stopped{goes_on}", file=sys.stderr)
         sys.exit(BY_HAND)
     except OutOfTime as why:
-        print(f"ulmfit: {str(why) or 'the time is over'}{goes_on}", file=sys.stderr)
+        print(f"ulmfit: {str(why) or 'time is up'}{goes_on}", file=sys.stderr)
         sys.exit(GO_ON)
     except BrokenPipeError:  # the reader of our output is gone, as with `| head`: no error
         sys.stderr.close()
@@ -124,7 +124,7 @@ def config_flag(arguments: Sequence[str]) -> tuple[Path | None, list[str]]:
     try:
         found, rest = parser.parse_known_args(arguments)
     except argparse.ArgumentError:
-        raise ValueError("--config wants the config.json of a run") from None
+        raise ValueError("--config needs the config.json of a run") from None
     return found.config, rest
 
 
@@ -169,7 +169,7 @@ def of_classifier(saved: dict[str, Any]) -> dict[str, Any]:
 def build(kind: Any, values: Any) -> Any:
     """A config dataclass from JSON; names that this version does not know are an error."""
     if not isinstance(values, dict):
-        raise ValueError(f"the settings of {kind.__name__} are an object in JSON, not {values!r}")
+        raise ValueError(f"the settings of {kind.__name__} must be a JSON object, not {values!r}")
     known = {f.name: f for f in fields(kind)}
     if unknown := values.keys() - known.keys():
         raise ValueError(f"unknown settings {sorted(unknown)} in {kind.__name__}")

@@ -40,7 +40,7 @@ def check_enough(documents: Texts) -> None:
     """ValueError if there are fewer than `MIN_DOCUMENTS`."""
     if len(documents) < MIN_DOCUMENTS:
         raise ValueError(
-            f"{len(documents)} documents, {MIN_DOCUMENTS} are needed to fit a temperature; nothing changed"
+            f"{len(documents)} documents are too few to fit a temperature ({MIN_DOCUMENTS} are needed); nothing was changed"
         )
 
 
@@ -62,7 +62,7 @@ def calibrate_new(
         )
     if len(documents) < MIN_DOCUMENTS:
         say(
-            f"probabilities as they are, temperature 1: {len(documents)} validation documents are too few to fit one "
+            f"probabilities not calibrated, temperature 1: {len(documents)} validation documents are too few to fit one "
             f"({MIN_DOCUMENTS} are needed)"
         )
         if precision is None:
@@ -75,7 +75,7 @@ def calibrate_new(
     classifier.calibration = Calibration(classifier.calibration.temperature, found)
     for label, threshold in found.items():
         if threshold is None:
-            rule = "always unsure: the validation documents do not show such a precision at any probability"
+            rule = "always unsure: no threshold gives this precision on the validation documents"
         else:
             rule = f"unsure below a probability of {threshold:.3f}"
         say(f"{threshold_for} for {label}: {rule}")
@@ -92,7 +92,7 @@ def _fit(
     _forget(classifier)
     if isinstance(classifier, Ensemble):
         parts = [
-            _fit(member, documents, runtime, say, f"the {member.config.direction} one")
+            _fit(member, documents, runtime, say, f"the {member.config.direction} classifier")
             for member in classifier.members
         ]
         truth, rows, name = parts[0][0], np.mean([p for _, p in parts], axis=0), "their mean"

@@ -32,7 +32,7 @@ def load(
     dataset = _known(name, part)
     root = _on_disk(name, part, say) if data_dir is None else Path(data_dir)
     if not root.exists():
-        raise DataError(f"There is no file or folder {root} (--data-dir) to take {name} from.")
+        raise DataError(f"There is no file or folder {root} (--data-dir) to read {name} from.")
     found = set[str]()
     for place in _places(name, root):
         found |= {p.name for p in place.iterdir() if not p.name.startswith(".")}
@@ -82,9 +82,7 @@ def documents_for(
     dataset, documents = DATASETS[name], list[Document]()
     chosen = _explicit(name, part) if slash else _implied(name, use)
     if labelled and (not dataset.classes or "unlabelled" in chosen):
-        raise DataError(
-            f"{'/'.join([name, *chosen])} has no labels; a labelled set is needed here."
-        )
+        raise DataError(f"{'/'.join([name, *chosen])} has no labels; name a labelled set here.")
     if not slash:
         left = [f"{name}/{other}" for other in dataset.parts if other not in chosen]
         meant = " and ".join(f"{name}/{one}" for one in chosen)
@@ -157,7 +155,7 @@ def _places(name: str, root: Path) -> Iterator[Path]:
     what the archives in it hold."""
     if root.is_file():
         if not root.name.endswith(ARCHIVES):
-            raise DataError(f"--data-dir wants a folder or an archive (.tgz, .tar.gz), not {root}.")
+            raise DataError(f"--data-dir needs a folder or an archive (.tgz, .tar.gz), not {root}.")
         yield from _places(name, _unpacked(name, root))
         return
     yield root
@@ -192,9 +190,9 @@ def _count(what: str, found: int, published: int | None, place: Path, say: Say) 
     differs = published is not None and found != published
     if published is not None and found > published:
         raise DataError(
-            f"{place} holds another set: {found:,} documents for {what}; published are {published:,}."
+            f"{place} holds another set: {found:,} documents for {what}, but {published:,} were published."
         )
-    say(f"{what}: {found:,} documents" + (f"; published are {published:,}" if differs else ""))
+    say(f"{what}: {found:,} documents" + (f"; {published:,} were published" if differs else ""))
 
 
 def _sum(sizes: list[int | None]) -> int | None:

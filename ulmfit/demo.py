@@ -93,12 +93,12 @@ def demo(out: Path, *, runtime: RuntimeConfig, overwrite: bool, say: Say) -> Non
     keep_examined(out, examined)
     page = report(out)
     lm = LanguageModel.load(out / "forward" / "language_model")
-    print("\nThe language model, having read reviews, goes on from a few words")
+    print("\nThe language model, fine-tuned on reviews, continues a few words")
     for seed, prompt in enumerate(SENTENCES):
         print("  " + lm.generate(prompt, SamplingConfig(tokens=40, stop=".", seed=seed)))
     print(f"\n{(time.monotonic() - began) / 60:.1f} minutes. Saved in {out}; use it:")
     print(f'  ulmfit predict {out} --text "One of the best films of the year."')
-    print(f"All of it as a page: {page}")
+    print(f"The report as a page: {page}")
 
 
 def pick(documents: Sequence[Document]) -> list[Document]:

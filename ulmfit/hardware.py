@@ -64,7 +64,7 @@ def choose_for_rank(wanted: str, hardware: Hardware) -> tuple[str, str]:
         )
     if here > hardware.cuda:
         raise ValueError(
-            f"{here} processes here want a GPU each, and there are {hardware.cuda}; start no more than that, or use --device cpu"
+            f"{here} processes here need a GPU each, but there are {hardware.cuda}; start no more than that, or use --device cpu"
         )
     return f"cuda:{local}", "cpu:gloo,cuda:nccl"
 
@@ -77,7 +77,7 @@ def choose_precision(
         if wanted == "bf16":
             return wanted, "as asked"
         if wanted == "auto" and training:
-            return "bf16", "auto: this CPU multiplies in it; texts are scored in fp32"
+            return "bf16", "auto: this CPU multiplies in bf16; texts are scored in fp32"
     if not device.startswith("cuda"):
         if wanted in ("fp16", "bf16"):
             return (
@@ -87,7 +87,7 @@ def choose_precision(
         return "fp32", "as asked" if wanted == "fp32" else f"auto: LSTMs train in fp32 on {device}"
     if wanted != "auto":
         return wanted, "as asked"
-    why = "cuDNN's LSTM computes in fp16 under autocast, bf16 or not, so losses are scaled"
+    why = "cuDNN's LSTM computes in fp16 under autocast, even if bf16 is asked for, so losses are scaled"
     return "fp16", f"auto: {why}"
 
 

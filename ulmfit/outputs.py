@@ -62,7 +62,7 @@ class Outputs(ABC):
             raise ValueError(f"{missing} of {len(labels)} documents have no label")
         if (kind := kind_of(labels)) != self.kind and labels:
             raise ValueError(
-                f"labels are {SAID[kind]} a text, and this classifier learnt {SAID[self.kind]}:"
+                f"a text has {SAID[kind]} here, but this classifier learnt {SAID[self.kind]}:"
                 f" read them with label_kind={self.kind!r} (--label-kind {self.kind})"
             )
         if unknown := sorted({*label_names(labels)} - {*self.labels}):
@@ -81,7 +81,7 @@ class Outputs(ABC):
         """The same outputs with another calibration. ValueError: a kind of label that has none."""
         if calibration != Calibration():
             raise ValueError(
-                f"only probabilities of one class a text can be calibrated; these are of {self}"
+                f"only probabilities of one class per text can be calibrated; these are of {self}"
             )
         return self
 
@@ -251,7 +251,7 @@ def outputs_for(documents: Sequence[Document], config: ClassifierConfig) -> Outp
     )
     if given := [name for name, value in unused.items() if value]:
         raise ValueError(
-            f"{given[0]} {unused[given[0]]} has no meaning where a text has {SAID[kind]}: leave it out,"
+            f"{given[0]} {unused[given[0]]} does not apply where a text has {SAID[kind]}: leave it out,"
             " or read the labels as another kind (--label-kind)"
         )
     if kind != "number":
@@ -261,8 +261,8 @@ def outputs_for(documents: Sequence[Document], config: ClassifierConfig) -> Outp
     steps = LEAST_STEPS * np.finfo(np.float32).eps * max(abs(low), abs(high))
     if not np.isfinite(numbers).all() or not steps < high - low < np.inf:
         raise ValueError(
-            f"numbers from {low:.10g} to {high:.10g} can't be learnt: give finite ones that differ, by more than rounding to"
-            " single precision (subtract the lowest from all of them), or bounds of what may be predicted that do"
+            f"numbers from {low:.10g} to {high:.10g} can't be learnt: they must be finite and differ by more than"
+            " single-precision rounding; subtract the lowest from all of them, or give bounds that do"
             " (--classifier.y-range LOW HIGH)"
         )
     if outside := int(((numbers < low) | (numbers > high)).sum()):
@@ -278,10 +278,10 @@ def outputs_of(saved: dict[str, Any]) -> Outputs:
     the record is damaged."""
     kind, labels = saved.get("label_kind", "single"), saved["labels"]
     if not isinstance(labels, list) or not all(type(name) is str for name in labels):
-        raise TypeError("labels are no list of strings")
+        raise TypeError("labels are not a list of strings")
     labels = tuple(labels)
     if len(set(labels)) < len(labels):
-        raise ValueError("a label stands twice")
+        raise ValueError("a label occurs twice")
     if kind == "number":
         low, high = saved["y_range"]
         return BoundedNumber(float(low), float(high))

@@ -64,7 +64,7 @@ def classifier_stages(
     note = f"{many}, {len(guessed):,} of the labels guessed"
     first = _stage(classifier, [*documents, *guessed], (), short, runtime, note)
     first.name = f"pseudo-labels, {lm.config.direction}"
-    note = f"{many}, behind {len(guessed):,} with guessed labels"
+    note = f"{many}, after {len(guessed):,} with guessed labels"
     last = _stage(classifier, documents, valid, config, runtime, note)
     last.phases = last.phases[-1:]
     return [first, last], classifier
@@ -77,7 +77,7 @@ def for_classes(config: ClassifierConfig, classes: int) -> tuple[ClassifierConfi
         return config, ""
     *before, last = config.epochs
     scale, epochs = config.dropout_scale / 2, (*before, PATIENCE * last)
-    note = " (many: half the dropout, and twice the epochs at last)"
+    note = " (many: half the dropout, and twice the epochs in the last phase)"
     return replace(config, dropout_scale=scale, epochs=epochs), note
 
 

@@ -202,7 +202,7 @@ def lm_batches(
     """Shuffled parallel streams in the model's direction. ValueError: fewer streams than processes."""
     if batch_size < runtime.world.size:
         raise ValueError(
-            f"{batch_size} streams of text can't be shared by {runtime.world.size} processes: start fewer, or raise batch_size"
+            f"{batch_size} streams of text can't be split among {runtime.world.size} processes: start fewer, or raise batch_size"
         )
     return LMBatches(
         corpus,

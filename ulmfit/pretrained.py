@@ -128,7 +128,7 @@ def on_disk(name: str | Path, say: Say = tell) -> bool:
     """Whether a path of that name exists; `say` is told if it hides a model known by that name."""
     exists = Path(name).exists()
     if exists and _among({*models(), *PUBLISHED}, name, None):
-        say(f"{name}: what lies here under that name is taken, not the model known by it")
+        say(f"{name}: the file or folder of that name is used, not the model of that name")
     return exists
 
 
@@ -200,7 +200,7 @@ def _convert(name: str, place: Path, say: Say) -> None:
         import_fastai(pth, pkl, direction, say=say).save(model, card=card)
         os.replace(model, place)
     archive.unlink()
-    say(f"kept in {place}; the archive was removed")
+    say(f"saved in {place}; the archive was deleted")
 
 
 def _only(folder: Path, suffix: str, archive: Path) -> Path:

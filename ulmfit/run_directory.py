@@ -122,7 +122,7 @@ class Run:
             for name, then in old.get("versions", {}).items():
                 if now.get(name) != then:
                     self.say(
-                        f"it began with {name} {then}, here is {now.get(name)}: the last bits may differ"
+                        f"it began with {name} {then}, this is {now.get(name)}: results may differ in the last bits"
                     )
             return
         if old and not overwrite:
@@ -176,7 +176,7 @@ class Run:
         """Whether a stage's result is there already (its config.json is written last); reports it."""
         finished = self.world.any(self.world.first and (saved / "config.json").exists())
         if finished:
-            self.say(f"{saved} is finished: taken from there")
+            self.say(f"{saved} is finished already: it is used as it is")
         return finished
 
     def train(self, stage: Stage, runtime: Runtime, config: Any) -> None:

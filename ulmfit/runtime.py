@@ -71,7 +71,7 @@ class Runtime:
         if minutes is not None and not minutes >= 0:  # nor NaN
             raise ValueError(f"--max-minutes must not be negative, but is {minutes:g}")
         if not 0 <= config.seed < 2**63:
-            raise ValueError(f"--seed lies in 0 to 2**63 - 1, not {config.seed}")
+            raise ValueError(f"--seed must be from 0 to 2**63 - 1, not {config.seed}")
         if config.threads is not None and config.threads < 1:
             raise ValueError(f"--threads must be at least 1, not {config.threads}")
         ends_at = None if minutes is None else time.monotonic() + 60 * minutes

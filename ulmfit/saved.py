@@ -40,7 +40,7 @@ def load(path: str | Path) -> LanguageModel | Classifier:
     if len(folders) == 1:
         return LanguageModel.load(folders[0])
     raise CheckpointError(
-        f"{path} holds no finished classifier and not one language model but {len(folders)}; name a directory below it"
+        f"{path} holds no finished classifier, and {len(folders)} language models, not one; name a directory below it"
     )
 
 
@@ -77,7 +77,7 @@ def check_own(path: str | Path) -> None:
     """ValueError if `path` is only the name of an installed model: files that pip installed must not be changed."""
     if not Path(path).exists() and (installed := shipped(path)):
         raise ValueError(
-            f"{path} is installed by pip, where nothing is changed; copy its directory ({installed}) and name the copy"
+            f"{path} is installed by pip and must not be changed; copy its directory ({installed}) and name the copy"
         )
 
 
@@ -110,7 +110,7 @@ def _update(folder: Path, calibration: Calibration, say: Say) -> None:
         )
     save_json(folder / "config.json", record | {"calibration": calibration.to_json()})
     if not tell_calibrated(folder, calibration.temperature != 1.0):
-        say(f"{folder / CARD} was changed by hand: see whether what it says of probabilities holds")
+        say(f"{folder / CARD} was edited by hand: check what it says about probabilities")
 
 
 def _ensemble(members: list[TextClassifier], path: Path) -> Ensemble:
@@ -119,5 +119,5 @@ def _ensemble(members: list[TextClassifier], path: Path) -> Ensemble:
         try:
             ensemble.calibration = Calibration(**load_json(path / CALIBRATION))
         except (TypeError, ValueError) as error:
-            raise CheckpointError(f"{path / CALIBRATION} is no calibration ({error})") from None
+            raise CheckpointError(f"{path / CALIBRATION} is not a calibration ({error})") from None
     return ensemble

@@ -57,7 +57,7 @@ def test_before_and_after(
 
 
 def test_what_is_calibrated_on_is_no_test(model: str, files: tuple[str, str]) -> None:
-    with pytest.raises(ValueError, match="is what is calibrated on"):
+    with pytest.raises(ValueError, match="is the file to calibrate on"):
         Calibrate(model, files[0], test=files[0]).run()
 
 
@@ -88,7 +88,9 @@ def test_too_few_documents_leave_what_is_saved(
     Calibrate(model, files[0], threshold_for="precision=0.5").run()
     saved = (Path(model) / "config.json").read_bytes()
     polars.read_csv(files[0]).head(6).write_csv(tmp_path / "six.csv")
-    with pytest.raises(ValueError, match=r"6 documents, 50 are needed .*; nothing changed"):
+    with pytest.raises(
+        ValueError, match=r"6 documents are too few .*50 are needed.*; nothing was changed"
+    ):
         Calibrate(model, str(tmp_path / "six.csv"), test=files[1], threshold_for=rule).run()
     assert (Path(model) / "config.json").read_bytes() == saved
 

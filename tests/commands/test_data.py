@@ -48,7 +48,7 @@ def test_fit_reads_the_part_that_each_flag_means(
     assert {d.text.split()[0] for d in told["test"]} == {"test"} and told["valid"] is None
     cli.main([*line.split(), imdb, "--valid", "imdb/test"])
     assert told["valid"] == told["test"]
-    assert "published are 25,000" in capsys.readouterr().err
+    assert "25,000 were published" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="imdb has no valid part"):
         cli.main([*line.split(), imdb, "--valid", "imdb"])
 

@@ -38,7 +38,7 @@ def test_a_report_for_people(
     ]
     assert "no text in 1 row (line 42)" in " ".join(shown.split())
     assert "train 4 (bad), train 41 (good)" in shown
-    assert "want doing" in shown.splitlines()[-1]
+    assert "need fixing" in shown.splitlines()[-1]
     assert sorted(tmp_path.rglob("*")) == before
 
 

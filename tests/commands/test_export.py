@@ -30,7 +30,7 @@ def here(
 @pytest.mark.usefixtures("here")
 def test_exported_and_used(capsys: pytest.CaptureFixture[str]) -> None:
     main(["export", "c", "--onnx", "--out", "e"])
-    assert "checked on 16 texts made of the vocabulary" in capsys.readouterr().err
+    assert "checked on 16 texts of random words" in capsys.readouterr().err
     found = []
     for model in ("c", "e"):
         main(["predict", model, "--text", "the film was great", "--json"])
@@ -55,7 +55,7 @@ def test_what_can_not_be_is_said_in_a_line() -> None:
     for arguments, problem in (
         (["export", "c", "--low-precision", "--out", "e"], "give texts"),
         (["export", "c", "--no-onnx", "--out", "e"], "no format"),
-        (["export", "c", "--out", "c"], "is there already"),
+        (["export", "c", "--out", "c"], "already exists"),
         (["export", "c", "nosuch.csv", "--out", "e"], "nosuch.csv"),
     ):
         with pytest.raises(SystemExit, match=problem):

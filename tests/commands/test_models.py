@@ -37,7 +37,7 @@ def test_a_model_of_fastais_is_imported(
     assert "taken to read en, backward" in capsys.readouterr().err
     lm = ulmfit.load(out)
     assert isinstance(lm, ulmfit.LanguageModel) and lm.config.direction == "backward"
-    with pytest.raises(SystemExit, match="is there already; give another --out"):
+    with pytest.raises(SystemExit, match="already exists; give another --out"):
         main(["import-fastai", str(pth), str(vocab), "--out", str(out), "--direction", "forward"])
 
 

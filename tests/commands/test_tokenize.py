@@ -60,7 +60,7 @@ def test_files_become_a_corpus(reviews: list[Document], capsys: Captured) -> Non
     assert said.count("text is column 'text'") == 1  # though files are read twice
     assert "60 documents of" in said and "different words" in said
     assert "ulmfit pretrain-lm c reads it" in said
-    assert "c is there already" in error(f"tokenize a.txt --out c {FLAGS}")
+    assert "c already exists" in error(f"tokenize a.txt --out c {FLAGS}")
     run(f"tokenize a.txt --out c --overwrite {FLAGS}")
     assert len(Corpus.load("c")) == 40
 
@@ -69,7 +69,7 @@ def test_shards_make_the_corpus_of_one_machine(capsys: Captured) -> None:
     run(f"tokenize {BOTH} --out whole")
     for number in (2, 3, 1):
         run(f"tokenize {BOTH} --out c --shard {number}/3")
-    assert "when all are: ulmfit tokenize --merge c" in capsys.readouterr().err
+    assert "when all are counted: ulmfit tokenize --merge c" in capsys.readouterr().err
     assert "no encoded corpus" in error("pretrain-lm c --out run")
     run("tokenize --merge c")
     for number in (3, 1, 2):
@@ -94,14 +94,14 @@ def test_shards_that_went_wrong_are_refused() -> None:
     assert "lacks the counts of 1 of 2 shards" in error("tokenize --merge c")
     run(again.replace("1/2", "2/2"))
     run("tokenize --merge c")
-    assert "is there already: go on" in error("tokenize --merge c")
+    assert "already exists: go on" in error("tokenize --merge c")
     assert "repeat the command that counted" in error(again.replace("min-freq 2", "min-freq 3"))
     assert "other texts than were counted" in error(again.replace("a.txt", "few.txt"))
     run(again)
     assert "--overwrite writes it again" in error(again)
     assert "lacks 1 of 2 shards" in error("pretrain-lm c --out run")
     run(f"tokenize a.txt --out d {FLAGS}")
-    assert "corpus of one machine" in error(again.replace("--out c", "--out d"))
+    assert "corpus made on one machine" in error(again.replace("--out c", "--out d"))
 
 
 def test_shards_with_a_given_vocabulary_need_no_counts() -> None:

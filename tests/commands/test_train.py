@@ -56,7 +56,7 @@ def test_numbers_that_train_nothing_are_refused_before_a_run_is_replaced(
     [
         (("--vocab-of", "MODEL", "--tokenizer.lang", "de"), "leave out --tokenizer"),
         (("--init-embeddings", "MODEL", "--tokenizer.kind", "sentencepiece"), "kind words, this"),
-        (("--init-embeddings", "MODEL", "--vocab-of", "MODEL"), "8 numbers, this model 256"),
+        (("--init-embeddings", "MODEL", "--vocab-of", "MODEL"), "8 numbers, this model's 256"),
         (("--tokenizer.max-vocab", "5"), "leaves no room"),
     ],
 )
@@ -104,7 +104,7 @@ def test_a_fit_ends_with_its_report(
     assert 'class="missing"' not in page and "60" in page.split('id="lengths"')[1]
     (out / "report.html").unlink()  # killed just before it was written
     main(command)
-    assert f"{out} is finished, but for its report" in capsys.readouterr().err
+    assert f"{out} is finished except for its report" in capsys.readouterr().err
     assert (out / "report.html").read_text(encoding="utf-8") == page
     for more in ([], ["--no-report"]):
         with pytest.raises(SystemExit, match="holds a finished run"):
@@ -124,7 +124,7 @@ def test_a_report_that_fails_is_said_and_the_run_stands(
     (Path(finished) / "report.html").mkdir()  # in the way
     write_report(finished, {"labelled": reviews}, FitConfig(pretrained="none"))
     said = capsys.readouterr().err
-    assert "no report: " in said and f"`ulmfit report {finished}` tries again" in said
+    assert "no report: " in said and f"`ulmfit report {finished}` retries" in said
 
 
 def test_very_many_texts_are_not_examined(

@@ -41,7 +41,7 @@ def test_the_reason_for_an_error_comes_before_any_work() -> None:
 
 def test_flags_that_one_text_has_no_use_for_are_refused() -> None:
     for command, flag in (
-        (Predict("nosuch", text="a", out="a.csv"), "--out: not with --text"),
+        (Predict("nosuch", text="a", out="a.csv"), "--out can't be used with --text"),
         (Predict("nosuch", text="a", on_bad="skip"), "--on-bad"),
         (Predict("nosuch", text="a", text_column=("b",)), "--text-column"),
         (Evaluate("nosuch", text="a", columns=Sources(label_column="b")), "--label-column"),
@@ -57,7 +57,7 @@ def test_json_is_for_what_is_printed() -> None:
         NextLabels("nosuch", "a.csv", out="b.csv", json=True),
     ):
         with pytest.raises(
-            ValueError, match=r"^--json is for what is printed; .*\(b\.csv\) in \.jsonl"
+            ValueError, match=r"^--json is only for printing; .*\(b\.csv\) end in \.jsonl"
         ):
             command.run()
 

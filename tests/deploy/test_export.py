@@ -54,7 +54,7 @@ def test_the_same_numbers_in_every_direction(
     assert np.ptp(wanted, axis=0).max() > 0.1
     assert isinstance(load(tmp_path / "e"), ExportedClassifier)
     assert check == Check(22, False, check.largest_difference, 1.0)
-    assert len(said) == 1 and "22 texts: 100.00% get the label" in said[0]
+    assert len(said) == 1 and "22 texts: 100.00% get the same label" in said[0]
     saved = load_json(tmp_path / "e" / "config.json")
     assert saved["directions"] == directions and saved["checked"]["texts"] == 22
     assert saved["precision"] == "fp32" and saved["labels"] == ["bad", "good", "so so"]
@@ -64,7 +64,7 @@ def test_without_texts_some_are_made_up(lm: LanguageModel, tmp_path: Path) -> No
     said = list[str]()
     check = export(classifier(lm), tmp_path / "e", say=said.append)
     assert check.made_up and check.texts == module.MADE_UP and check.largest_difference < 1e-5
-    assert "texts made of the vocabulary" in said[0]
+    assert "texts of random words" in said[0]
     longest = max(len(lm.tokenizer.encode(t)) for t in module._made_up(classifier(lm)))
     assert longest > 12 + 6  # more than are pooled
 
@@ -91,7 +91,7 @@ def test_a_wrong_graph_is_not_written(
     )
     other, real = classifier(lm).net, sys.modules["ulmfit.deploy.graph"].classifier_graph
     other.head.linears[-1].weight.data.neg_()  # type: ignore[operator,union-attr]
-    with pytest.raises(ValueError, match=r"the export is wrong.*not written.*16 texts made"):
+    with pytest.raises(ValueError, match=r"the export is wrong.*not written.*16 texts of random"):
         export(classifier(lm), tmp_path / "e")
     assert list(tmp_path.iterdir()) == []
 
@@ -102,7 +102,7 @@ def test_refusals_come_before_the_work(
     made = classifier(lm)
     with pytest.raises(ValueError, match="low precision changes predictions: give texts"):
         export(made, tmp_path / "e", low_precision=True)
-    with pytest.raises(ValueError, match="is there already"):
+    with pytest.raises(ValueError, match="already exists"):
         export(made, tmp_path)
     export(made, tmp_path / "e")
     with pytest.raises(ValueError, match="export already"):

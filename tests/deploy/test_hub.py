@@ -73,15 +73,15 @@ def test_a_revision_is_pinned_and_fetched_once(hub: HubServer, saved: Path, tmp_
     place = pull(REPO, revision=first, say=said.append)
     assert place.name == first and "is commit" not in said[0]  # it was named
     before = len(hub.asked)
-    assert pull(REPO, say=said.append) == place and "from before" in said[-1]
+    assert pull(REPO, say=said.append) == place and "was fetched before" in said[-1]
     assert not [asked for asked in hub.asked[before:] if "/resolve/" in asked]
     before = len(hub.asked)
-    assert pull(REPO, revision=first, say=said.append) == place and "from before" in said[-1]
+    assert pull(REPO, revision=first, say=said.append) == place and "was fetched before" in said[-1]
     assert len(hub.asked) == before  # what a commit is does not change
     out = pull(REPO, revision="tried", out=tmp_path / "out")
     assert load_json(out / "config.json")["card"] == {"data": "more"}
     assert load_json(out / "hub.json")["revision"] == second
-    with pytest.raises(ValueError, match="is there already; give another --out"):
+    with pytest.raises(ValueError, match="already exists; give another --out"):
         pull(REPO, out=out)
 
 
@@ -103,7 +103,7 @@ def test_what_else_lies_there_stays_there(hub: HubServer, saved: Path) -> None:
     hub.commit(REPO, files | others)
     said = list[str]()
     path = pull(REPO, say=said.append)
-    left = [line for line in said if line.startswith("left there")]
+    left = [line for line in said if line.startswith("not fetched")]
     assert len(left) == 3 and "'pytorch_model.bin' (7 bytes)" in "".join(left)
     assert {p.name for p in path.iterdir()} == {*FILES, "hub.json"}
     assert not any(name in asked for asked in hub.asked for name in ("evil", ".bin", "run.py"))
@@ -133,7 +133,7 @@ def test_other_bytes_than_promised_are_refused(hub: HubServer, saved: Path, tmp_
     push(saved, REPO)
     size = (saved / "model.safetensors").stat().st_size
     hub.lies["model.safetensors"] = bytes(size)
-    with pytest.raises(HubError, match=r"model\.safetensors is not what its SHA-256 says"):
+    with pytest.raises(HubError, match=r"model\.safetensors does not match its SHA-256"):
         pull(REPO, out=tmp_path / "out")
     hub.lies = {"config.json": b"{}"}
     with pytest.raises(OSError):
@@ -186,11 +186,11 @@ def test_errors_say_what_to_do(
     push(saved, REPO)
     with pytest.raises(HubError, match="has no such revision"):
         pull(REPO, revision="nowhere")
-    with pytest.raises(ValueError, match="no name of a repository, which is owner/name"):
+    with pytest.raises(ValueError, match="not a repository's name, which has the form owner/name"):
         pull("a/b/c")
     with pytest.raises(ValueError, match="'bare' names no owner"):
         push(saved, "bare")
-    with pytest.raises(ValueError, match="is there already and public, so nothing was sent"):
+    with pytest.raises(ValueError, match="already exists and is public, so nothing was sent"):
         push(saved, REPO, private=True)
     hub.needs_token = True
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
@@ -214,7 +214,7 @@ def test_this_machines_own_errors_are_not_the_hubs(
             pull(REPO)
         assert not isinstance(caught.value, HubError)
     number = errno.ECONNRESET
-    with pytest.raises(HubError, match="the line broke"):
+    with pytest.raises(HubError, match="the connection broke"):
         pull(REPO)
 
 

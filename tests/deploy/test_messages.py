@@ -38,7 +38,7 @@ REFUSED = {
     b"null": (422, "JSON object"),
     b"{}": (422, "either"),
     b'{"text": "a", "texts": ["b"]}': (422, "either"),
-    b'{"text": "a", "lang": "en"}': (422, 'nothing but "text" and "texts"'),
+    b'{"text": "a", "lang": "en"}': (422, 'no keys but "text" and "texts"'),
     b'{"text": 7}': (422, '"text" must be a string'),
     b'{"text": null}': (422, '"text" must be a string'),
     b'{"text": " \\n"}': (422, '"text" is blank'),
@@ -73,7 +73,7 @@ def test_a_question_about_words() -> None:
         ({"method": {}}, "occlusion or gradient"),
         ({"text": long, "method": "occlusion"}, "up to 100 words"),
         ({"text": None}, "must be a string"),
-        ({"texts": [short]}, "nothing but"),
+        ({"texts": [short]}, "no keys but"),
     ):
         with pytest.raises(Refused) as refused:
             question_of(body(**{"text": short, **more}), LIMITS, LABELS)

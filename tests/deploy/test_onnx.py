@@ -79,7 +79,7 @@ def test_what_is_no_export_is_said(exported: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"model\.onnx is missing or damaged"):
         Predictor(exported)
     save_json(exported / "config.json", load_json(exported / "config.json") | {"format": 9})
-    with pytest.raises(ValueError, match="format 9, this version reads 1"):
+    with pytest.raises(ValueError, match="format 9, but this version reads 1"):
         Predictor(exported)
 
 

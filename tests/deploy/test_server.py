@@ -42,13 +42,13 @@ def test_sigterm_under_load(tokenizer: Tokenizer, reviews: list[Document], tmp_p
         said = process.stderr.read()
     assert found["exit_code"] == 0 and found["errors"] == {} and found["wrong"] == 0
     assert found["requests"] > 20 and found["stopped_after"] < 30
-    assert said == "stopped; what was accepted has been answered\n"  # nothing of the texts
+    assert said == "stopped; all accepted requests were answered\n"  # nothing of the texts
 
 
 def test_where_it_listens() -> None:
     with listen(ServeConfig(port=0)) as first:
         assert address_of(first) == f"http://127.0.0.1:{first.getsockname()[1]}/"
-        with pytest.raises(OSError, match=r"in use; give another one by --port"):
+        with pytest.raises(OSError, match=r"in use; give another with --port"):
             listen(ServeConfig(port=first.getsockname()[1]))
     with pytest.raises(OSError, match=r"can't listen at 192\.0\.2\.1"):
         listen(ServeConfig(host="192.0.2.1", port=0))

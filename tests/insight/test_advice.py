@@ -47,9 +47,9 @@ def test_all_is_well() -> None:
     [
         (train(empty=2), "empty texts", "do", "Fill or remove"),
         (train(unlabelled=2), "no label", "note", "as unlabelled texts"),
-        (replace(WELL, new_labels={"test": ["c"]}), "labels", "do", "stops here"),
-        (replace(WELL, classes={"a": 50}), "classes", "do", "two labels at least"),
-        (replace(WELL, classes={}, label_kind="multi"), "classes", "do", "one label at least"),
+        (replace(WELL, new_labels={"test": ["c"]}), "labels", "do", "stops at them"),
+        (replace(WELL, classes={"a": 50}), "classes", "do", "at least two labels"),
+        (replace(WELL, classes={}, label_kind="multi"), "classes", "do", "at least one label"),
         (replace(WELL, classes={"a": 50}, label_kind="multi"), "classes", "ok", NOTHING),
         (replace(WELL, classes={"a": 50, "b": 9}), "classes", "do", "Label more"),
         (replace(WELL, classes={"a": 50, "b": 1}), "classes", "do", "two of each"),

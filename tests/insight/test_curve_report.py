@@ -48,7 +48,7 @@ def test_the_words() -> None:
     assert "80% interval" in told[2]
     assert told[-1] == "Even 4 times the labels are not expected to bring one point more."
     found = re.search(
-        r"with 800 labels is expected from about (\d+) more", sentences(curve(0.5))[-1]
+        r"with 800 labels is expected to take about (\d+) more", sentences(curve(0.5))[-1]
     )
     assert found and 220 <= int(found[1]) <= 350 and int(found[1]) % 10 == 0  # 285 by the law
     assert sentences(curve(0.7, at_hand=1_000))[-1].startswith("There are 1,000 labels")

@@ -160,7 +160,7 @@ def test_words_are_shaded_by_what_the_explainer_says(run: Path) -> None:
 
 def test_the_runs_own_classifier_shades_the_words(drawn: Path) -> None:
     text = drawn.read_text(encoding="utf-8")
-    assert "Orange words spoke for what was predicted" in text
+    assert "Orange words spoke for the predicted label" in text
     assert re.search(r'<mark( class="against")? style="--w:1.00">[^<]+</mark>', text)
 
 

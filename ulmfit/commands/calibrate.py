@@ -41,7 +41,7 @@ class Calibrate:
             precision_of(self.threshold_for)
         if self.test == self.data:
             raise ValueError(
-                f"--test {self.test} is what is calibrated on; give other labelled texts"
+                f"--test {self.test} is the file to calibrate on; give other labelled texts"
             )
         sets = {self.data: self.columns.read(self.data, use="valid")}
         check_enough(sets[self.data])  # before anything is scored
@@ -52,7 +52,7 @@ class Calibrate:
         check_own(self.model)
         if trained_on(self.model, sets[self.data]):
             note(
-                f"warning: the run was trained on {self.data}, where it is surer than on new texts; give others"
+                f"warning: the run was trained on {self.data}, where it is surer than on new texts; give other texts"
             )
         measured = list[dict[str, Any]]()
         before = {name: classifier.score(documents, runtime) for name, documents in sets.items()}
@@ -66,7 +66,7 @@ class Calibrate:
             measured.append({"set": name, "": "after" + fitted, **figures(rows, truth)})
         save_calibration(classifier, self.model, say=note)
         if had_thresholds and self.threshold_for is None:
-            note("the thresholds it had are dropped: they belonged to the old temperature")
+            note("its old thresholds were removed: they belonged to the old temperature")
         note(f"saved in {self.model}")
         if self.json:
             saved = classifier.calibration.to_json()

@@ -129,4 +129,4 @@ def summary(found: list["Finding"]) -> str:
     todo = sum(finding.level == "do" for finding in found)
     if not todo:
         return "\nNothing needs doing."
-    return f"\n{todo} of {len(found)} things want doing; they are marked DO."
+    return f"\n{todo} of {len(found)} findings need fixing; they are marked DO."

@@ -79,7 +79,7 @@ class Sources:
         if is_name(path) and (self.data_dir is not None or not exists):
             if labelled and (kind not in (None, "single") or self.label_separator):
                 raise ValueError(
-                    f"{path} has one class a text, as all public data sets that have names"
+                    f"{path} has one class per text, like all public data sets known by name"
                 )
             return documents_for(path, use, labelled=labelled, data_dir=self.data_dir, say=say)
         if not exists:
@@ -88,7 +88,7 @@ class Sources:
                 " `ulmfit datasets` lists them"
             )
         if is_name(path):
-            say(f"{path}: what lies here under that name is read, not the public data set")
+            say(f"{path}: the file or folder of that name is read, not the public data set")
         label = self.label_column if labelled else None
         return read_documents(
             path,
@@ -110,7 +110,7 @@ class Sources:
         given = [path for path in paths if path is not None]
         if self.data_dir is not None and not any(map(is_name, given)):
             raise ValueError(
-                f"--data-dir {self.data_dir} tells where a data set lies, but none was named (given: "
+                f"--data-dir {self.data_dir} says where a data set is, but none was named (given: "
                 f"{', '.join(given) or 'nothing'}); `ulmfit datasets` lists the names"
             )
 
@@ -147,8 +147,8 @@ class Sources:
             return None
         if (flags := given(self)) and not any(others):
             raise ValueError(
-                f"{corpora[0]} is a tokenized corpus: there are no files to read; leave out {', '.join(flags)}, or set back what"
-                " --config brought"
+                f"{corpora[0]} is a tokenized corpus: there are no files to read; leave out {', '.join(flags)}, or reset"
+                " what --config set"
             )
         return Corpus.load(corpora[0])
 

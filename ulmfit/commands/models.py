@@ -46,7 +46,7 @@ class ImportFastai:
 
         out = Path(self.out)
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise ValueError(f"{out} is there already; give another --out, or delete it")
+            raise ValueError(f"{out} already exists; give another --out, or delete it")
         out.mkdir(parents=True, exist_ok=True)  # an error, if any, before the work
         out.rmdir()
         lm = import_fastai(Path(self.pth), Path(self.pkl), self.direction, lang=self.lang, say=note)

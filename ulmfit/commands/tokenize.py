@@ -69,7 +69,7 @@ class Tokenize:
         from ulmfit.text.tokenizer import Tokenizer
 
         if out.exists() and not self.overwrite:
-            raise ValueError(f"{out} is there already; give another --out, or --overwrite")
+            raise ValueError(f"{out} already exists; give another --out, or --overwrite")
         tokenizer, texts = self._named_tokenizer(), self._stream()
         if tokenizer is None and self.tokenizer.kind == "sentencepiece":
             note("SentencePiece learns from all texts at once: they are held in memory")
@@ -89,24 +89,24 @@ class Tokenize:
         from ulmfit.text.tokenizer import Tokenizer
 
         if (out / "corpus.json").exists():
-            raise ValueError(f"{out} holds a corpus of one machine; give another --out")
+            raise ValueError(f"{out} holds a corpus made on one machine; give another --out")
         file, named, seen = out / "tokenizer.json", self._named_tokenizer(), None
         if named is None and not file.exists():
             count(self._stream(), self.tokenizer, workers, shard).save(out)
-            note(f"counted shard {shard}; when all are: ulmfit tokenize --merge {out}")
+            note(f"counted shard {shard}; when all are counted: ulmfit tokenize --merge {out}")
             return
         if named is None:
             counts = Counts.load(path_of(out, shard))
             tokenizer, seen = Tokenizer.load(file), counts.seen
             self._check(tokenizer, file)
         elif file.exists() and Tokenizer.load(file) != named:
-            raise ValueError(f"{file} is not that of {self.vocab_of}; give another --out")
+            raise ValueError(f"{file} is not the tokenizer of {self.vocab_of}; give another --out")
         else:
             named.save(file)
             tokenizer = named
         path = out / f"shard-{shard.number}"
         if path.exists() and not self.overwrite:
-            raise ValueError(f"{path} is there already; --overwrite writes it again")
+            raise ValueError(f"{path} already exists; --overwrite writes it again")
         encode(self._stream(), tokenizer, path, workers, shard, expected=seen)
         note(f"saved shard {shard} in {path}; when all are there, {out} is a corpus")
 
@@ -122,14 +122,14 @@ class Tokenize:
             )
         if (folder / "tokenizer.json").exists() and not self.overwrite:
             raise ValueError(
-                f"{folder / 'tokenizer.json'} is there already: go on with the shards, or merge again"
+                f"{folder / 'tokenizer.json'} already exists: go on with the shards, or merge again"
                 " with --overwrite, and write all shards again"
             )
         tokenizer = merge(folder)
         tokenizer.save(folder / "tokenizer.json")
         note(
-            f"{len(tokenizer):,} words in {folder / 'tokenizer.json'}; now the same commands once more,"
-            " which write the shards"
+            f"{len(tokenizer):,} words in {folder / 'tokenizer.json'}; now repeat the same commands"
+            " to write the shards"
         )
 
     def _named_tokenizer(self) -> "Tokenizer | None":

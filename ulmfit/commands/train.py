@@ -69,7 +69,7 @@ class Fit:
         except FinishedError:
             if speaks() and (not self.report or (Path(self.out) / NAME).exists()):
                 raise
-            note(f"{self.out} is finished, but for its report")
+            note(f"{self.out} is finished except for its report")
         if self.report and speaks():
             documents = {"labelled": labelled, **parts, "valid": parts["valid"] or ()}
             write_report(self.out, documents, self.config)
@@ -239,7 +239,7 @@ def write_report(out: str, documents: dict[str, Any], config: FitConfig) -> None
             how: Any = {"pretrained": config.pretrained, "classifier": config.classifier}
             keep_examined(Path(out), examine(**documents, **how))
         else:
-            note(f"{texts:,} texts are too many to be examined for the report; see `ulmfit doctor`")
+            note(f"{texts:,} texts are too many to examine for the report; use `ulmfit doctor`")
         note(f"report: {report(out)}")
     except (ValueError, OSError) as error:
-        note(f"no report: {error}; the run is saved, and `ulmfit report {out}` tries again")
+        note(f"no report: {error}; the run is saved, and `ulmfit report {out}` retries")

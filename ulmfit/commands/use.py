@@ -153,7 +153,7 @@ def check_json(asked: bool, out: str | None) -> None:
     """ValueError if both --json and --out are given: the file's suffix chooses its format."""
     if asked and out is not None:
         raise ValueError(
-            f"--json is for what is printed; to write JSON, end --out ({out}) in .jsonl"
+            f"--json is only for printing; to write JSON, let --out ({out}) end in .jsonl"
         )
 
 
@@ -177,5 +177,5 @@ def one_of(data: str | None, text: str | None, file: str, for_files: Sequence[st
         raise ValueError("--text is blank: give the text")
     if text is not None and for_files:
         raise ValueError(
-            f"{', '.join(for_files)}: not with --text, where no file is read or written; leave out either"
+            f"{', '.join(for_files)} can't be used with --text, where no file is read or written; leave out one of them"
         )

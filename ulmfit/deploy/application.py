@@ -65,7 +65,7 @@ def application(service: Service, token: str | None = None, say: Say = silent) -
             return JSONResponse(problem(500, "an error in the server, not in the request"), 500)
         # from the router: unknown path, or wrong method
         status, paths = error.status_code, ", ".join(described["paths"])
-        message = f"{error.detail}; /openapi.json describes what there is: {paths}"
+        message = f"{error.detail}; the paths (see /openapi.json) are {paths}"
         return JSONResponse(problem(status, message), status, error.headers)
 
     routes = [
@@ -86,7 +86,7 @@ async def body_of(request: "Request", limits: ServeConfig) -> bytes:
     """The request's body, read up to its size limit. `Refused`: 408, 413, 415."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json" or "content-encoding" in request.headers:
-        raise Refused(415, "expected plain JSON: Content-Type: application/json, not compressed")
+        raise Refused(415, "expected uncompressed JSON with Content-Type: application/json")
     most, body = limits.max_body_kb * 1024, bytearray()
     declared = request.headers.get("content-length", "0")
     if not declared.isdecimal() or int(declared) > most:
@@ -128,7 +128,9 @@ def _watched(inner: ASGI, paths: set[str], service: Service, token: str | None, 
 
         try:
             if token and path not in OPEN and not authorised(scope["headers"], token):
-                wrong = problem(401, "the token is missing or wrong: Authorization: Bearer TOKEN")
+                wrong = problem(
+                    401, "the token is missing or wrong; send Authorization: Bearer TOKEN"
+                )
                 answer = JSONResponse(wrong, 401, {"WWW-Authenticate": "Bearer"})
                 await answer(scope, receive, noted)
             else:

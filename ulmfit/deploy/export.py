@@ -34,9 +34,9 @@ class Check:
     agreement: float  # share of the texts that get the same label
 
     def __str__(self) -> str:
-        what = "texts made of the vocabulary" if self.made_up else "texts"
+        what = "texts of random words" if self.made_up else "texts"
         return (
-            f"{self.texts:,} {what}: {self.agreement:.2%} get the label that PyTorch gives,"
+            f"{self.texts:,} {what}: {self.agreement:.2%} get the same label as from PyTorch,"
             f" probabilities differ by {self.largest_difference:.1e} at most"
         )
 
@@ -59,7 +59,7 @@ def export(
     members = members_of(classifier, "exporting")
     out = Path(out)
     if out.exists():
-        raise ValueError(f"{out} is there already; give another directory, or delete it")
+        raise ValueError(f"{out} already exists; give another directory, or delete it")
     if low_precision and not texts:
         raise ValueError(
             "low precision changes predictions: give texts like those it will read, to see how many"
@@ -80,7 +80,7 @@ def export(
         check = _compare(classifier, Predictor(folder), texts or _made_up(members[0]), not texts)
         if not low_precision and not check.largest_difference <= LARGEST_DIFFERENCE:
             raise ValueError(
-                f"the export is wrong, so it was not written: on {check}, allowed are {LARGEST_DIFFERENCE:.0e};"
+                f"the export is wrong and was not written: on {check}, but only {LARGEST_DIFFERENCE:.0e} is allowed;"
                 " please report this with the versions of onnx and onnxruntime"
             )
         save_json(folder / "config.json", content | {"checked": asdict(check)})
@@ -88,7 +88,7 @@ def export(
     say(f"{out}: {size / 1e6:.1f} MB, checked on {check}")
     if check.agreement < LEAST_AGREEMENT:
         say(
-            f"that is less than {LEAST_AGREEMENT:.1%}: compare both by `ulmfit evaluate` before use"
+            f"that is less than {LEAST_AGREEMENT:.1%}: compare both with `ulmfit evaluate` before use"
         )
     return check
 

@@ -59,7 +59,7 @@ def push(
         api.create_repo(repo, private=private or None, exist_ok=True)
         if private and not api.model_info(repo).private:
             raise ValueError(
-                f"{repo} is there already and public, so nothing was sent; change that on the Hub, or leave out --private"
+                f"{repo} already exists and is public, so nothing was sent; make it private on the Hub, or leave out --private"
             )
         if revision is not None:
             api.create_branch(repo, branch=revision, exist_ok=True)
@@ -71,7 +71,7 @@ def push(
             revision=revision,
         )
     pinned = f"ulmfit pull {repo} --revision {commit.oid}"
-    say(f"{repo} is now at commit {commit.oid}; `{pinned}` gives exactly this")
+    say(f"{repo} is now at commit {commit.oid}; `{pinned}` fetches exactly this")
     return commit.oid
 
 
@@ -91,7 +91,7 @@ def pull(
     """
     cache = cache_dir() / "hub" / repo.replace("/", "--")
     if revision and COMMIT.fullmatch(revision) and out is None and (cache / revision).exists():
-        say(f"{cache / revision} is there from before")
+        say(f"{cache / revision} was fetched before")
         return cache / revision
     hub = _library()
     api = _api(hub)
@@ -102,17 +102,17 @@ def pull(
     if other or not COMMIT.fullmatch(info.sha or ""):  # the hash becomes a folder's name
         raise HubError(f"{repo}: asked for {asked}, the Hub answers with {info.sha!r}; try later")
     if asked != info.sha:
-        say(f"{repo}: {asked} is commit {info.sha}; --revision {info.sha} gives the same again")
+        say(f"{repo}: {asked} is commit {info.sha}; --revision {info.sha} fetches the same again")
     if out is not None:
         place = Path(out)
         if place.exists() and (not place.is_dir() or any(place.iterdir())):
-            raise ValueError(f"{place} is there already; give another --out, or delete it")
+            raise ValueError(f"{place} already exists; give another --out, or delete it")
         place.parent.mkdir(parents=True, exist_ok=True)
         return _fetch(api, hub, repo, info, place, say)
     place = cache / info.sha
     with alone(cache):
         if place.exists():
-            say(f"{place} is there from before")
+            say(f"{place} was fetched before")
             return place
         return _fetch(api, hub, repo, info, place, say)
 
@@ -124,7 +124,7 @@ def folder_of(path: Path) -> Path:
     if len(folders) > 1:
         names = " and ".join(map(str, folders))
         raise ValueError(
-            f"{path} holds two models, and a repository takes one: push {names} by themselves"
+            f"{path} holds two models, and a repository takes one: push {names} separately"
         )
     if not folders or kind == EXPORTED:
         what = "an export" if folders else "neither"
@@ -142,7 +142,7 @@ def _fetch(api: Any, hub: Any, repo: str, info: Any, place: Path, say: Say) -> P
         )
     for name in sorted(there.keys() - {*FILES, *OF_THE_HUB}):
         file = f"{name!r} ({_size(there[name].size)})"
-        say(f"left there: {file}; only {', '.join(FILES)} are fetched")
+        say(f"not fetched: {file}; only {', '.join(FILES)} are")
     wanted = {name: there[name].size for name in FILES if name in there}
     say(f"fetching {_listed(wanted)} from {api.endpoint}/{repo}")
     with tempfile.TemporaryDirectory(prefix=".pull.", dir=place.parent) as temporary:
@@ -154,11 +154,11 @@ def _fetch(api: Any, hub: Any, repo: str, info: Any, place: Path, say: Say) -> P
                 got = Path(api.hf_hub_download(repo, name, revision=info.sha, local_dir=files))
             if _plain_size(got) != size:
                 raise HubError(
-                    f"{repo}: {name} came with {_plain_size(got):,} bytes, not {size:,}; pull again"
+                    f"{repo}: {name} arrived with {_plain_size(got):,} bytes, not {size:,}; pull again"
                 )
             lfs = there[name].lfs
             if lfs is not None and _sha256(got) != lfs.sha256:
-                raise HubError(f"{repo}: {name} is not what its SHA-256 says; pull again")
+                raise HubError(f"{repo}: {name} does not match its SHA-256; pull again")
             os.replace(got, model / name)
         load(model)
         save_json(model / ORIGIN, {"repository": repo, "revision": info.sha, "from": api.endpoint})
@@ -219,7 +219,7 @@ def _told(repo: str, hub: Any) -> Iterator[None]:
     try:
         yield
     except errors.HFValidationError as error:
-        message = f"{repo!r} is no name of a repository, which is owner/name ({error})"
+        message = f"{repo!r} is not a repository's name, which has the form owner/name ({error})"
         raise ValueError(message) from None
     except errors.RevisionNotFoundError:
         message = f"{repo} has no such revision; leave out --revision to take the newest"
@@ -231,7 +231,7 @@ def _told(repo: str, hub: Any) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno is not None and not connection:
             raise  # an error of this machine: a full disk, a folder that may not be written
         cause = _short(error.__cause__ or error)
-        message = f"the Hub can't be reached, or the line broke ({cause}); try again"
+        message = f"the Hub can't be reached, or the connection broke ({cause}); try again"
         raise HubError(message) from None
 
 
@@ -239,7 +239,7 @@ def _refused(repo: str, status: int, error: Exception) -> str:
     if status in (401, 403, 404):
         return (
             f"{repo}: the Hub says {status}: there is no such repository, or this token may not see or change it. Check the"
-            " name; `hf auth login` or HF_TOKEN gives a token (to push, one that may write)"
+            " name; `hf auth login` or HF_TOKEN gives a token (for push, one with write access)"
         )
     return f"{repo}: the Hub says {status} ({_short(error)}); try again later"
 

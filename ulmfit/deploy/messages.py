@@ -60,7 +60,7 @@ def question_of(body: bytes, limits: ServeConfig, labels: tuple[str, ...]) -> Qu
     if method == "occlusion" and not short:
         raise Refused(
             422,
-            f'occlusion is for texts of up to {OCCLUDED} words; ask for "gradient", or leave it out',
+            f'occlusion is for texts of up to {OCCLUDED} words; give "gradient", or leave out "method"',
         )
     return Question(text, label, method or ("occlusion" if short else "gradient"))
 
@@ -74,7 +74,7 @@ def _object(body: bytes, known: set[str]) -> dict[str, Any]:
         raise Refused(400, "the body is not JSON") from None
     if not isinstance(asked, dict) or not asked.keys() <= known:
         names = " and ".join(f'"{name}"' for name in sorted(known))
-        raise Refused(422, f"expected a JSON object with nothing but {names}")
+        raise Refused(422, f"expected a JSON object with no keys but {names}")
     return asked
 
 

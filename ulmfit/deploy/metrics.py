@@ -35,7 +35,7 @@ class Metrics:
             registry=self._registry,
         )
         queues = Gauge(
-            "ulmfit_waiting", "Texts that wait to be read", ["queue"], registry=self._registry
+            "ulmfit_waiting", "Texts waiting to be read", ["queue"], registry=self._registry
         )
         for queue, count in waiting.items():
             queues.labels(queue).set_function(count)

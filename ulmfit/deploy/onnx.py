@@ -92,7 +92,7 @@ def _config(path: Path) -> dict[str, Any]:
     saved = read_object(path / "config.json")
     if saved.get("format") != FORMAT or not {"labels", "directions"} <= saved.keys():
         raise ValueError(
-            f"{path / 'config.json'} is of format {saved.get('format')}, this version reads {FORMAT}:"
+            f"{path / 'config.json'} has format {saved.get('format')}, but this version reads {FORMAT}:"
             " export the classifier again"
         )
     return saved

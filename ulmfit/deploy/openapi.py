@@ -20,7 +20,7 @@ REFUSALS = {
     "413": "The body is too large",
     "415": "The body is not declared as application/json",
     "422": "The JSON is not what was expected, a text is blank or too long, or there is no explanation",
-    "503": "Too much is waiting; Retry-After tells when to come back",
+    "503": "Too many requests are waiting; Retry-After says when to try again",
     "504": "The answer took too long",
 }
 
@@ -79,7 +79,7 @@ def describe(outputs: Outputs, limits: ServeConfig, *, token: bool) -> dict[str,
         "info": {"title": "ulmfit", "version": version("ulmfit"), "description": str(outputs)},
         "paths": {
             "/": {"get": _answer("The page", "text/html", page)},
-            "/health": {"get": _answer("Whether it works", "application/json", health)},
+            "/health": {"get": _answer("Whether the server works", "application/json", health)},
             "/metrics": {"get": _answer("Counters, for Prometheus", "text/plain", counts)},
             "/openapi.json": {"get": _answer("This description", "application/json", itself)},
             "/predict": {"post": predict},

@@ -44,7 +44,7 @@ def serve(
         where = address_of(listening)
         say(f"{name or 'classifier'}: {classifier.outputs}, at {where} (Ctrl-C stops it)")
         if not token and not ip_address(listening.getsockname()[0]).is_loopback:
-            say("warning: whoever reaches this address can use it; set a token (ULMFIT_TOKEN)")
+            say("warning: anyone who can reach this address can use it; set a token (ULMFIT_TOKEN)")
         # uvicorn has its own handlers, but raises the signal again when it has ended
         before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
@@ -52,7 +52,7 @@ def serve(
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-    say("stopped; what was accepted has been answered")
+    say("stopped; all accepted requests were answered")
 
 
 def listen(limits: ServeConfig) -> socket.socket:
@@ -62,7 +62,7 @@ def listen(limits: ServeConfig) -> socket.socket:
         return socket.create_server((limits.host, limits.port), family=family, backlog=1024)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise OSError(f"port {limits.port} is in use; give another one by --port") from None
+            raise OSError(f"port {limits.port} is in use; give another with --port") from None
         raise OSError(f"can't listen at {limits.host} port {limits.port}: {error}") from None
 
 

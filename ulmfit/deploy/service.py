@@ -71,7 +71,7 @@ class Service:
             futures: list[Future[Result]] = queue.submit(items)
         except Full:
             raise Refused(
-                503, "too much is waiting; try again soon", Retry_After=str(RETRY_AFTER)
+                503, "too many requests are waiting; try again soon", Retry_After=str(RETRY_AFTER)
             ) from None
         try:
             async with asyncio.timeout(self.limits.timeout_s):

@@ -41,9 +41,9 @@ def findings(report: Report, skipped: Sequence[str] = ()) -> list[Finding]:
 
 def _empty(report: Report, skipped: Sequence[str]) -> Iterator[Finding]:
     empty = {name: part.empty for name, part in report.parts.items()}
-    mend = "Fill or remove them: `ulmfit fit` stops there."
+    mend = "Fill or remove them: `ulmfit fit` stops at them."
     for line in skipped:
-        advice = f"{mend} Numbers below count the texts that are left."
+        advice = f"{mend} The numbers below count the remaining texts."
         yield Finding("unusable rows", "do", line, advice)
     if any(empty.values()):
         yield Finding("empty texts", "do", _counts(empty), mend)
@@ -60,7 +60,7 @@ def _labels(report: Report) -> Iterator[Finding]:
         yield Finding("no label", "do", _counts(without), "Label or remove them.")
     for part, labels in report.new_labels.items():
         found = f"{part} has labels that train lacks: {listed(labels)}"
-        advice = "Correct them, or give examples in train; `ulmfit fit` stops here."
+        advice = "Correct them, or add examples to train; `ulmfit fit` stops at them."
         yield Finding("labels", "do", found, advice)
 
 
@@ -69,13 +69,13 @@ def _classes(report: Report) -> Iterator[Finding]:
         return
     sizes = report.classes
     if report.label_kind == "number":
-        yield Finding("labels", "ok", "numbers; nothing is looked for in them")
+        yield Finding("labels", "ok", "numbers; they are not checked")
         return
     several = report.label_kind == "multi"  # then a single label, present or absent, can be learnt
     if len(sizes) < (1 if several else 2):
         needed = "one label" if several else "two labels"
         advice = (
-            f"A classifier needs {needed} at least: choose another --label-column, or add texts."
+            f"A classifier needs at least {needed}: choose another --label-column, or add texts."
         )
         yield Finding("classes", "do", f"{len(sizes)} in train", advice)
         return
@@ -86,12 +86,12 @@ def _classes(report: Report) -> Iterator[Finding]:
     found = f"{len(sizes)} in train: {', '.join(names)}"
     few = [label for label, n in sizes.items() if n < FEW]
     if few:
-        found += f"; {len(few)} of fewer than {FEW}: {listed(few[::-1])}"
-        advice = "Label more texts of these, or merge them with others."
+        found += f"; {len(few)} with fewer than {FEW} texts: {listed(few[::-1])}"
+        advice = "Label more texts of these classes, or merge them with others."
         if looks_swapped(sizes):
-            advice = "Nearly all have one text: are --text-column and --label-column swapped?"
+            advice = "Nearly all have only one text: are --text-column and --label-column swapped?"
         elif smallest < 2:
-            advice += " `ulmfit fit` wants two of each."
+            advice += " `ulmfit fit` needs two of each."
         yield Finding("classes", "do", found, advice)
     elif largest >= UNEVEN * smallest:
         advice = f"Judge by macro-F1, not by accuracy (`ulmfit evaluate` prints both); label more of {shown(least)}."
@@ -106,7 +106,9 @@ def _spellings(report: Report) -> Iterator[Finding]:
         alike[" ".join(label.split()).casefold()].append(repr(shown(label)))
     if same := [" and ".join(names) for names in alike.values() if len(names) > 1]:
         found = f"{len(same)} written in several ways: {', '.join(same[:CLASSES_SHOWN])} differ in case or spaces only"
-        yield Finding("spellings", "do", found, "Write them alike; now they are different classes.")
+        yield Finding(
+            "spellings", "do", found, "Write them alike; so far they are different classes."
+        )
 
 
 def _two_labels(report: Report) -> Iterator[Finding]:
@@ -118,7 +120,7 @@ def _two_labels(report: Report) -> Iterator[Finding]:
         yield Finding("two labels", "do", _counts(equal.texts), advice, equal.examples)
     if near:
         found = f"nearly equal texts with different labels: {_counts(near.texts)}"
-        advice = "Read some of them: does the sense differ, or only the label?"
+        advice = "Read some of them: does the meaning differ, or only the label?"
         yield Finding("two labels", "note", found, advice, near.examples)
     if not equal and not near:
         yield Finding("two labels", "ok", "no text occurs under two labels")
@@ -151,7 +153,7 @@ def _leak(overlap: Overlap, found: str) -> tuple[Literal["note", "do"], str, str
     return (
         "do",
         found,
-        f"{equal}, but not the near ones: remove those from {loser}, or the score of {keeper} flatters.",
+        f"{equal}, but not nearly equal ones: remove those from {loser}, or the score on {keeper} will be too high.",
     )
 
 
@@ -162,20 +164,20 @@ def _copies(report: Report) -> Iterator[Finding]:
         yield Finding("copies", "ok", "none within a file")
         return
     if any(equal.values()):
-        advice = "Nothing needs doing: copies stay on one side of a split, but they count twice. Remove them if that is not meant."
+        advice = "Nothing needs doing: copies stay on one side of a split, but they count twice. Remove them if that is not intended."
         yield Finding("copies", "note", f"equal to an earlier text: {_counts(equal)}", advice)
     if any(near.values()):
         found, train = f"nearly equal to an earlier text: {_counts(near)}", near.get("train", 0)
         advice, alone = NOTHING, "valid" not in report.parts
         if train and alone:
-            advice = "A part of train will be held out, and near copies may stand on both sides: give --valid, or remove them."
+            advice = "Part of train will be held out, and near copies may end up on both sides: give --valid, or remove them."
         yield Finding("near copies", "note", found, advice)
 
 
 def _characters(report: Report) -> Iterator[Finding]:
     mojibake, lost = report.characters["mojibake"], report.characters["lost"]
     if mojibake:
-        advice = "The file was read in a wrong encoding once: export it again as UTF-8, or repair each text with Python's `ftfy.fix_encoding`."
+        advice = "The file was once read in a wrong encoding: export it again as UTF-8, or repair each text with Python's `ftfy.fix_encoding`."
         yield Finding("mojibake", "do", _counts(mojibake.texts), advice, mojibake.examples)
     if lost:
         advice = "U+FFFD stands for characters that are lost: export the file again, as UTF-8."
@@ -201,7 +203,7 @@ def _html(report: Report) -> Iterator[Finding]:
     else:
         advice = (
             "Unescape the file (Python's `html.unescape`), or use --tokenizer.rules clean with --pretrained none or with "
-            f"a model made so; {report.coverage.model} was made with fastai's."
+            f"a model made with them; {report.coverage.model} was made with fastai's."
         )
         yield Finding("HTML", "do", found, advice, html.examples)
 
@@ -217,14 +219,14 @@ def _length(report: Report) -> Iterator[Finding]:
         return
     pooled = sum(p.pooled * p.long for p in parts) / long
     found = (
-        f"{_texts(long)} ({long / texts:.1%}) of more than {report.max_len:,} tokens; of these the classifier pools "
+        f"{_texts(long)} ({long / texts:.1%}) with more than {report.max_len:,} tokens; of these the classifier pools "
         f"the last {pooled:.0%} on average and reads the rest without gradient"
     )
     if long < LONG_SHARE * texts:
         yield Finding("length", "note", found)
     else:
         enough = max(p.tokens["99%"] for p in parts)
-        advice = f"If beginnings matter: --classifier.max-len {enough} pools 99 texts of 100 whole, at a price in memory and time."
+        advice = f"If beginnings matter: --classifier.max-len {enough} pools 99 of 100 texts whole, at a cost in memory and time."
         yield Finding("length", "note", found, advice)
 
 

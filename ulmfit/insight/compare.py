@@ -117,7 +117,7 @@ def told(value: float | None, interval: Interval | None = None) -> str:
 def _record(path: Path) -> dict[str, Any]:
     record = load_json(path / "config.json")
     if record.get("kind") != "run":
-        raise CheckpointError(f"{path} is not a run directory; give what --out named in training")
+        raise CheckpointError(f"{path} is not a run directory; give the --out of a training")
     return record
 
 
@@ -133,17 +133,16 @@ def _names(paths: Sequence[Path]) -> list[str]:
 def _notes(records: Mapping[str, dict[str, Any]]) -> list[str]:
     unfinished = [name for name, record in records.items() if not record.get("finished")]
     notes = [
-        f"{name} is not finished; its scores and curves are what there is so far"
-        for name in unfinished
+        f"{name} is not finished; its scores and curves are those so far" for name in unfinished
     ]
     data = {name: record.get("data") for name, record in records.items()}
     if unknown := [name for name, known in data.items() if not known]:
         notes.append(
-            f"{', '.join(unknown)}: no fingerprint of the texts was kept, so other data would not show"
+            f"{', '.join(unknown)}: no fingerprint of the texts was recorded, so different data would go unnoticed"
         )
     if len(set(filter(None, data.values()))) > 1:
         notes.append(
-            "these runs were not all given the same texts and labels, so data explain a difference as well"
+            "these runs were not all given the same texts and labels, so a difference may also come from the data"
         )
     return notes
 

@@ -68,12 +68,14 @@ def sentences(curve: LabelCurve) -> list[str]:
         )
     more = ahead.more_labels_for(GAIN)
     lines.append(
-        f"One point more than with {ahead.at_hand:,} labels is expected from about {_rounded(more):,} more."
+        f"One point more than with {ahead.at_hand:,} labels is expected to take about {_rounded(more):,} more."
         if more is not None
         else f"Even {FURTHEST:g} times the labels are not expected to bring one point more."
     )
     if most < curve.at_hand:
-        lines.append(f"There are {curve.at_hand:,} labels to train with; measure there too.")
+        lines.append(
+            f"There are {curve.at_hand:,} labels for training; measure with all of them too."
+        )
     return lines
 
 

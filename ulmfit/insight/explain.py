@@ -71,7 +71,7 @@ def explain(
     runtime = runtime or Runtime.choose()
     words = spans(text)
     if not words:
-        raise ValueError("there is no word in this text: give one that is not blank")
+        raise ValueError("there are no words in this text; give one that is not blank")
     prediction = classifier.predict(text, runtime)
     explained: str = label or prediction.label
     weights = np.mean([_of_words(m, text, explained, method, runtime) for m in members], axis=0)

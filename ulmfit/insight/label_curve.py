@@ -87,7 +87,7 @@ def label_curve(
     """
     if (kind := kind_of(d.label for d in labelled)) != "single":
         raise ValueError(
-            f"a label curve is for texts of one class each; here a text has {SAID[kind]} (--label-kind reads it otherwise)"
+            f"a label curve needs texts of one class each; here a text has {SAID[kind]} (--label-kind reads labels as another kind)"
         )
     began, machine = time.monotonic(), Runtime.start(runtime)
     say(machine.describe())
@@ -113,7 +113,7 @@ def label_curve(
             )
     if missing := sum(key not in points for key in todo):
         say(
-            f"{missing} of {len(sizes) * draws} points would not have ended within the budget: the same command goes on"
+            f"{missing} of {len(sizes) * draws} points would not have finished within the budget; repeat the command to go on"
         )
     asked = [points[n, d] for n in sizes for d in range(draws) if (n, d) in points]
     return LabelCurve(asked, len(parts.train), len(parts.test), missing)
@@ -127,7 +127,7 @@ def draw_labels(pool: Sequence[Document], size: int, seed: str) -> list[Document
         seen[str(document.label)] += 1
     if size < len(first):
         raise ValueError(
-            f"{size} labels are too few to learn {len(seen)} classes: give sizes from {len(first)} on, "
+            f"{size} labels are too few to learn {len(seen)} classes: give sizes of at least {len(first)}, "
             f"{OF_EACH} of each class"
         )
     return [*first, *rest][:size]
@@ -172,8 +172,8 @@ def _sizes(
         if sizes := default_sizes(len(pool), first):
             return sizes
         raise ValueError(
-            f"{len(pool)} labels are left for training; sizes start at {first}, since with fewer only the head is"
-            " trained. Name smaller ones with --sizes"
+            f"{len(pool)} labels are left for training, but sizes start at {first}: with fewer, only the head is"
+            " trained. Give smaller sizes with --sizes"
         )
     if not asked or min(asked) < least or max(asked) > len(pool):
         raise ValueError(

@@ -76,7 +76,7 @@ class Forecast:
         """
         if labels > FURTHEST * self.at_hand:
             raise ValueError(
-                f"{labels:,.0f} labels lie beyond {FURTHEST:g} times the {self.at_hand:,} at hand; a curve says "
+                f"{labels:,.0f} labels are more than {FURTHEST:g} times the {self.at_hand:,} at hand; a curve says "
                 "nothing about so many. Measure with more labels first"
             )
         tail = (1 - LEVEL) / 2
@@ -103,8 +103,8 @@ def forecast(accuracies: Mapping[int, Sequence[float]], *, seed: int = 0) -> For
     usable = {n: values for n, values in sorted(accuracies.items()) if len(values) >= LEAST_DRAWS}
     if len(usable) < LEAST_SIZES:
         raise NoForecast(
-            f"a forecast needs {LEAST_SIZES} numbers of labels with {LEAST_DRAWS} draws each, and there are "
-            f"{len(usable)}: measure more of them"
+            f"a forecast needs {LEAST_SIZES} numbers of labels with at least {LEAST_DRAWS} draws each, not "
+            f"{len(usable)}: measure more"
         )
     sizes = np.array(list(usable), dtype=float)
     means = np.array([np.mean(values) for values in usable.values()])
@@ -118,8 +118,8 @@ def forecast(accuracies: Mapping[int, Sequence[float]], *, seed: int = 0) -> For
     straight = ((means - start - slope * np.log(sizes)) ** 2).sum()
     if straight <= ((means - law.accuracy(sizes)) ** 2).sum():
         raise NoForecast(
-            "accuracy rises without slowing down (as much for each doubling of the labels), so no ceiling can be "
-            "read off: more labels help, but how far is not known. More draws, or more labels, may show it"
+            "accuracy rises without slowing down (by as much with each doubling of the labels), so no ceiling can be "
+            "estimated: more labels help, but how much is not known. More draws or labels may show it"
         )
     draw, resamples = np.random.default_rng(seed), np.empty((RESAMPLES, len(sizes)))
     for column, values in enumerate(usable.values()):

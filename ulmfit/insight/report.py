@@ -51,7 +51,7 @@ def report(run: str | Path, *, explain: Explain | None = None) -> Path:
     path = Path(run)
     record = load_json(path / "config.json")
     if record.get("kind") != "run":
-        raise CheckpointError(f"{path} is not a run directory; give what --out named in training")
+        raise CheckpointError(f"{path} is not a run directory; give the --out of a training")
     page = render(contents(path, record, explain or explainer(path)))
     with atomic(path / NAME) as temporary:
         temporary.write_text(page, encoding="utf-8", errors="replace")  # lone surrogates
