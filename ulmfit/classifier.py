@@ -273,7 +273,7 @@ def _reading(saved: dict[str, Any]) -> dict[str, Any]:
     sizes = tuple(saved["head_sizes"])  # JSON has lists only
     for number in (*numbers.values(), *sizes):
         if type(number) is not int or not 1 <= number <= MOST_UNITS:
-            raise ValueError(f"reading: {number!r:.40} is no number from 1 to {MOST_UNITS:,}")
+            raise ValueError(f"reading: {number!r:.40} is not a number from 1 to {MOST_UNITS:,}")
     if saved["max_len"] < saved["bptt"]:
         raise ValueError("reading: max_len holds no chunk of bptt tokens")
     if saved.keys() - {*numbers, "head_sizes"} or len(sizes) > MOST_LAYERS:

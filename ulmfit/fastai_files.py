@@ -94,7 +94,7 @@ def read_vocab(pkl: Path) -> list[str]:
     except PickleError as error:
         raise CheckpointError(f"{pkl} {error}") from None
     if not isinstance(words, list) or not all(type(word) is str for word in words):
-        raise CheckpointError(f"{pkl} holds no list of strings, as fastai's vocabularies are")
+        raise CheckpointError(f"{pkl} does not hold a list of strings, as fastai's vocabularies do")
     return words
 
 
@@ -126,9 +126,9 @@ def _match_rows(
     twice = len(vocab) - fillers - len(place)
     new = [token for token in SPECIAL_TOKENS if token not in place]
     for happened, line in (
-        (unnamed, f"{unnamed} rows behind the last word are left out"),
+        (unnamed, f"{unnamed} rows after the last word are left out"),
         (fillers, f"{fillers} rows of {FILLER} are left out"),
-        (twice, f"{twice} words stand twice; the last row of each counts, as in fastai"),
+        (twice, f"{twice} words occur twice; the last row of each is used, as in fastai"),
         (new, f"no row for {' '.join(new)}: the mean of all rows is taken"),
         (
             first != list(SPECIAL_TOKENS),
@@ -214,7 +214,7 @@ def _config(tensors: Mapping[str, Tensor], pth: Path, direction: Direction) -> M
         if has != wants:
             raise CheckpointError(
                 f"{pth}: for {name} a net of {config.layers} layers, embeddings of {config.embedding_size} and "
-                f"{config.hidden_size} units wants {wants}, found {has}"
+                f"{config.hidden_size} units needs {wants}, found {has}"
             )
     return config
 
@@ -222,6 +222,6 @@ def _config(tensors: Mapping[str, Tensor], pth: Path, direction: Direction) -> M
 def _unknown(found: Mapping[str, Any], strange: list[str], pth: Path) -> CheckpointError:
     shown = ", ".join(f"{n} {tuple(getattr(found[n], 'shape', ()))}" for n in strange[:4])
     return CheckpointError(
-        f"{pth} has not the layout of fastai's AWD-LSTM (0.encoder.weight, 0.rnns.0.module.weight_ih_l0, …); "
+        f"{pth} does not have the layout of fastai's AWD-LSTM (0.encoder.weight, 0.rnns.0.module.weight_ih_l0, …); "
         f"of its {len(found)} entries not understood: {shown or 'all, for there is none'}"
     )

@@ -198,7 +198,7 @@ def _check(sampling: SamplingConfig, tokenizer: Tokenizer) -> None:
             raise ValueError(f"{name} is {getattr(sampling, name)}; give {expected}")
     if sampling.stop is not None and not stop_ids(sampling.stop, tokenizer):
         raise ValueError(
-            f"stop is {sampling.stop!r}, which is no token of this model; give one in lower case, such as '.'"
+            f"stop is {sampling.stop!r}, which is not a token of this model; give one in lower case, such as '.'"
         )
 
 

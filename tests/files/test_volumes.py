@@ -40,7 +40,7 @@ def test_volumes_that_are_missing_or_damaged_are_named(corpora: Path, tmp_path: 
         join(tmp_path / "a", tmp_path / "b")
     assert not (tmp_path / "b").exists()
     for given, out, size, said in (
-        (corpora / "none", "c", 9.0, "no directory"),
+        (corpora / "none", "c", 9.0, "not a directory"),
         (corpora / "train", "a", 9.0, "not empty"),
         (tmp_path, "a/b", 9.0, "lies in"),
         (corpora / "train", "c", 1e-9, "larger size"),

@@ -65,7 +65,7 @@ def test_several_labels_in_a_string(kind: str | None) -> None:
         (["a"], "multi", None, "single values such as 'a'; .* --label-separator"),
         ([["a"]], "multi", "|", "lists already; leave out --label-separator"),
         (["a"], "single", "|", "one class \\(--label-kind single\\)"),
-        (["a"], None, "", "parts nothing"),
+        (["a"], None, "", "separates nothing"),
         ([1.5, "a"], None, None, "numbers beside other labels"),
         ([["a"], "a"], None, None, "lists beside single values"),
         ([{"a": 1}], None, None, "objects"),

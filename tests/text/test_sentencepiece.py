@@ -208,7 +208,7 @@ def test_what_does_not_belong_together_is_refused(pieces: Tokenizer, tmp_path: P
         ({"vocab": whole["vocab"][:-1]}, "do not belong together"),
         ({"vocab": [*whole["vocab"][:-2], *whole["vocab"][:-3:-1]]}, "do not belong together"),
         ({"sentencepiece": None}, "sentencepiece with no SentencePiece model"),
-        ({"sentencepiece": "?"}, "is no tokenizer"),
+        ({"sentencepiece": "?"}, "is not a tokenizer"),
         ({"sentencepiece": ""}, "model is empty"),
         ({"sentencepiece": junk}, "no SentencePiece model"),
         ({"config": whole["config"] | {"kind": "words"}}, "words with a SentencePiece model"),

@@ -42,9 +42,9 @@ def test_what_a_killed_encoding_left_is_in_nobodys_way(
 
 def test_a_foreign_folder_is_never_overwritten(tokenizer: Tokenizer, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(ValueError, match="no encoded corpus"):
+    with pytest.raises(ValueError, match="not an encoded corpus"):
         Corpus.build(DOCUMENTS, tokenizer, path=tmp_path)
-    with pytest.raises(ValueError, match="no encoded corpus"):
+    with pytest.raises(ValueError, match="not an encoded corpus"):
         Corpus.load(tmp_path)
     assert (tmp_path / "thesis.txt").exists()
 
@@ -57,5 +57,5 @@ def test_a_damaged_corpus_is_refused(tokenizer: Tokenizer, tmp_path: Path) -> No
         Corpus.load(path)
     content = json.loads((path / "corpus.json").read_text())
     (path / "corpus.json").write_text(json.dumps({**content, "dtype": "word"}))
-    with pytest.raises(ValueError, match="no encoded corpus"):
+    with pytest.raises(ValueError, match="not an encoded corpus"):
         Corpus.load(path)

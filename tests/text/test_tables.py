@@ -133,7 +133,7 @@ def test_a_column_of_several_kinds_is_no_frame(tmp_path: Path) -> None:
         ("a.csv", "ü,ä,ö,".encode() + b"\xe9\nx,y,z,u\n", "its header is not UTF-8: byte 0xe9 in"),
         ("a.csv", "очень хороший\n".encode("cp1251"), "not UTF-8 .* and not Western European"),
         ("a.parquet", b"PAR0", "not well-formed"),
-        ("a.foo", b"text", "no table; known are .csv"),
+        ("a.foo", b"text", "not a table; known are .csv"),
     ],
 )
 def test_damaged_files(tmp_path: Path, name: str, content: bytes, complaint: str) -> None:

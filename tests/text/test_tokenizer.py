@@ -72,7 +72,7 @@ def test_a_vocabulary_with_fillers_is_refused(goldens: Path) -> None:
     last = {word: i for i, word in enumerate(case["vocab"])}
     assert [last.get(token, 0) for token in case["tokens"]] == case["ids_vocab_passed"]
     assert last["xxfake"] == len(case["vocab"]) - 1
-    with pytest.raises(ValueError, match="stands once"):
+    with pytest.raises(ValueError, match="each word once"):
         Tokenizer(TokenizerConfig(), tuple(case["vocab"]))
 
 
@@ -134,11 +134,11 @@ def test_fingerprint_depends_on_vocabulary_and_config() -> None:
     [
         ({"vocab": ["the"]}, "begins with xxunk"),
         ({"vocab": [*SPECIAL_TOKENS[::-1]]}, "begins with xxunk"),
-        ({"vocab": [*SPECIAL_TOKENS, "a", "a"]}, "stands once"),
+        ({"vocab": [*SPECIAL_TOKENS, "a", "a"]}, "each word once"),
         ({"config": {"colour": 1}}, "unknown config.*colour"),
-        ({"config": 3}, "is no tokenizer"),
-        ({"spacy_patterns": {"prefixes": ["("]}}, "is no tokenizer"),
-        ({"spacy_patterns": 3}, "is no tokenizer"),
+        ({"config": 3}, "is not a tokenizer"),
+        ({"spacy_patterns": {"prefixes": ["("]}}, "is not a tokenizer"),
+        ({"spacy_patterns": 3}, "is not a tokenizer"),
     ],
 )
 def test_load_refuses_a_damaged_file(tmp_path: Path, change: dict, complaint: str) -> None:

@@ -129,7 +129,7 @@ def test_very_few_documents_train_the_head_only(unfreezing: Literal["gradual", "
     assert head.steps(2) >= config.min_steps
     assert head.lrs[-1] > 0 and not any(head.lrs[:-1])
     assert len(classifier_phases(config, GROUPS, 32, 2, 50)) > 1
-    assert "no more than the head" in documents_note(config, 64, 49)
+    assert "only the head" in documents_note(config, 64, 49)
     assert documents_note(config, 64, 50) == ""
 
 

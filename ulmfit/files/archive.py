@@ -49,7 +49,7 @@ def unpack(archive: Path, folder: Path, *, max_bytes: int) -> None:
         os.replace(inside, folder)
     except DAMAGE as error:
         raise DownloadError(
-            f"{archive} is no archive, or damaged ({str(error)[:200]}); download it again"
+            f"{archive} is not an archive, or damaged ({str(error)[:200]}); download it again"
         ) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

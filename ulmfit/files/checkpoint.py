@@ -170,7 +170,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         ) from None
     if ABOUT in metadata and about.pop("crc32", None) != _checksum(tensors, about):
         raise CheckpointError(
-            f"{path} is damaged (its checksum is another one); save or copy it again"
+            f"{path} is damaged (its checksum does not match); save or copy it again"
         )
     return tensors, about
 
@@ -195,7 +195,9 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
             raise CheckpointError(f"{path} holds {name} without {scaled}; save or copy it again")
         rows = tensors[scaled].shape[:1]
         if not rows or scale.shape != rows:  # broadcasting could make the product larger than both
-            raise CheckpointError(f"{path}: {name} has not one scale a row; save or copy it again")
+            raise CheckpointError(
+                f"{path}: {name} does not have one scale per row; save or copy it again"
+            )
         tensors[scaled] = tensors[scaled].float() * scale[:, None]
     return tensors
 

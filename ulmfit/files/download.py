@@ -60,7 +60,7 @@ def fetch(remote: Remote, folder: Path, *, say: Say) -> Path:
     be had or has another checksum; a download with another checksum is deleted, a file that was there is kept.
     """
     path = folder / remote.name
-    by_hand = f"wanted is {remote.url}; you may put it by hand at {path.absolute()}"
+    by_hand = f"the file is {remote.url}; you can also put it by hand at {path.absolute()}"
     again = f"delete it to download it again; {by_hand}"
     if path.exists():  # needs no lock, and no right to write
         _verify(path, remote, again)

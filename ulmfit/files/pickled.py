@@ -71,7 +71,7 @@ def read_pickle(file: BytesIO, names: Collection[Name], purpose: str) -> Any:
     except PickleError:
         raise
     except (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError) as error:
-        raise DamagedError(f"is no pickle, or damaged ({type(error).__name__})") from None
+        raise DamagedError(f"is not a pickle, or damaged ({type(error).__name__})") from None
 
 
 class _Reader:

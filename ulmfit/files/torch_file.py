@@ -162,7 +162,7 @@ class _Builder:
             case (Reference() as storage, int(offset), tuple(size), tuple(stride), *_):
                 key, kind, is_bfloat16 = _storage(storage)
             case _:
-                raise PickleError("holds a tensor that is none")
+                raise PickleError("holds a tensor without storage, offset, size or stride")
         lengths = (offset, *size, *stride)
         if len(size) != len(stride) or not all(type(n) is int and n >= 0 for n in lengths):
             raise PickleError("holds a tensor of an impossible shape")

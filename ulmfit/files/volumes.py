@@ -23,7 +23,7 @@ def cut(folder: Path, out: Path, megabytes: float, *, preset: int = 6) -> list[P
     """All files of `folder` as volumes of at most `megabytes` each in `out`, a new or empty directory; equal files give
     equal volumes. `preset`: 0 is fast, 9 small. ValueError: nothing to cut, or no room for it."""
     if not folder.is_dir():
-        raise ValueError(f"{folder} is no directory; name the one whose files are to be carried")
+        raise ValueError(f"{folder} is not a directory; name the one whose files are to be carried")
     if (size := int(megabytes * MEGABYTE)) < 1:
         raise ValueError(f"volumes of {megabytes:g} MB hold nothing; give a larger size")
     if out.resolve().is_relative_to(folder.resolve()):

@@ -85,7 +85,7 @@ def _split_strings(
     values: Sequence[Any], lists: int, separator: str, say: Say, where: str
 ) -> list[Label | None]:
     if not separator.strip() and separator != " ":
-        raise DataError(f"--label-separator {separator!r} parts nothing; give what stands between two labels.")  # fmt: skip
+        raise DataError(f"--label-separator {separator!r} separates nothing; give what separates two labels.")  # fmt: skip
     if lists:
         raise DataError(f"{where} holds lists already; leave out --label-separator.")
     strings = ["" if missing(value) else written(value) for value in values]

@@ -73,7 +73,9 @@ class Patterns:
             try:
                 re.compile(pattern)
             except (re.error, OverflowError, RecursionError) as error:
-                raise ValueError(f"{pattern[:80]!r} is no expression: {error}") from error
+                raise ValueError(
+                    f"{pattern[:80]!r} is not a regular expression: {error}"
+                ) from error
         return cls(str(content["spacy"]), **lists, **single, exceptions=exceptions)
 
 

@@ -68,7 +68,7 @@ def _read(path: Path) -> tuple[Stored, dict[str, Any]]:
         names, fingerprint = tuple(content["label_names"]), content["fingerprint"]
         tokenizer = Tokenizer.load(path / "tokenizer.json")
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is no encoded corpus: {error}. Encode it again.") from error
+        raise ValueError(f"{path} is not an encoded corpus: {error}. Encode it again.") from error
     if offsets[-1] != len(ids):
         raise ValueError(
             f"{path} is damaged: {offsets[-1]:,} ids expected, {len(ids):,} there. Delete it"
@@ -142,7 +142,7 @@ def whole_directory(path: Path) -> Iterator[Path]:
     """A folder to fill; it replaces `path` if the block succeeds, and is deleted otherwise. ValueError: `path` is there and
     no corpus."""
     if path.exists() and not (path / "corpus.json").exists():
-        raise ValueError(f"{path} exists and is no encoded corpus; choose another name.")
+        raise ValueError(f"{path} exists and is not an encoded corpus; choose another name.")
     path.parent.mkdir(parents=True, exist_ok=True)
     # Beside `path`, so that renaming is one step; a new name each time, whatever a killed encoding left.
     with TemporaryDirectory(prefix=f".{path.name}.", suffix=".part", dir=path.parent) as temporary:

@@ -120,7 +120,7 @@ def open_table(path: str | Path, say: Say | None = None) -> Table:
     suffix = suffix_of(path)
     check_text(path)
     if suffix not in TABLES:
-        raise DataError(f"{path} is no table; known are {', '.join(TABLES)}.")
+        raise DataError(f"{path} is not a table; known are {', '.join(TABLES)}.")
     content = read_bytes(path)
     if suffix != ".parquet":
         _check_lines(content, path)

@@ -52,7 +52,7 @@ class Tokenizer:
         if len(set(self.vocab)) != len(self.vocab):
             twice = [word for word, n in Counter(self.vocab).items() if n > 1]
             raise ValueError(
-                f"Each word stands once in a vocabulary; {len(twice)} are there again: {twice[:5]}."
+                f"A vocabulary has each word once; {len(twice)} occur again: {twice[:5]}."
             )
         if isinstance(self._splitter, Pieces) and self._splitter.vocab != self.vocab:
             raise ValueError(
@@ -214,7 +214,7 @@ class Tokenizer:
             patterns = None if saved is None else Patterns.from_json(saved)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(
-                f'{path} is no tokenizer: expected JSON with "config" and "vocab", got {error!r}.'
+                f'{path} is not a tokenizer: expected JSON with "config" and "vocab", got {error!r}.'
             ) from error
         known = {f.name for f in fields(TokenizerConfig)}
         if config.keys() - known:

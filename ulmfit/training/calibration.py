@@ -118,7 +118,7 @@ def precision_of(rule: str) -> float:
         precision = 0.0
     if name.strip() != "precision" or not 0 < precision < 1:
         raise ValueError(
-            f"--threshold-for wants precision=P with P between 0 and 1, such as precision=0.95, not {rule!r}"
+            f"--threshold-for needs precision=P with P between 0 and 1, such as precision=0.95, not {rule!r}"
         )
     return precision
 

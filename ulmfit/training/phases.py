@@ -177,7 +177,7 @@ def documents_note(
             f"batch {config.batch_size} → {batch_size}, so that a phase has at least {config.min_steps} steps"
         )
     if isinstance(config, ClassifierConfig) and documents < config.head_only_below:
-        changes.append("no more than the head is trained")
+        changes.append("only the head is trained")
     note = f" (few documents: {'; '.join(changes)})" if changes else ""
     if isinstance(config, ClassifierConfig):
         steps = ceil((documents - 1) / batch_size)  # a last document that is alone joins the others

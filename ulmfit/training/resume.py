@@ -71,7 +71,7 @@ class ResumePoint:
         for name, tensor in plain.items():
             if tensor.is_floating_point() and not tensor.isfinite().all():
                 raise DivergedError(
-                    f"{name} holds what is no number any more, so {self.path} is kept as it was; use a lower learning rate"
+                    f"{name} holds numbers that are not finite, so {self.path} is kept as it was; use a lower learning rate"
                 )
         about = {
             "identity": self.identity,

@@ -97,7 +97,7 @@ class Watch:
             if not math.isfinite(loss):
                 self._bad(f"the loss is {loss}", where)
             elif not math.isfinite(norm) and not self._runtime.scaling():
-                self._bad(f"the loss is {loss:.4g}, but its gradients are no numbers", where)
+                self._bad(f"the loss is {loss:.4g}, but its gradients are not finite", where)
             else:
                 self._good(loss, where)
         if self._runtime.scaling().get("scale", math.inf) < LOWEST_SCALE:
