@@ -208,7 +208,7 @@ def test_damaged_directories_are_named(classifier: TextClassifier, tmp_path: Pat
         ({k: v for k, v in whole.items() if k != "labels"}, "labels"),
         (whole | {"labels": ["only", "two"]}, "do not belong together"),
         (whole | {"reading": {"windows": 3}}, "does not describe a classifier"),
-        (whole | {"reading": whole["reading"] | {"max_len": 5}}, "no chunk of bptt"),
+        (whole | {"reading": whole["reading"] | {"max_len": 5}}, "max_len is less than bptt"),
         (whole | {"kind": "language_model"}, "holds a 'language_model'"),
     ):
         save_json(path / "config.json", changed)

@@ -397,7 +397,7 @@ def test_what_keeps_nothing_promises_nothing(
 ) -> None:
     for raised, code, told in (
         (KeyboardInterrupt, BY_HAND, "\nulmfit: stopped\n"),
-        (OutOfTime("SIGTERM came"), GO_ON, "ulmfit: SIGTERM came\n"),
+        (OutOfTime("SIGTERM received"), GO_ON, "ulmfit: SIGTERM received\n"),
     ):
         monkeypatch.setattr(COMMANDS["explain"], "run", Mock(side_effect=raised))
         with pytest.raises(SystemExit) as ended:

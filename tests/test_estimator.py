@@ -159,8 +159,8 @@ def test_columns_of_any_make(column: Any, texts: list[str]) -> None:
         ("one text", "list or column of texts, not one string"),
         (np.array([["a"], ["b"]]), "not an array of 2 dimensions"),
         (pl.DataFrame({"text": ["a"]}), r"name one of \['text'\]|2 dimensions"),
-        (["a", None], "text 2 is None and no string"),
-        ([1.5], r"text 1 is 1\.5 and no string"),
+        (["a", None], "text 2 is None, not a string"),
+        ([1.5], r"text 1 is 1\.5, not a string"),
     ],
 )
 def test_what_is_no_column_of_texts(X: Any, complaint: str) -> None:
@@ -178,7 +178,7 @@ def test_what_cannot_be_learnt(texts: list[str]) -> None:
     ):
         with pytest.raises(ValueError, match=complaint):
             estimator.fit(texts, y)
-    with pytest.raises(ValueError, match="say where, by out="):
+    with pytest.raises(ValueError, match="say where with out="):
         estimator.set_params(runtime__max_minutes=1).fit(texts, ["a", "b"] * 30)
 
 

@@ -67,7 +67,7 @@ def test_a_language_model_gives_fastais_logits(
     assert (lm.config.embedding_size, lm.config.hidden_size, lm.config.layers) == (12, 20, 3)
     assert lm.config.direction == "forward" and lm.tokenizer.vocab == tuple(WORDS)
     assert torch.equal(lm.net.decoder_bias, weights["1.decoder.bias"])
-    assert importer.was_said("100 words, embeddings of 12, 3 LSTM layers of 20; taken to read en")
+    assert importer.was_said("100 words, embeddings of 12, 3 LSTM layers of 20; assumed to read en")
     assert len(importer.said) == 1
 
 
@@ -76,7 +76,7 @@ def test_a_saved_encoder_gets_a_tied_decoder(
 ) -> None:
     whole = importer(weights)
     encoder = importer(torch.load(files / "tiny_encoder.pth", weights_only=True))
-    assert importer.was_said("no decoder bias; zeros are taken")
+    assert importer.was_said("no decoder bias; zeros are used")
     assert not encoder.net.decoder_bias.any()
     torch.nn.init.zeros_(whole.net.decoder_bias)
     assert same(encoder, whole)
@@ -150,10 +150,10 @@ def test_half_precision_is_read(importer: Importer, weights: dict[str, Tensor]) 
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"1.layers.0.0.weight": torch.ones(3)}, r"of its 17 .* 1\.layers\.0\.0\.weight \(3,\)"),
+        ({"1.layers.0.0.weight": torch.ones(3)}, r"among its 17 .* 1\.layers\.0\.0\.weight \(3,\)"),
         ({"encoder.weight": torch.ones(3)}, "not understood"),  # a second embedding
-        ({"0.rnns.1.module.weight_ih_l0": None}, r"lstms\.1\.weight_ih_l0 .* found nothing"),
-        ({"0.rnns.1.module.bias_ih_l0": torch.ones(9)}, r"needs \(80,\), found \(9,\)"),
+        ({"0.rnns.1.module.weight_ih_l0": None}, r"lstms\.1\.weight_ih_l0, found nothing"),
+        ({"0.rnns.1.module.bias_ih_l0": torch.ones(9)}, r"needs \(80,\) for .*, found \(9,\)"),
         ({"0.rnns.0.module.weight_ih_l0_reverse": torch.ones(9)}, "_reverse"),
         ({"1.decoder.weight": torch.ones(100, 12)}, "1.decoder.weight differs.*tied"),
         ({"0.encoder.weight": torch.ones(100)}, "differs|layout"),
@@ -174,7 +174,7 @@ def test_what_does_not_fit_is_named(
 def test_other_files_are_named(importer: Importer, tmp_path: Path) -> None:
     for content, problem in (
         ({"embedding.weight": torch.ones(3, 4)}, r"embedding\.weight \(3, 4\)"),
-        ({}, "there is none"),
+        ({}, "it is empty"),
         ([torch.ones(3)], "holds a list"),
     ):
         with pytest.raises(CheckpointError, match=problem):
@@ -222,7 +222,7 @@ def test_a_word_that_stands_twice_has_the_last_row(
     importer: Importer, weights: dict[str, Tensor]
 ) -> None:
     lm = importer(weights, [*WORDS[:-1], "w9"])
-    assert importer.was_said("1 words occur twice")
+    assert importer.was_said("1 words are repeated")
     assert torch.equal(lm.net.encoder.embedding.weight[9], weights["0.encoder.weight"][99])
 
 
@@ -264,7 +264,7 @@ def test_swapped_files_are_told_apart(files: Path, tmp_path: Path) -> None:
         import_fastai(pkl, pth, "forward", say=print)
     for path, name in ((pth, "a"), (pkl, "b")):
         (tmp_path / name).write_bytes(path.read_bytes())
-    with pytest.raises(CheckpointError, match="not a pickle, or damaged"):
+    with pytest.raises(CheckpointError, match="not a pickle, or is damaged"):
         import_fastai(tmp_path / "b", tmp_path / "a", "forward", say=print)
 
 
@@ -304,7 +304,7 @@ def test_damaged_vocabularies(tmp_path: Path) -> None:
     path, whole = tmp_path / "itos.pkl", pickle.dumps(WORDS)
     for content in (b"", whole[:-5], b"\x80\x04\x95\xff\xff\xff\xff\xff\xff\xff\x7f", b"<html>"):
         path.write_bytes(content)
-        with pytest.raises(CheckpointError, match="not a pickle, or damaged"):
+        with pytest.raises(CheckpointError, match="not a pickle, or is damaged"):
             read_vocab(path)
 
 

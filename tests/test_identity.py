@@ -51,7 +51,7 @@ def test_differences_are_named() -> None:
     old = {"config": {"config": {"lm": {"lr": 0.1, "sizes": [1, 2]}, "keep": "last"}}, "data": "a"}
     now = {"config": {"lm": {"lr": 0.2, "sizes": (1, 2)}, "keep": "last"}}
     assert differences(old, now, "a") == "config.lm.lr was 0.1, now 0.2"
-    assert differences(old, old["config"], "b") == "the texts or their labels are not those of then"
+    assert differences(old, old["config"], "b") == "the texts or their labels have changed"
     assert differences({"config": {}}, {}, "b") == ""  # a record of an earlier version
     many = {f"n{i}": i for i in range(9)}
     assert differences({"config": many}, {}, "").count(" was ") == 4

@@ -36,7 +36,7 @@ def test_the_first_one_asks(
 
 
 def test_at_the_last_step_it_stops_as_well(runtime: Runtime) -> None:
-    with pytest.raises(OutOfTime, match="SIGTERM came"), stopped_by_signals(runtime):
+    with pytest.raises(OutOfTime, match="SIGTERM received"), stopped_by_signals(runtime):
         send(signal.SIGTERM)
 
 
@@ -60,7 +60,7 @@ def test_other_errors_and_time_pass_through(runtime: Runtime) -> None:
 
 def test_elsewhere_terminate_is_raised() -> None:
     before = handlers()
-    with pytest.raises(OutOfTime, match="SIGTERM came"), raised_on_terminate():
+    with pytest.raises(OutOfTime, match="SIGTERM received"), raised_on_terminate():
         send(signal.SIGTERM)
         pytest.fail("went on")
     assert handlers() == before

@@ -162,7 +162,7 @@ def test_the_file_read_is_not_written(
     (tmp_path / "link.csv").symlink_to(table)
     (tmp_path / "same.csv").hardlink_to(table)
     for out in (Path(table), tmp_path / "link.csv", tmp_path / "same.csv"):
-        with pytest.raises(DataError, match="is the file that is read; give another name"):
+        with pytest.raises(DataError, match="is the input file; give another name"):
             predict(classifier, table, out, runtime)
         assert out.read_text() == CSV
     (tmp_path / "out.csv").write_text(CSV)

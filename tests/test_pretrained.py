@@ -205,7 +205,7 @@ def test_published_models_are_downloaded_and_converted_once(
 def test_a_download_is_never_silent(site: LocalServer, capsys: pytest.CaptureFixture[str]) -> None:
     assert isinstance(ulmfit.load("wt103"), LanguageModel)  # forward, as for shipped models
     shown = capsys.readouterr()
-    assert "downloading http" in shown.err and "taken to read en, forward" in shown.err
+    assert "downloading http" in shown.err and "assumed to read en, forward" in shown.err
     assert not shown.out
 
 
@@ -257,7 +257,7 @@ def test_a_classifier_is_trained_on_it(
 
 def test_what_is_not_there_leaves_nothing(site: LocalServer, cache: Path) -> None:
     site.files.clear()
-    with pytest.raises(DownloadError, match=r"404.*put it by hand at .*wt103-fwd\.tgz"):
+    with pytest.raises(DownloadError, match=r"404.*by hand and save it as .*wt103-fwd\.tgz"):
         pretrained.find("wt103", "forward")
     assert not [p for p in cache.rglob("*") if p.is_file()]
 

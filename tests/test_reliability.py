@@ -81,7 +81,7 @@ def test_a_changed_data_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
     before, train = unfinished(), Path("train.csv")
     whole = train.read_text()
     train.write_text(whole.replace("Review 7:", "Review seven:"))
-    assert "the texts or their labels are not those of then" in (said := fit())
+    assert "the texts or their labels have changed" in (said := fit())
     assert "repeat its command to go on (ulmfit " in said
     assert contents(Path("run")) == before
     train.write_text(whole)

@@ -167,7 +167,7 @@ def test_what_differs_is_said(tmp_path: Path) -> None:
     Run.open(tmp_path, {"config": {"lm": {"lr": 0.1}}}, "data").close()
     with pytest.raises(CheckpointError, match=r"\(config\.lm\.lr was 0\.1, now 0\.2\); repeat"):
         Run.open(tmp_path, {"config": {"lm": {"lr": 0.2}}}, "data")
-    with pytest.raises(CheckpointError, match="the texts or their labels are not those of then"):
+    with pytest.raises(CheckpointError, match="the texts or their labels have changed"):
         Run.open(tmp_path, {"config": {"lm": {"lr": 0.1}}}, "other data")
 
 

@@ -483,7 +483,7 @@ def test_without_validation_is_another_run(fit: Fit, tmp_path: Path) -> None:
     """One that stopped had shown its language model the texts that this one validates on."""
     with pytest.raises(OutOfTime):
         fit(valid=[], minutes=0.0)
-    with pytest.raises(CheckpointError, match="not those of then"):
+    with pytest.raises(CheckpointError, match="their labels have changed"):
         fit(valid=None)
 
 

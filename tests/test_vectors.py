@@ -27,7 +27,7 @@ def test_rows_of_another_model_are_copied(
     random_row = new.net.encoder.embedding.weight[9].clone()
     said: list[str] = []
     init_embeddings(new, str(lm_directory), corpus.subset([]), 0, said.append)
-    assert said[0].startswith("13 of 14 embeddings begin with those of ")
+    assert said[0].startswith("13 of 14 embeddings start from those of ")
     weight = new.net.encoder.embedding.weight
     places = [*range(9), 12, 11, 10, 9]
     assert torch.equal(weight[[*range(9), *range(10, 14)]], lm.net.encoder.embedding.weight[places])

@@ -76,7 +76,7 @@ class Classifier(ABC):
     def stream(self, runtime: Runtime | None = None) -> ClassifierStream:
         """A reader for one text that arrives in pieces. ValueError: this classifier, or its tokenizer's language, can't read so."""
         raise ValueError(
-            "an export reads whole texts; for a text that comes in pieces load the classifier it was made of"
+            "an export reads whole texts; for a text that comes in pieces load the classifier it was made from"
         )
 
     def predict(
@@ -188,8 +188,8 @@ class TextClassifier(Classifier):
         """ValueError if the corpus was encoded with another tokenizer."""
         if corpus.tokenizer != self.tokenizer:
             raise ValueError(
-                "the corpus was encoded with another vocabulary than the classifier, or its language model, has; encode its"
-                " texts with the tokenizer.json of that model"
+                "the corpus was not encoded with the vocabulary of the classifier or its language model; encode its texts"
+                " with the tokenizer.json of that model"
             )
 
     def update_bn(self, documents: Texts, runtime: Runtime) -> None:
@@ -223,7 +223,7 @@ class TextClassifier(Classifier):
     def stream(self, runtime: Runtime | None = None) -> ClassifierStream:
         if self.config.direction == "backward":
             raise ValueError(
-                "a backward classifier begins at the end of a text, which a stream has not seen yet; use a forward one"
+                "a backward classifier begins at the end of a text, which a stream reaches last; use a forward one"
             )
         return ClassifierStream(self.net, self.tokenizer, self.outputs, runtime or Runtime.choose())
 
@@ -273,9 +273,11 @@ def _reading(saved: dict[str, Any]) -> dict[str, Any]:
     sizes = tuple(saved["head_sizes"])  # JSON has lists only
     for number in (*numbers.values(), *sizes):
         if type(number) is not int or not 1 <= number <= MOST_UNITS:
-            raise ValueError(f"reading: {number!r:.40} is not a number from 1 to {MOST_UNITS:,}")
+            raise ValueError(
+                f"reading: {number!r:.40} is not a whole number from 1 to {MOST_UNITS:,}"
+            )
     if saved["max_len"] < saved["bptt"]:
-        raise ValueError("reading: max_len holds no chunk of bptt tokens")
+        raise ValueError("reading: max_len is less than bptt")
     if saved.keys() - {*numbers, "head_sizes"} or len(sizes) > MOST_LAYERS:
         raise ValueError(f"reading: {sorted(saved)}, {len(sizes):,} layers in the head")
     return numbers | {"head_sizes": sizes}

@@ -16,7 +16,7 @@ class Ensemble(Classifier):
     def __init__(self, members: Sequence[TextClassifier]) -> None:
         if len({m.outputs for m in members}) != 1:
             raise ValueError(
-                f"the members know different labels: {[m.outputs for m in members]}; train them on the same file"
+                f"the members have different labels: {[m.outputs for m in members]}; train them on the same file"
             )
         self.members = tuple(members)
         self.outputs = members[0].outputs.calibrated(Calibration())
@@ -35,7 +35,7 @@ class Ensemble(Classifier):
 
     def stream(self, runtime: Runtime | None = None) -> ClassifierStream:
         raise ValueError(
-            "one of these classifiers begins at the end of a text, which a stream has not seen yet; load the forward one"
+            "one of these classifiers begins at the end of a text, which a stream reaches last; load the forward one"
             " alone (RUN/forward/classifier)"
         )
 
@@ -45,12 +45,12 @@ def members_of(classifier: Classifier, doing: str) -> tuple[TextClassifier, ...]
     several labels or numbers, or an export, which has no PyTorch net."""
     if classifier.outputs.kind != "single":
         raise ValueError(
-            f"{doing} is for classifiers of one class a text; this one predicts {classifier.outputs}"
+            f"{doing} is for classifiers of one class per text; this one predicts {classifier.outputs}"
         )
     if isinstance(classifier, Ensemble):
         return classifier.members
     if not isinstance(classifier, TextClassifier):
         raise ValueError(
-            f"{doing} needs the trained classifier, and this is an export already: name the run it was made of"
+            f"{doing} needs the trained classifier, and this is an export already: name the run it was made from"
         )
     return (classifier,)

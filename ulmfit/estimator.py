@@ -56,9 +56,11 @@ class _ULMFiT(BaseEstimator):
         if len(texts) < 2:
             raise ValueError(f"n_samples = {len(texts)}: there is nothing to learn from one sample")
         if len(texts) != len(labels):
-            raise ValueError(f"X has {len(texts)} texts and y {len(labels)} labels; give one each")
+            raise ValueError(
+                f"X has {len(texts)} texts and y {len(labels)} labels; give one label per text"
+            )
         if self.out is None and self.runtime.max_minutes is not None:
-            raise ValueError("max_minutes saves a training that is unfinished: say where, by out=")
+            raise ValueError("max_minutes saves unfinished training: say where with out=")
         documents = [Document(text, label) for text, label in zip(texts, labels, strict=True)]
         # Nothing is held out, as scikit-learn's users expect, unless the best epoch is to be chosen.
         valid = None if self.config.classifier.keep == "best" else ()
@@ -152,7 +154,7 @@ def texts_of(X: Any) -> list[str]:
     texts = list(X)
     for number, text in enumerate(texts, 1):
         if not isinstance(text, str):
-            raise ValueError(f"text {number} is {text!r} and no string; fill or remove it")
+            raise ValueError(f"text {number} is {text!r}, not a string; replace or remove it")
     return [str(text) for text in texts]  # np.str_ → str
 
 

@@ -78,7 +78,7 @@ def import_fastai(
     lm.net.load_state_dict(tensors)
     say(
         f"{pth.name}: {len(words):,} words, embeddings of {config.embedding_size}, "
-        f"{config.layers} LSTM layers of {config.hidden_size}; taken to read {lang}, {direction}"
+        f"{config.layers} LSTM layers of {config.hidden_size}; assumed to read {lang}, {direction}"
     )
     return lm
 
@@ -94,7 +94,9 @@ def read_vocab(pkl: Path) -> list[str]:
     except PickleError as error:
         raise CheckpointError(f"{pkl} {error}") from None
     if not isinstance(words, list) or not all(type(word) is str for word in words):
-        raise CheckpointError(f"{pkl} does not hold a list of strings, as fastai's vocabularies do")
+        raise CheckpointError(
+            f"{pkl} does not hold a list of strings, as fastai's vocabularies are"
+        )
     return words
 
 
@@ -105,12 +107,12 @@ def _match_rows(
     pieces = sum(word.startswith(SPACE) for word in vocab)
     if SPACE + BOS in vocab or pieces > MANY_PIECES * len(vocab):
         raise CheckpointError(
-            f"{pkl} holds SentencePiece's pieces ({pieces:,} of {len(vocab):,} begin with {SPACE}), not words; the model"
-            " that cuts texts into them is in neither file, so only vocabularies of words can be imported"
+            f"{pkl} holds SentencePiece's pieces ({pieces:,} of {len(vocab):,} begin with {SPACE}), not words; only"
+            " vocabularies of words can be imported, since neither file has the model that splits texts into pieces"
         )
     if missing := [token for token in NEEDED if token not in vocab]:
         raise CheckpointError(
-            f"{pkl} lacks {' '.join(missing)} and begins with {vocab[:9]}; expected a vocabulary of fastai 1 or 2"
+            f"{pkl} lacks {' '.join(missing)} and begins with {vocab[:9]}; expected a vocabulary from fastai 1 or 2"
         )
     vocab, beyond = vocab[:rows], vocab[rows:]
     unnamed = rows - len(vocab)
@@ -128,8 +130,8 @@ def _match_rows(
     for happened, line in (
         (unnamed, f"{unnamed} rows after the last word are left out"),
         (fillers, f"{fillers} rows of {FILLER} are left out"),
-        (twice, f"{twice} words occur twice; the last row of each is used, as in fastai"),
-        (new, f"no row for {' '.join(new)}: the mean of all rows is taken"),
+        (twice, f"{twice} words are repeated; the last row of each is used, as in fastai"),
+        (new, f"no row for {' '.join(new)}: the mean of all rows is used"),
         (
             first != list(SPECIAL_TOKENS),
             f"it begins with {' '.join(first)}; rows are moved to the order used here",
@@ -162,15 +164,15 @@ def read_weights(pth: Path, *, say: Say) -> dict[str, Tensor]:
         same = torch.equal(tensors.setdefault(new, saved[name].float()), saved[name].float())
         if not same and new == EMBEDDING:
             raise CheckpointError(
-                f"{pth}: {name} differs from the embedding; the nets here have tied decoders only"
+                f"{pth}: {name} differs from the embedding; only tied decoders can be imported"
             )
         if not same:
-            say(f"{pth.name}: {name} differs from the matrix named _raw, which counts")
+            say(f"{pth.name}: {name} differs from the matrix named _raw, which is used")
     for name, tensor in tensors.items():
         if not tensor.isfinite().all():
             raise CheckpointError(f"{pth} is damaged: {name} holds numbers that are not finite")
     if BIAS not in tensors and EMBEDDING in tensors:
-        say(f"{pth.name}: no decoder bias; zeros are taken, and the embedding as decoder")
+        say(f"{pth.name}: no decoder bias; zeros are used, and the embedding as decoder")
         tensors[BIAS] = torch.zeros(len(tensors[EMBEDDING]))
     return tensors
 
@@ -185,7 +187,7 @@ def _load(pth: Path) -> Mapping[str, Any]:
     except Exception:  # a damaged file may raise nearly anything
         problem = "holds no tensors that PyTorch can read"
     raise CheckpointError(
-        f"{pth} {problem}; give what fastai's learn.save or save_encoder wrote"
+        f"{pth} {problem}; give a file that fastai's learn.save or save_encoder wrote"
     ) from None
 
 
@@ -213,8 +215,8 @@ def _config(tensors: Mapping[str, Tensor], pth: Path, direction: Direction) -> M
         )
         if has != wants:
             raise CheckpointError(
-                f"{pth}: for {name} a net of {config.layers} layers, embeddings of {config.embedding_size} and "
-                f"{config.hidden_size} units needs {wants}, found {has}"
+                f"{pth}: a net of {config.layers} layers, embeddings of {config.embedding_size} and {config.hidden_size} units "
+                f"needs {wants} for {name}, found {has}"
             )
     return config
 
@@ -223,5 +225,5 @@ def _unknown(found: Mapping[str, Any], strange: list[str], pth: Path) -> Checkpo
     shown = ", ".join(f"{n} {tuple(getattr(found[n], 'shape', ()))}" for n in strange[:4])
     return CheckpointError(
         f"{pth} does not have the layout of fastai's AWD-LSTM (0.encoder.weight, 0.rnns.0.module.weight_ih_l0, …); "
-        f"of its {len(found)} entries not understood: {shown or 'all, for there is none'}"
+        f"not understood among its {len(found)} entries: {shown or 'none, it is empty'}"
     )

@@ -52,7 +52,7 @@ def differences(old: dict[str, Any], config: dict[str, Any], data: str) -> str:
     if len(lines) > SHOWN:
         lines[SHOWN:] = [f"{len(lines) - SHOWN} more"]
     if old.get("data") not in (None, data):
-        lines.append("the texts or their labels are not those of then")
+        lines.append("the texts or their labels have changed")
     return "; ".join(lines)
 
 

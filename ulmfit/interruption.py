@@ -34,7 +34,7 @@ def stopped_by_signals(runtime: "Runtime") -> Iterator[None]:
     if asked == "SIGINT":
         raise KeyboardInterrupt
     if asked:
-        raise OutOfTime(f"{asked} came")
+        raise OutOfTime(f"{asked} received")
 
 
 @contextmanager
@@ -42,7 +42,7 @@ def raised_on_terminate() -> Iterator[None]:
     """SIGTERM inside the block raises `OutOfTime`, so that `with` and `finally` blocks run."""
 
     def stop(number: int, frame: object) -> None:
-        raise OutOfTime("SIGTERM came")
+        raise OutOfTime("SIGTERM received")
 
     put_back = _handling({signal.SIGTERM: stop})
     try:

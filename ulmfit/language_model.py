@@ -195,7 +195,7 @@ def _check(sampling: SamplingConfig, tokenizer: Tokenizer) -> None:
         ("top_p", sampling.top_p is None or 0 < sampling.top_p <= 1, "more than 0, up to 1"),
     ):
         if not fits:
-            raise ValueError(f"{name} is {getattr(sampling, name)}; give {expected}")
+            raise ValueError(f"{name} is {getattr(sampling, name)}; expected {expected}")
     if sampling.stop is not None and not stop_ids(sampling.stop, tokenizer):
         raise ValueError(
             f"stop is {sampling.stop!r}, which is not a token of this model; give one in lower case, such as '.'"

@@ -125,7 +125,7 @@ def _check_joined(classifier: Classifier) -> None:
     several = classifier.outputs.kind == "multi"
     if several and (unclear := [label for label in classifier.labels if JOINED in label]):
         raise DataError(
-            f"the label {unclear[0]!r} holds {JOINED!r}, which stands between labels in CSV and TSV; "
+            f"the label {unclear[0]!r} holds {JOINED!r}, which separates labels in CSV and TSV; "
             "give --out a name that ends in .jsonl or .parquet, or use --json"
         )
 

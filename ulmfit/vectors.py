@@ -42,7 +42,7 @@ def init_embeddings(
         index = torch.tensor([place.get(token, -1) for token in lm.tokenizer.vocab])
         known, rows = index >= 0, other.net.encoder.embedding.weight.detach()[index]
     say(
-        f"{int(known.sum()):,} of {len(known):,} embeddings begin with those of {source}, the others at random"
+        f"{int(known.sum()):,} of {len(known):,} embeddings start from those of {source}, the others at random"
     )
     counts = torch.from_numpy(corpus.counts(len(lm.tokenizer)) + 1.0)
     with torch.no_grad():

@@ -164,7 +164,7 @@ def _reached() -> Iterator[None]:
     except RuntimeError as error:
         cause = re.sub(r"^\[[^]]*\] |\. .*", "", str(error).strip().splitlines()[0])
         raise LostProcessError(
-            f"another process of this training is gone or can't be reached ({cause}); its own message says why"
+            f"another process of this training is gone or can't be reached ({cause}); its own output tells why"
         ) from error
 
 

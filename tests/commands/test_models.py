@@ -34,7 +34,7 @@ def test_a_model_of_fastais_is_imported(
 ) -> None:
     pth, out = goldens / "fastai_files" / "tiny_lm.pth", tmp_path / "runs" / "mine"
     main(["import-fastai", str(pth), str(vocab), "--out", str(out), "--direction", "backward"])
-    assert "taken to read en, backward" in capsys.readouterr().err
+    assert "assumed to read en, backward" in capsys.readouterr().err
     lm = ulmfit.load(out)
     assert isinstance(lm, ulmfit.LanguageModel) and lm.config.direction == "backward"
     with pytest.raises(SystemExit, match="already exists; give another --out"):

@@ -60,7 +60,7 @@ def test_what_is_wrong_is_said_before_the_model_is_loaded(
     polars.DataFrame({"text": ["a"], "picture": [b"b"]}).write_parquet(tmp_path / "new.parquet")
     for data, more, why in (
         (table, ["--out", "next.txt"], "next.txt can't be written"),
-        (table, ["--out", table], "is the file that is read"),
+        (table, ["--out", table], "is the input file"),
         (table, [], "no text in 1 row"),
         (table, ["--n", "0"], "n must be at least 1, not 0"),
         (str(tmp_path / "ranked.csv"), [], "has a column 'rank' already"),

@@ -69,7 +69,7 @@ def test_shards_make_the_corpus_of_one_machine(capsys: Captured) -> None:
     run(f"tokenize {BOTH} --out whole")
     for number in (2, 3, 1):
         run(f"tokenize {BOTH} --out c --shard {number}/3")
-    assert "when all are counted: ulmfit tokenize --merge c" in capsys.readouterr().err
+    assert "when all are: ulmfit tokenize --merge c" in capsys.readouterr().err
     assert "not an encoded corpus" in error("pretrain-lm c --out run")
     run("tokenize --merge c")
     for number in (3, 1, 2):
@@ -96,7 +96,7 @@ def test_shards_that_went_wrong_are_refused() -> None:
     run("tokenize --merge c")
     assert "already exists: go on" in error("tokenize --merge c")
     assert "repeat the command that counted" in error(again.replace("min-freq 2", "min-freq 3"))
-    assert "other texts than were counted" in error(again.replace("a.txt", "few.txt"))
+    assert "not the texts that were counted" in error(again.replace("a.txt", "few.txt"))
     run(again)
     assert "--overwrite writes it again" in error(again)
     assert "lacks 1 of 2 shards" in error("pretrain-lm c --out run")
@@ -132,7 +132,7 @@ def test_the_vocabulary_may_be_that_of_a_corpus() -> None:
         ),
         ("tokenize --merge c --split-on line --out d", "; leave out --out, --split-on"),
         ("tokenize --merge c", "holds no counts"),
-        ("tokenize a.txt --out c --workers 0", "at least one process"),
+        ("tokenize a.txt --out c --workers 0", "expected 1 or more"),
         ("tokenize a.txt --out c --tokenizer.max-vocab 3", "no room for a word"),
         ("tokenize a.txt --out c --vocab-of pretrained --tokenizer.lang de", "leave out"),
         ("tokenize nosuch.txt --out c", "there is no file or folder nosuch.txt"),

@@ -82,7 +82,7 @@ def test_other_kinds_of_label(tokenizer: Tokenizer, outputs: Any) -> None:
         assert found.get("value") == pytest.approx(wanted.get("value"))
         assert found.get("labels") == wanted.get("labels")
         message = assert_problem(server.ask("/explain", {"text": "a superb film"}), 422)
-        assert "one class a text" in message
+        assert "one class per text" in message
 
 
 def test_ensembles_and_what_is_unsure(tokenizer: Tokenizer) -> None:

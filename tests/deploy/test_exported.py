@@ -52,6 +52,6 @@ def test_what_looks_inside_says_that_it_needs_the_trained_classifier(
         lambda: calibrate(exported, reviews),
         lambda: export(exported, tmp_path / "again"),
     ):
-        with pytest.raises(ValueError, match="export already: name the run it was made of"):
+        with pytest.raises(ValueError, match="export already: name the run it was made from"):
             verb()
     assert not (tmp_path / "again").exists()

@@ -123,7 +123,7 @@ def test_one_process_at_a_time(
         raise lock.LockedError("busy")
 
     monkeypatch.setattr(lock, "acquire", busy)
-    with pytest.raises(DownloadError, match="another process downloads"):
+    with pytest.raises(DownloadError, match="another process is downloading"):
         fetch(remote, tmp_path, say=SAID.append)
 
 

@@ -38,7 +38,7 @@ def test_taken_and_given_back(tmp_path: Path) -> None:
 @pytest.mark.skipif(lock.fcntl is None, reason="no locks of the kernel")
 def test_a_living_process_is_respected_and_a_dead_one_is_not(tmp_path: Path) -> None:
     with holder(tmp_path) as other:
-        with pytest.raises(LockedError, match=rf"process \({other.pid}\) works in"):
+        with pytest.raises(LockedError, match=rf"process \({other.pid}\) is working in"):
             acquire(tmp_path)
         release(tmp_path)
         assert (tmp_path / NAME).exists()  # not ours to give back

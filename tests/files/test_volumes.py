@@ -36,13 +36,13 @@ def test_volumes_that_are_missing_or_damaged_are_named(corpora: Path, tmp_path: 
     first, second, third, *_ = cut(corpora / "train", tmp_path / "a", 0.001)
     first.unlink()
     third.write_bytes(second.read_bytes())
-    with pytest.raises(ValueError, match=r"missing: 000\.xz; damaged: 002\.xz; carry these again"):
+    with pytest.raises(ValueError, match=r"missing: 000\.xz; damaged: 002\.xz; copy these again"):
         join(tmp_path / "a", tmp_path / "b")
     assert not (tmp_path / "b").exists()
     for given, out, size, said in (
         (corpora / "none", "c", 9.0, "not a directory"),
         (corpora / "train", "a", 9.0, "not empty"),
-        (tmp_path, "a/b", 9.0, "lies in"),
+        (tmp_path, "a/b", 9.0, "lies inside"),
         (corpora / "train", "c", 1e-9, "larger size"),
     ):
         with pytest.raises(ValueError, match=said):

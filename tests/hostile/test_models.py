@@ -126,5 +126,5 @@ def test_a_scale_is_one_number_a_row(tmp_path: Path) -> None:
     for scale in (torch.ones(3), torch.ones(2, 2), torch.tensor(1.0)):
         tensors = {"embedding.weight": torch.zeros(2, 5, dtype=torch.int8)}
         save_file(tensors | {"embedding.weight.scale": scale}, tmp_path / "a")
-        with pytest.raises(CheckpointError, match="not have one scale per row"):
+        with pytest.raises(CheckpointError, match="does not hold one scale per row"):
             load_tensors(tmp_path / "a")

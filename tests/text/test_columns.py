@@ -30,22 +30,26 @@ def test_obvious_columns_are_chosen_and_said() -> None:
         (
             ["a", "b"],
             {},
-            r"columns 'a', 'b'; none .* text\. Is the header .* --text-column; known are text, .* post\.",
+            r"columns 'a', 'b'; none .* text\. Is the header .* --text-column; usual are text, .* post\.",
         ),
         (["x" * 430, "pos"], {}, rf"has the columns '{'x' * 40}…', 'pos'; none"),
         (
             ["a", "b"],
             {"source": "a.jsonl"},
-            r"the text\. Name it with --text-column; known are text",
+            r"the text\. Name it with --text-column; usual are text",
         ),
         (["a"], {"text_column": "x" * 430}, f"no column '{'x' * 40}…'"),
         (["text", "review"], {}, "several could be the text"),
-        (["text", "b"], {}, "none is known to be the label.* --label-column; known are label, "),
+        (
+            ["text", "b"],
+            {},
+            "none has a usual name for the label.* --label-column; usual are label, ",
+        ),
         (["text", "label"], {"text_column": "Text"}, "no column 'Text'; there are 'text', 'label'"),
         (["text", "label"], {"label_column": "y"}, "no column 'y'"),
         (["text", "label"], {"text_column": ("text", "b")}, "no column 'b'"),
-        (["text", "label"], {"text_column": ("text", "text")}, "different columns"),
-        (["text", "label"], {"text_column": ()}, "different columns, not none"),
+        (["text", "label"], {"text_column": ("text", "text")}, "each once; found .text., .text."),
+        (["text", "label"], {"text_column": ()}, "one or more columns.* found none"),
     ],
 )
 def test_columns_are_never_guessed(columns: list[str], options: dict, complaint: str) -> None:
@@ -72,7 +76,7 @@ def test_a_missing_field_is_empty_and_said_and_a_row_without_any_is_bad() -> Non
         frame, text_column=("a", "b"), labelled=False, on_bad="skip", say=said.append, source="f"
     )
     assert [d.text for d in made] == ["xxfld 1 x xxfld 2 1", "xxfld 1 y xxfld 2 "]
-    assert said[0] == "f: 1 rows lack one of 'a', 'b'; that field is empty"
+    assert said[0] == "f: 1 rows lack one of 'a', 'b'; the missing fields are read as empty"
     assert "no text in 1 row (row 2)" in said[1]
 
 

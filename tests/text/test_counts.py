@@ -64,12 +64,15 @@ def test_merged_counts_make_the_vocabulary_of_one_machine(of: int, tmp_path: Pat
 @pytest.mark.parametrize(
     ("other", "reason"),
     [
-        (lambda: counted(2, 3), "another number of shards"),
-        (lambda: counted(2, 2, TEXTS[:-1]), "other texts than shard 1 .*79 documents.* not 80"),
-        (lambda: counted(2, 2, config=TokenizerConfig(min_freq=2)), "other settings.*min_freq=2"),
+        (lambda: counted(2, 3), "different number of shards"),
+        (lambda: counted(2, 2, TEXTS[:-1]), "different texts .*79 documents.* not 80"),
+        (
+            lambda: counted(2, 2, config=TokenizerConfig(min_freq=2)),
+            "different settings.*min_freq=2",
+        ),
         (
             lambda: counted(2, 2, config=TokenizerConfig(min_freq=1, lang="de")),
-            "other settings.*'de'",
+            "different settings.*'de'",
         ),
     ],
 )
@@ -78,7 +81,7 @@ def test_counts_that_do_not_belong_together_are_refused(other, reason: str, tmp_
     with pytest.raises(ValueError, match=r"lacks the counts of 1 of 2 shards; .*--shard 2/2"):
         merge(tmp_path)
     other().save(tmp_path)
-    with pytest.raises(ValueError, match=f"counts-2.json was counted with {reason}"):
+    with pytest.raises(ValueError, match=f"counts-2.json does not match shard 1: {reason}"):
         merge(tmp_path)
 
 
@@ -113,7 +116,7 @@ def test_the_tokens_can_be_kept_as_numbers_of_their_words() -> None:
 
 
 def test_pieces_are_not_counted() -> None:
-    with pytest.raises(ValueError, match="Pieces are learnt from all texts at once"):
+    with pytest.raises(ValueError, match="SentencePiece learns from all texts at once"):
         counted(1, 2, config=TokenizerConfig(kind="sentencepiece"))
 
 

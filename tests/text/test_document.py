@@ -10,5 +10,5 @@ def test_a_class_has_a_name(label: Label, name: str) -> None:
 
 @pytest.mark.parametrize(("label", "what"), [(0.5, "a number"), (("a", "b"), "several labels")])
 def test_a_label_of_another_kind_is_no_class(label: Label, what: str) -> None:
-    with pytest.raises(ValueError, match=f"is {what}, and here each text has one class"):
+    with pytest.raises(ValueError, match=f"is {what}; expected one class per text"):
         class_name(label)

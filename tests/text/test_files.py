@@ -41,14 +41,14 @@ def test_a_missing_file(tmp_path: Path) -> None:
     [
         ("utf-8", []),
         ("utf-8-sig", []),
-        ("utf-16", ["f is read as UTF-16-LE (its mark says so)"]),
-        ("utf-32", ["f is read as UTF-32-LE (its mark says so)"]),
-        ("utf-16-le", ["f is read as UTF-16-LE (no mark)"]),
-        ("utf-16-be", ["f is read as UTF-16-BE (no mark)"]),
+        ("utf-16", ["f is read as UTF-16-LE (by its byte order mark)"]),
+        ("utf-32", ["f is read as UTF-32-LE (by its byte order mark)"]),
+        ("utf-16-le", ["f is read as UTF-16-LE (without a byte order mark)"]),
+        ("utf-16-be", ["f is read as UTF-16-BE (without a byte order mark)"]),
         (
             "cp1252",
             [
-                "f is not UTF-8 (byte 0xe9 in line 2): read as cp1252, which makes it 'Café'; if that is wrong,"
+                "f is not UTF-8 (byte 0xe9 in line 2): read as cp1252, which gives 'Café'; if that is wrong,"
                 " save it as UTF-8"
             ],
         ),
@@ -70,7 +70,7 @@ def test_what_would_become_gibberish_is_refused(tmp_path: Path) -> None:
     for content in ("Очень хороший фильм, смотреть всем".encode("cp1251"), b"caf\xe9 \0 and more text"):  # fmt: skip
         with pytest.raises(DataError, match=r"not UTF-8 \(byte .* in line 1\), and not Western"):
             decode(content, "f")
-    with pytest.raises(DataError, match=r"begins as UTF-16-LE, but byte 8"):
+    with pytest.raises(DataError, match=r"begins as UTF-16-LE, but is not valid from byte 8 on"):
         decode("café".encode("utf-16")[:-1], "f")
 
 

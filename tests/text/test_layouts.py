@@ -137,7 +137,7 @@ def test_numbers_without_an_order_stay_numbers_and_unlabelled_texts_need_none(
     said = list[str]()
     read = layouts.table(("ABBR", "DESC"), numbered=False)
     found = read(as_table(tmp_path, [1, 0]), "train", said.append)
-    assert [d.label for d in found or ()] == ["1", "0"] and "stay so" in said[0]
+    assert [d.label for d in found or ()] == ["1", "0"] and "labels stay numbers" in said[0]
     for labels in ([0, 0], [0, 3], [-1, 0]):
         with pytest.raises(DataError, match="expected ABBR, DESC, or their numbers 0 to 1"):
             read(as_table(tmp_path, labels), "train", silent)

@@ -55,5 +55,5 @@ def test_pieces_are_read_as_they_are_asked_for(
     path.write_text('{"text": "a"}\n{"text": "b"}\n{"text": "c"}\nnonsense\n')
     texts = iter(read_documents(path, labelled=False))
     assert [next(texts).text, next(texts).text] == ["a", "b"]
-    with pytest.raises(DataError, match=r"no JSON in 1 row \(line 4\)"):
+    with pytest.raises(DataError, match=r"invalid JSON in 1 row \(line 4\)"):
         next(texts)

@@ -25,7 +25,7 @@ def test_encodings(tmp_path: Path, encoding: str) -> None:
     assert [d.text for d in made] == content.replace("\r", "").split("\n")[:3]
     assert len(heard) == (0 if encoding.startswith("utf-8") else 1)
     if encoding == "cp1252":
-        assert "(byte 0xe9 in line 2): read as cp1252, which makes it 'café'" in heard[0]
+        assert "(byte 0xe9 in line 2): read as cp1252, which gives 'café'" in heard[0]
 
 
 def test_a_stream_is_judged_line_by_line(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_a_line_that_is_too_long_is_not_read_to_its_end(
     monkeypatch.setattr(files, "LONGEST_LINE", 10)
     text = "just fits\nfits, too!"
     assert len(list(read(tmp_path / "a.txt", text.encode(encoding)))) == 2
-    reason = r"a\.txt: line 2 is longer than 10 characters; cut it into lines"
+    reason = r"a\.txt: line 2 is longer than 10 characters; split it"
     with pytest.raises(DataError, match=reason):
         list(read(tmp_path / "a.txt", f"{text}!\nend\n".encode(encoding)))
 

@@ -105,7 +105,7 @@ def test_tables_of_a_pattern_or_folder_are_one(shards: Path) -> None:
     (shards / "notes.txt").write_text("a note")
     said.clear()
     assert len(list(read_documents(shards, say=said.append))) == 3
-    assert "not read, beside the tables: notes.txt" in said[0]
+    assert "next to the tables, not read: notes.txt" in said[0]
     with pytest.raises(
         DataError, match=r"tables \(a.csv, b.csv, c.jsonl\) and other files \(notes.txt\)"
     ):
@@ -128,7 +128,7 @@ def test_tables_that_do_not_belong_together_are_refused(shards: Path) -> None:
         read_documents(f"{shards}/*.csv")
     (shards / "d.csv").write_text("text,label\na,1\n")
     (shards / "e.jsonl").write_text('{"text": "c", "label": 0.5}\n')
-    with pytest.raises(DataError, match="numbers beside other labels"):
+    with pytest.raises(DataError, match="both numbers and other labels"):
         read_documents(f"{shards}/*")
 
 
@@ -202,7 +202,7 @@ def test_a_large_text_as_one_document_is_questioned(
         ("a.txt", b"\x7fELF\0\0", r"a zero byte in 1 line \(line 1\)"),
         ("a.txt", b"\xff\xfea\0b", "begins as UTF-16-LE|damaged"),
         ("a.txt.zst", b"not zstd", "can't be read as a .zst"),
-        ("a.pdf", b"%PDF", "neither a table .* save it as CSV"),
+        ("a.pdf", b"%PDF", "neither a readable table .* save it as CSV"),
         ("a.txt.gz", b"not gzip", "can't be read as a .gz"),
     ],
 )

@@ -207,11 +207,11 @@ def test_what_does_not_belong_together_is_refused(pieces: Tokenizer, tmp_path: P
     for change, reason in (
         ({"vocab": whole["vocab"][:-1]}, "do not belong together"),
         ({"vocab": [*whole["vocab"][:-2], *whole["vocab"][:-3:-1]]}, "do not belong together"),
-        ({"sentencepiece": None}, "sentencepiece with no SentencePiece model"),
+        ({"sentencepiece": None}, "sentencepiece with no model"),
         ({"sentencepiece": "?"}, "is not a tokenizer"),
         ({"sentencepiece": ""}, "model is empty"),
-        ({"sentencepiece": junk}, "no SentencePiece model"),
-        ({"config": whole["config"] | {"kind": "words"}}, "words with a SentencePiece model"),
+        ({"sentencepiece": junk}, "not a SentencePiece model"),
+        ({"config": whole["config"] | {"kind": "words"}}, "words with a model"),
     ):
         path.write_text(json.dumps(whole | change), encoding="utf-8")
         with pytest.raises(ValueError, match=rf"tokenizer\.json.*{reason}"):

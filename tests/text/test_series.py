@@ -13,7 +13,7 @@ def test_numbers_with_and_without_a_point_are_one_kind() -> None:
     assert series("a", [1, 2.5, None], "a.jsonl").to_list() == [1.0, 2.5, None]
     assert series("a", [[1, 2.5], None, [3]], "a.jsonl").to_list() == [[1.0, 2.5], None, [3.0]]
     for values in ([2**200], [10**400, 0.5]):
-        with pytest.raises(DataError, match=r"a\.jsonl: column 'a' holds a whole number of more"):
+        with pytest.raises(DataError, match=r"a\.jsonl: column 'a' holds a whole number with more"):
             series("a", values, "a.jsonl")
 
 

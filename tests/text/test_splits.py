@@ -152,8 +152,8 @@ def test_held_out_texts_stay_out_of_everything() -> None:
     assert made.test == test and made.valid
     assert not held & (texts(made.train) | texts(made.texts))
     assert texts(made.texts) == texts([*made.train, *documents(20, "x")])
-    assert any("8 labelled documents occur in the test set" in line for line in said)
-    assert any("kept out of the language model" in line for line in said)
+    assert any("8 labelled documents are also in the test set" in line for line in said)
+    assert any("not used for the language model" in line for line in said)
 
 
 def test_transductive_lets_their_texts_in_but_not_their_labels() -> None:
@@ -174,7 +174,9 @@ def test_the_test_set_keeps_what_it_shares_with_the_validation_set() -> None:
     valid, test = documents(4, "b", 400), documents(2, "b", 402)
     made, said = parts(MANY, valid=valid, test=test)
     assert made.valid == valid[:2] and made.test == test
-    assert any("2 documents of the validation set occur in the test set" in line for line in said)
+    assert any(
+        "2 documents of the validation set are also in the test set" in line for line in said
+    )
 
 
 def test_labels_are_compared_when_held_texts_have_left() -> None:
@@ -260,7 +262,7 @@ def test_numbers_are_held_at_random() -> None:
 @pytest.mark.parametrize(
     ("labels", "reason"),
     [
-        ([1.5, 1.5], r"numbers to learn must differ; all 2 are 1\.5"),
+        ([1.5, 1.5], r"nothing to learn: all 2 numbers are 1\.5"),
         ([("a",), ("a",)], r"all texts have the same labels \(a\)"),
         ([(), ()], r"the same labels \(none\)"),
         ([("a",), ("a", "b"), ()], "single example.*b"),
@@ -274,7 +276,7 @@ def test_nothing_to_learn_from_other_kinds_is_said(labels: list, reason: str) ->
 
 def test_parts_with_labels_of_another_kind_are_refused() -> None:
     with pytest.raises(
-        ValueError, match="training set has one class, one of the test set a number"
+        ValueError, match="training set has one class per text, the test set a number"
     ):
         parts(MANY, test=[Document("x", 0.5)])
 

@@ -63,7 +63,7 @@ def test_columns_of_one_name_are_told_apart(tmp_path: Path) -> None:
     said: list[str] = []
     frame = read_table(write(tmp_path / "a.csv", "a,b,a,a\n1,2,3,4\n"), said.append)
     assert frame.columns == ["a", "b", "a_2", "a_3"]
-    assert said[0] == "a.csv: another column 'a' is called 'a_2'"
+    assert said[0] == "a.csv: another column named 'a' is renamed to 'a_2'"
 
 
 @pytest.mark.parametrize("header", [",text", ",text,column_0", "column_0,,text"])
@@ -111,7 +111,7 @@ def test_json_lines_and_their_bad_rows(tmp_path: Path) -> None:
     assert table.values("text") == ["a\nb", "c", "😀"]
     assert table.values("more") == [None, True, None]  # missing keys
     assert [bad.place for bad in table.bad] == [4, 5, 6, 8]
-    with pytest.raises(DataError, match=r"4 of 7 rows .* no JSON in 1 row \(line 4\)"):
+    with pytest.raises(DataError, match=r"4 of 7 rows .* invalid JSON in 1 row \(line 4\)"):
         read_table(path)
     assert read_table(path, on_bad="skip")["label"].to_list() == [1, 2, None]
 
@@ -133,7 +133,7 @@ def test_a_column_of_several_kinds_is_no_frame(tmp_path: Path) -> None:
         ("a.csv", "ü,ä,ö,".encode() + b"\xe9\nx,y,z,u\n", "its header is not UTF-8: byte 0xe9 in"),
         ("a.csv", "очень хороший\n".encode("cp1251"), "not UTF-8 .* and not Western European"),
         ("a.parquet", b"PAR0", "not well-formed"),
-        ("a.foo", b"text", "not a table; known are .csv"),
+        ("a.foo", b"text", "not a table; expected a name that ends in .csv"),
     ],
 )
 def test_damaged_files(tmp_path: Path, name: str, content: bytes, complaint: str) -> None:

@@ -53,7 +53,7 @@ def test_rates_are_written_as_in_fastai(goldens: Path) -> None:
 
 def test_rates_that_fit_no_net_are_refused() -> None:
     for lr in (slice(None), slice(1, 2, 3), slice(0, 1e-3), slice(0)):
-        with pytest.raises(ValueError, match="names no rates"):
+        with pytest.raises(ValueError, match="gives no learning rates"):
             layer_rates(lr, 3)
     with pytest.raises(ValueError, match="2 learning rates for 3 layer groups"):
         layer_rates((0.1, 0.2), 3)
@@ -111,7 +111,7 @@ def test_many_steps_are_taken_gently() -> None:
     for phase, half, quarter in zip(usual, more, many, strict=True):
         assert half.lrs == pytest.approx([rate / 2 for rate in phase.lrs])
         assert quarter.lrs == pytest.approx([rate / 4 for rate in phase.lrs])
-    assert "many steps an epoch: rates × 0.50" in documents_note(config, 64, 64 * 400)
+    assert "many steps per epoch: rates × 0.50" in documents_note(config, 64, 64 * 400)
     both = documents_note(replace(config, gentle_beyond=10), 32, 32 * 20)
     assert "few documents: batch 64 → 32" in both and "rates × 0.50" in both
     # a last document that is alone joins the batch before: 200 steps

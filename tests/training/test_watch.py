@@ -50,10 +50,10 @@ def test_gradients_that_are_no_numbers(runtime: Runtime, said: list[str]) -> Non
 def test_bad_steps_are_left_out_but_not_for_ever(runtime: Runtime, said: list[str]) -> None:
     patient = watch(runtime, said, "skip")
     feed(patient, 1.0, math.nan, 2.0)
-    assert said == ["stage: the loss is nan at step 2; this step is left out"]
+    assert said == ["stage: the loss is nan at step 2; this step is skipped"]
     assert 1.0 < patient.smooth.value < 2.0
     feed(patient, *[math.nan] * SKIPS)
-    with pytest.raises(DivergedError, match=f"as in {SKIPS} steps before it"):
+    with pytest.raises(DivergedError, match=f"as in the {SKIPS} steps before it"):
         feed(patient, math.nan)
 
 

@@ -49,7 +49,7 @@ def unpack(archive: Path, folder: Path, *, max_bytes: int) -> None:
         os.replace(inside, folder)
     except DAMAGE as error:
         raise DownloadError(
-            f"{archive} is not an archive, or damaged ({str(error)[:200]}); download it again"
+            f"{archive} is not an archive, or is damaged ({str(error)[:200]}); download it again"
         ) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -93,7 +93,7 @@ def _write(member: tarfile.TarInfo, tar: tarfile.TarFile, archive: Path, folder:
     name = PureWindowsPath(member.name)  # knows / as well as \ and drives
     shown = repr(member.name[:200])
     if name.anchor or name.drive or ".." in name.parts:
-        raise DownloadError(f"{archive} holds {shown}, a path that leads outside; nothing was unpacked")  # fmt: skip
+        raise DownloadError(f"{archive} holds {shown}, a path that leads outside the folder; nothing was unpacked")  # fmt: skip
     target = folder.joinpath(*name.parts)
     if not (member.isdir() or (member.isfile() and not member.issparse())):
         # links lead elsewhere, and holes take no bytes until they are written

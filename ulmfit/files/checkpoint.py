@@ -196,7 +196,7 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         rows = tensors[scaled].shape[:1]
         if not rows or scale.shape != rows:  # broadcasting could make the product larger than both
             raise CheckpointError(
-                f"{path}: {name} does not have one scale per row; save or copy it again"
+                f"{path}: {name} does not hold one scale per row; save or copy it again"
             )
         tensors[scaled] = tensors[scaled].float() * scale[:, None]
     return tensors
@@ -211,7 +211,7 @@ def _check_header(path: Path) -> None:
         return
     if length > MOST_HEADER:
         raise CheckpointError(
-            f"{path} is damaged: its header claims {length:,} bytes, {MOST_HEADER:,} are read at most"
+            f"{path} is damaged: its header claims {length:,} bytes, at most {MOST_HEADER:,} are read"
         )
 
 

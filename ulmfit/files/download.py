@@ -60,7 +60,7 @@ def fetch(remote: Remote, folder: Path, *, say: Say) -> Path:
     be had or has another checksum; a download with another checksum is deleted, a file that was there is kept.
     """
     path = folder / remote.name
-    by_hand = f"the file is {remote.url}; you can also put it by hand at {path.absolute()}"
+    by_hand = f"you may also download {remote.url} by hand and save it as {path.absolute()}"
     again = f"delete it to download it again; {by_hand}"
     if path.exists():  # needs no lock, and no right to write
         _verify(path, remote, again)
@@ -114,9 +114,7 @@ def _receive(remote: Remote, part: Path, say: Say) -> None:
                 file.write(chunk)
                 advance(len(chunk), "")
     if total is not None and (got := part.stat().st_size) != total:
-        raise OSError(
-            f"it ended after {got:,} of {total:,} bytes; repeat the command to go on there"
-        )
+        raise OSError(f"it ended after {got:,} of {total:,} bytes; repeat the command to continue")
 
 
 def _why(error: Exception) -> str:
@@ -130,7 +128,7 @@ def _verify(path: Path, remote: Remote, remedy: str) -> None:
         found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     if found != remote.md5:
         raise DownloadError(
-            f"{path} is damaged or another file: expected MD5 {remote.md5}, found {found}; {remedy}"
+            f"{path} is damaged or a different file: expected MD5 {remote.md5}, found {found}; {remedy}"
         )
 
 
@@ -143,7 +141,7 @@ def alone(folder: Path) -> Iterator[None]:
         lock.acquire(folder)
     except lock.LockedError:
         raise DownloadError(
-            f"another process downloads into {folder}; wait for it, then repeat"
+            f"another process is downloading into {folder}; wait for it, then repeat"
         ) from None
     except OSError as error:
         raise read_only(folder, error) from None

@@ -88,7 +88,7 @@ def _take_file(path: Path) -> None:
 
 def _locked(path: Path, owner: int | None, hint: str) -> LockedError:
     return LockedError(
-        f"another process{f' ({owner})' if owner else ''} works in {path.parent}; "
+        f"another process{f' ({owner})' if owner else ''} is working in {path.parent}; "
         f"wait for it, or give another --out{hint}"
     )
 

@@ -71,7 +71,7 @@ def read_pickle(file: BytesIO, names: Collection[Name], purpose: str) -> Any:
     except PickleError:
         raise
     except (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError) as error:
-        raise DamagedError(f"is not a pickle, or damaged ({type(error).__name__})") from None
+        raise DamagedError(f"is not a pickle, or is damaged ({type(error).__name__})") from None
 
 
 class _Reader:
@@ -155,7 +155,7 @@ class _Reader:
         elif name == "BINPERSID":
             self.stack.append(Reference(self.pop()))
         else:
-            raise PickleError(f"holds what {self.purpose} not need ({name}); it was not run")
+            raise PickleError(f"holds {name}, which {self.purpose} not need; it was not run")
 
     def _named(self, module: str, name: str) -> None:
         if (wanted := Name(module, name)) not in self.names:

@@ -67,7 +67,9 @@ def _zipped(archive: zipfile.ZipFile, size: int) -> tuple[Any, Numbers]:
     entries = archive.infolist()
     packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
     if packed or sum(entry.file_size for entry in entries) > size:
-        raise PickleError("is compressed, or larger inside than outside; PyTorch writes neither")
+        raise PickleError(
+            "is compressed, or claims to unpack to more than its size; PyTorch writes no such files"
+        )
     folder = next((e.filename[:-8] for e in entries if e.filename.endswith("/data.pkl")), None)
     if folder is None:
         raise PickleError("is a zip file without tensors")
@@ -132,7 +134,7 @@ def _storage(reference: Reference) -> tuple[str, str, bool]:
         case ("storage", Name("torch", name), str() as key, str(), int(), None):
             pass
         case _:
-            raise PickleError("refers to something that is no storage of a tensor")
+            raise PickleError("refers to something that is not the storage of a tensor")
     return key, STORAGES[name], name == "BFloat16Storage"
 
 
@@ -162,21 +164,21 @@ class _Builder:
             case (Reference() as storage, int(offset), tuple(size), tuple(stride), *_):
                 key, kind, is_bfloat16 = _storage(storage)
             case _:
-                raise PickleError("holds a tensor without storage, offset, size or stride")
+                raise PickleError("holds something else in place of a tensor")
         lengths = (offset, *size, *stride)
         if len(size) != len(stride) or not all(type(n) is int and n >= 0 for n in lengths):
-            raise PickleError("holds a tensor of an impossible shape")
+            raise PickleError("holds a tensor with an impossible shape")
         self.left -= math.prod(size) * np.dtype(kind).itemsize
         if self.left < 0:
             raise PickleError(f"holds tensors of more than {MOST_TIMES} times its size")
         content = self.numbers(key)
         self.to_read -= len(content)
         if self.to_read < 0:
-            raise PickleError(f"has its numbers read more than {MOST_READS} times")
+            raise PickleError(f"needs its numbers read more than {MOST_READS} times")
         numbers = np.frombuffer(content, kind)
         last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
         if math.prod(size) and last >= len(numbers):
-            raise PickleError("holds a tensor that is larger than its numbers")
+            raise PickleError("holds a tensor that is larger than its storage")
         strides = [step * numbers.itemsize for step in stride]
         view = np.lib.stride_tricks.as_strided(numbers[offset:], size, strides)
         tensor = torch.from_numpy(view.copy())

@@ -23,11 +23,13 @@ def cut(folder: Path, out: Path, megabytes: float, *, preset: int = 6) -> list[P
     """All files of `folder` as volumes of at most `megabytes` each in `out`, a new or empty directory; equal files give
     equal volumes. `preset`: 0 is fast, 9 small. ValueError: nothing to cut, or no room for it."""
     if not folder.is_dir():
-        raise ValueError(f"{folder} is not a directory; name the one whose files are to be carried")
+        raise ValueError(f"{folder} is not a directory; name the one to split into volumes")
     if (size := int(megabytes * MEGABYTE)) < 1:
         raise ValueError(f"volumes of {megabytes:g} MB hold nothing; give a larger size")
     if out.resolve().is_relative_to(folder.resolve()):
-        raise ValueError(f"{out} lies in {folder}, which is cut; name a directory outside of it")
+        raise ValueError(
+            f"{out} lies inside {folder}, the directory to split; name one outside of it"
+        )
     if out.exists() and any(out.iterdir()):
         raise ValueError(f"{out} is not empty; name a new directory for the volumes")
     out.mkdir(parents=True, exist_ok=True)
@@ -53,7 +55,7 @@ def cut(folder: Path, out: Path, megabytes: float, *, preset: int = 6) -> list[P
 def join(volumes: Path, out: Path) -> Path:
     """The directory that was cut, as `out`. ValueError: `out` is there, or volumes are missing or damaged; all are named."""
     if out.exists():
-        raise ValueError(f"{out} exists; name a new directory for what is joined")
+        raise ValueError(f"{out} exists; name a new directory for the joined files")
     digests = _index(volumes / INDEX)
     problems = dict[str, list[str]]()
     for name, digest in digests.items():
@@ -64,7 +66,7 @@ def join(volumes: Path, out: Path) -> Path:
             problems.setdefault("damaged", []).append(name)
     if problems:
         listed = "; ".join(f"{what}: {', '.join(names)}" for what, names in problems.items())
-        raise ValueError(f"of {len(digests)} volumes in {volumes} {listed}; carry these again")
+        raise ValueError(f"of {len(digests)} volumes in {volumes}, {listed}; copy these again")
     part = out.with_name(f".{out.name}.part")
     shutil.rmtree(part, ignore_errors=True)  # of a call that was killed
     part.mkdir(parents=True)
@@ -88,7 +90,7 @@ def _index(path: Path) -> dict[str, str]:
     """Volume → SHA-256. ValueError: no such record, or one that names files elsewhere."""
     digests = load_json(path).get("volumes")
     if not isinstance(digests, dict) or not all(map(NAME.fullmatch, digests)):
-        raise ValueError(f"{path} does not name the volumes of a directory; cut it again")
+        raise ValueError(f"{path} does not name the volumes of a directory; split it again")
     return digests
 
 

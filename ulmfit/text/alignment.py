@@ -56,8 +56,8 @@ def align(text: str, tokenizer: Tokenizer) -> Alignment:
         places = Pieces(tokenizer.model, tokenizer.config.rules).places(marked.text)
     if len(places) != len(tokens):
         raise ValueError(
-            f"{len(tokens)} pieces can't be followed to the words: by themselves these have {len(places)}; remove control"
-            " characters from the text"
+            f"the text's {len(tokens)} pieces can't be matched to its words, which have {len(places)} by themselves; remove"
+            " control characters from the text"
         )
     ids = tokenizer.encode(text)
     return Alignment(words, tokens, ids, [marked.owners[at] for at in places])
@@ -124,7 +124,7 @@ def _places(marked: str, tokens: list[str]) -> list[int]:
         ):
             raise ValueError(
                 f"the token {token!r} can't be found in the text where it should stand"
-                f" ({marked[at : at + 20]!r}); this language's tokenizer changes characters, so that words can't be weighed"
+                f" ({marked[at : at + 20]!r}); this language's tokenizer changes characters, so its words can't be weighed"
             )
         places.append(at)
         at += len(token)

@@ -160,7 +160,7 @@ def _agree(tables: Sequence[Table]) -> None:
         if set(table.names) != set(first.names):
             raise DataError(
                 f"{table.source} has the columns {named(table.names)}, {first.source} has {named(first.names)}; "
-                "tables that are read together need the same ones."
+                "tables that are read together need the same columns."
             )
 
 
@@ -169,11 +169,11 @@ def _text_columns(
 ) -> list[str]:
     several: Sequence[str | None] = [wanted] if wanted is None or isinstance(wanted, str) else wanted  # fmt: skip
     if len(set(several)) < len(several) or not several:
-        raise DataError(f"--text-column needs different columns, not {', '.join(map(repr, several)) or 'none'}.")  # fmt: skip
+        raise DataError(f"--text-column needs one or more columns, each once; found {', '.join(map(repr, several)) or 'none'}.")  # fmt: skip
     names, bad = tables[0].names, tables[0].bad
     if bad and not names:
         raise DataError(
-            f"{source}: none of {len(bad):,} lines is a JSON object ({places(bad)}); give one object a line (of pandas:"
+            f"{source}: none of {len(bad):,} lines is a JSON object ({places(bad)}); give one object a line (in pandas:"
             ' to_json(…, orient="records", lines=True)).'
         )
     return [_column(names, name, "text", TEXT_NAMES, say, source) for name in several]
@@ -200,7 +200,7 @@ def _column(
     else:
         lines = suffix_of(Path(source)) not in (".jsonl", ".ndjson", ".parquet")
         name = "Is the header line missing? If not, name" if lines else "Name"
-        trouble = f"none is known to be the {kind}. {name} it with --{kind}-column; known are {', '.join(usual.split())}."
+        trouble = f"none has a usual name for the {kind}. {name} it with --{kind}-column; usual are {', '.join(usual.split())}."
     raise DataError(f"{source} has the columns {named(columns)}; {trouble}")
 
 
@@ -228,7 +228,7 @@ class _TextFields:
         """Reports how many rows lacked some of them."""
         if self.incomplete:
             say(
-                f"{source}: {self.incomplete:,} rows lack one of {named(self.columns)}; that field is empty"
+                f"{source}: {self.incomplete:,} rows lack one of {named(self.columns)}; the missing fields are read as empty"
             )
 
 

@@ -69,7 +69,7 @@ class _Zstandard(io.RawIOBase):
         piece, self._rest = self._rest or self._file.read(PIECE), b""
         if not piece:
             if self._frame is not None:
-                raise EOFError("it is cut off, as by an interrupted download")
+                raise EOFError("it is cut short, as after an interrupted download")
             return False
         if self._frame is None:  # windows of up to 2 GiB, as `zstd --long=31` makes them
             self._frame = zstandard.ZstdDecompressor(max_window_size=2**31).decompressobj()

@@ -138,7 +138,9 @@ def chained(corpora: Sequence[Corpus]) -> Corpus:
     """The documents of several corpora of one tokenizer, one corpus after the other; without labels. No ids are copied."""
     first = corpora[0]
     if any(corpus.tokenizer != first.tokenizer for corpus in corpora):
-        raise ValueError("corpora of several vocabularies can't be one; encode them with the same")
+        raise ValueError(
+            "corpora with different vocabularies can't be joined; encode them with the same one"
+        )
     whole = [
         c.ids.between(0, c.n_tokens) if isinstance(c.ids, Joined) else [c.ids] for c in corpora
     ]

@@ -115,8 +115,8 @@ def count(
     """
     if config.kind != "words":
         raise ValueError(
-            "Pieces are learnt from all texts at once, in memory, not counted shard by shard. Learn"
-            " them from a part of the texts and give that model with --vocab-of."
+            "SentencePiece learns from all texts at once, in memory, so they can't be counted shard by shard."
+            " Let it learn from a part of the texts, and give that model with --vocab-of."
         )
     words = Words(config.lang, config.rules, spacy_patterns(config.lang))
     counts = Counts(config, words.patterns, shard)
@@ -181,17 +181,17 @@ def _again(folder: Path, shard: Shard) -> str:
 
 def _check_fit(path: Path, counts: Counts, first: Counts) -> None:
     for what, found, expected in (
-        ("another number of shards", counts.shard.of, first.shard.of),
-        ("other settings", counts.config, first.config),
-        ("other patterns of spaCy", counts.patterns, first.patterns),
-        ("other texts", counts.seen, first.seen),
+        ("number of shards", counts.shard.of, first.shard.of),
+        ("settings", counts.config, first.config),
+        ("patterns of spaCy", counts.patterns, first.patterns),
+        ("texts", counts.seen, first.seen),
     ):
         if found != expected:
             shown = "" if isinstance(found, Patterns) else f" ({found}, not {expected})"
             raise ValueError(
-                f"{path} was counted with {what} than shard {first.shard.number}{shown}. All"
+                f"{path} does not match shard {first.shard.number}: different {what}{shown}. All"
                 " shards need the same files, flags and version of spaCy; count it again, or delete"
-                " what is left from earlier."
+                " it if it is left from an earlier run."
             )
 
 

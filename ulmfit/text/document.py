@@ -24,7 +24,7 @@ def class_name(label: Label) -> str:
         return str(label)
     what = "a number" if isinstance(label, float | np.floating) else "several labels"
     raise ValueError(
-        f"the label {label!r} is {what}, and here each text has one class: give its name as a string,"
+        f"the label {label!r} is {what}; expected one class per text: give its name as a string,"
         " or choose another label column"
     )
 

@@ -115,8 +115,8 @@ def _check(seen: Seen, expected: Seen | None) -> None:
         raise ValueError("There are no documents to encode.")
     if expected is not None and seen != expected:
         raise ValueError(
-            f"These are other texts than were counted: {seen}, not {expected}. Give the same files,"
-            " or count again."
+            f"These are not the texts that were counted: found {seen}, expected {expected}. Give the same"
+            " files, or count again."
         )
 
 

@@ -44,7 +44,7 @@ def check_text(path: Path) -> None:
         raise DataError(f"{path} is an Excel workbook; save the sheet as CSV.")
     if suffix in NOT_TEXT:
         raise DataError(
-            f"{path} is neither a table that can be read nor plain text; save it as CSV or .txt (UTF-8)."
+            f"{path} is neither a readable table nor plain text; save it as CSV or .txt (UTF-8)."
         )
 
 
@@ -94,14 +94,16 @@ def decode(content: bytes, name: object, say: Say = silent) -> str:
     encoding, mark = encoding_of(content[:HEAD])
     content = content[mark:] if mark else content
     if encoding != "utf-8":
-        say(f"{name} is read as {encoding.upper()} ({'its mark says so' if mark else 'no mark'})")
+        say(
+            f"{name} is read as {encoding.upper()} ({'by its' if mark else 'without a'} byte order mark)"
+        )
     try:
         return content.decode(encoding)
     except UnicodeDecodeError as error:
         if encoding != "utf-8":
             raise DataError(
-                f"{name} begins as {encoding.upper()}, but byte {error.start + mark:,} and what follows are not:"
-                " is it cut off? Save it as UTF-8 and try again."
+                f"{name} begins as {encoding.upper()}, but is not valid from byte {error.start + mark:,} on:"
+                " is it cut short? Save it as UTF-8 and try again."
             ) from error
         text = content.decode("utf-8", "surrogateescape")
         wrong = sum(1 for _ in DAMAGED.finditer(text))
@@ -127,9 +129,7 @@ def western(content: bytes, name: object, line: int, start: int, say: Say) -> st
         text = content.decode(encoding)
     before, behind = text[max(0, start - 20) : start], text[start : start + 20]
     sample = re.findall(r"[^\W\d]*$", before)[0] + behind[0] + re.findall(r"^\w*", behind[1:])[0]
-    say(
-        f"{where}: read as {encoding}, which makes it {sample!r}; if that is wrong, save it as UTF-8"
-    )
+    say(f"{where}: read as {encoding}, which gives {sample!r}; if that is wrong, save it as UTF-8")
     return text
 
 
@@ -163,6 +163,6 @@ def lines(file: io.BufferedIOBase, encoding: str) -> Iterator[bytes | str]:
             number += 1
             if len(line) > LONGEST_LINE:
                 raise DataError(
-                    f"line {number} is longer than {LONGEST_LINE:,} characters; cut it into lines."
+                    f"line {number} is longer than {LONGEST_LINE:,} characters; split it."
                 )
             yield line

@@ -27,13 +27,13 @@ def labels_of(
     lists = sum(isinstance(value, list) for value in present)
     if any(isinstance(value, dict) for value in present) or lists not in (0, len(present)):
         raise DataError(
-            f"{where} holds objects, or lists beside single values; expected labels of one kind."
+            f"{where} holds objects, or both lists and single values; expected labels of one kind."
         )
     if separator is not None:
         if kind is None or kind == "multi":
             return _split_strings(values, lists, separator, say, where)
         raise DataError(
-            f"--label-separator is for several labels a text; here one has {SAID[kind]} (--label-kind {kind}). Leave it out."
+            f"--label-separator is for several labels per text; --label-kind {kind} means {SAID[kind]}. Leave one of them out."
         )
     if kind is None:
         kind = "multi" if lists else _inferred(present, say, where)
@@ -70,13 +70,15 @@ def _inferred(present: Sequence[Any], say: Say, where: str) -> LabelKind:
     fractions = any(isinstance(value, float) and not value.is_integer() for value in present)
     if fractions:
         if not all(isinstance(v, float | int) and not isinstance(v, bool) for v in present):
-            raise DataError(f"{where} holds numbers beside other labels; expected labels of one kind.")  # fmt: skip
-        say(f"{where} holds numbers to predict (--label-kind single: names of classes)")
+            raise DataError(f"{where} holds both numbers and other labels; expected labels of one kind.")  # fmt: skip
+        say(
+            f"{where} holds numbers, read as values to predict (--label-kind single: as class names)"
+        )
         return "number"
     floats = any(isinstance(value, float) for value in present)
     if floats or (len(set(present)) > SEEN_AS_CLASSES and all(map(_is_number, present))):
         say(
-            f"{where}: the {'whole ' if floats else ''}numbers are names of classes (--label-kind number: to predict)"
+            f"{where}: the {'whole ' if floats else ''}numbers are read as class names (--label-kind number: as values to predict)"
         )
     return "single"
 
@@ -85,7 +87,7 @@ def _split_strings(
     values: Sequence[Any], lists: int, separator: str, say: Say, where: str
 ) -> list[Label | None]:
     if not separator.strip() and separator != " ":
-        raise DataError(f"--label-separator {separator!r} separates nothing; give what separates two labels.")  # fmt: skip
+        raise DataError(f"--label-separator {separator!r} separates nothing; give what stands between two labels.")  # fmt: skip
     if lists:
         raise DataError(f"{where} holds lists already; leave out --label-separator.")
     strings = ["" if missing(value) else written(value) for value in values]

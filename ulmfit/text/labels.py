@@ -102,7 +102,7 @@ def _places(number: int, label: Label, place: dict[str, int]) -> list[int]:
     if unknown := [name for name in named if name not in place]:
         raise ValueError(
             f"Document {number} has the label {shown(unknown[0])!r}; known are {', '.join(repr(shown(name)) for name in place)}."
-            " Correct it, or train with it."
+            " Correct it, or train with this label too."
         )
     return [place[name] for name in named]
 

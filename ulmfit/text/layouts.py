@@ -167,7 +167,9 @@ def _unordered(
     enough = len(labels) == len(classes) or (part != "train" and len(labels) < len(classes))
     if not enough or not labels <= {str(number) for number in range(len(classes) + 1)}:
         raise _other_labels(labels, classes, path)
-    say(f"{path.name}: labels are numbers and stay so; their order is not agreed upon")
+    say(
+        f"{path.name}: labels stay numbers, since copies of this data number the classes differently"
+    )
     return documents
 
 

@@ -29,7 +29,7 @@ class Workers:
 
     def __init__(self, n: int) -> None:
         if n < 1:
-            raise ValueError(f"--workers {n}: at least one process has to do the work.")
+            raise ValueError(f"--workers {n}: expected 1 or more.")
         self.n = n
         self._pool = None if n == 1 else ProcessPoolExecutor(n, get_context("spawn"), _begin)
 
@@ -56,7 +56,7 @@ class Workers:
         except BrokenProcessPool as error:
             raise WorkerDied(
                 f"one of the {self.n} worker processes was killed (often because memory ran out)."
-                " The work was given up and nothing half-written is left. Try fewer --workers."
+                " The work was stopped, and no half-written file is left. Try fewer --workers."
             ) from error
         finally:
             for future in waiting:

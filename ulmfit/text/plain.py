@@ -51,7 +51,7 @@ def plain_documents(
         unit = "each ' = Title = ' begins a document" if split_on == "title" else "one document"
         say(f"{path.name}: {unit} (--split-on {split_on})")
         if split_on == "file" and path.stat().st_size > LARGE:
-            say(f"{path.name} is large for one document; --split-on line or blank-line cuts it")
+            say(f"{path.name} is large for one document; --split-on line or blank-line splits it")
     return _split(_lines(path, on_bad, say), split_on, longest, str(path))
 
 
@@ -116,7 +116,7 @@ def raw_lines(path: Path, say: Say) -> Iterator[tuple[int, str, bool]]:
                 else:
                     yield number, line.decode("utf-8", "surrogateescape"), False
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} is damaged behind line {number}: {error}.") from error
+        raise DataError(f"{path} is damaged after line {number}: {error}.") from error
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
     except FAILURES as error:

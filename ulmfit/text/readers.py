@@ -70,7 +70,7 @@ def read_documents(
     tables = [file for file in files if suffix_of(file) in TABLES]
     if tables and len(tables) < len(files):
         others = [file for file in files if file not in tables]
-        raise DataError(f"{path} stands for tables ({_some(tables)}) and other files ({_some(others)}); read them one by one.")  # fmt: skip
+        raise DataError(f"{path} matches tables ({_some(tables)}) and other files ({_some(others)}); read them separately.")  # fmt: skip
     if tables:
         return _tables(tables, path, how, split_on)
     if labelled:
@@ -92,7 +92,7 @@ def _tables(
     files: list[Path], path: Path, how: Reading, split_on: SplitOn | None
 ) -> Iterable[Document]:
     if split_on is not None:
-        raise DataError(f"--split-on is for plain text; in a table a row is a document: {path}.")
+        raise DataError(f"--split-on is for plain text; in a table each row is a document: {path}.")
     if len(files) > 1:
         how.say(f"{path}: {len(files)} tables read as one: {_some(files)}")
     if len(files) == 1 and not how.labelled and (pieces := pieces_of(files[0], how.say)):
@@ -121,13 +121,13 @@ def _folder(
     by_label = {folder: texts for folder in folders if (texts := _texts(folder))}
     if by_label:
         if files:
-            say(f"{path}: not read, beside the folders of texts: {_some(files)}")
+            say(f"{path}: files next to the folders of texts, not read: {_some(files)}")
         if others := [folder for folder in folders if folder not in by_label]:
-            say(f"{path}: not read, no texts directly inside: {_some(others)}")
+            say(f"{path}: folders without texts directly inside, not read: {_some(others)}")
         return _texts_by_label(by_label, how, split_on, path.name, longest)
     if tables := [file for file in files if suffix_of(file) in TABLES]:
         if others := [p for p in visible if p not in tables]:
-            say(f"{path}: not read, beside the tables: {_some(others)}")
+            say(f"{path}: next to the tables, not read: {_some(others)}")
         return _tables(tables, path, how, split_on)
     for file in files if not folders else ():
         check_text(file)
@@ -163,7 +163,7 @@ def _texts_by_label(
         return _plain(chain.from_iterable(by_label.values()), how, split_on, longest)
     if how.labelled and (how.label_kind not in (None, "single") or how.label_separator):
         raise DataError(
-            f"{source}: folders give each text one class; for labels of another kind give a table."
+            f"{source}: in folders each text has one class; for other kinds of labels give a table."
         )
     kept, bad, notes = list[Document](), list[Bad](), list[str]()
     for folder, files in by_label.items():

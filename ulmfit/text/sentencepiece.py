@@ -46,7 +46,7 @@ class Pieces:
             self._processor = package.SentencePieceProcessor(model_proto=model)
             known = [self._processor.id_to_piece(i) for i in range(len(self._processor))]
         except RuntimeError as error:
-            raise ValueError(f"This is no SentencePiece model: {error}.") from error
+            raise ValueError(f"This is not a SentencePiece model: {error}.") from error
         self.rules: Rules = rules
         pieces = (_plain(p) for i, p in enumerate(known) if i != self._processor.unk_id())
         self.vocab = tuple(dict.fromkeys((*SPECIAL_TOKENS, *pieces)))

@@ -23,14 +23,14 @@ def series(name: str, values: Sequence[Any], source: str) -> "polars.Series":
             column = polars.Series(name, uniform)
     except OverflowError:
         raise DataError(
-            f"{source}: column {name!r} holds a whole number of more digits than a table can; write it as a string"
+            f"{source}: column {name!r} holds a whole number with more digits than a table can hold; write it as a string"
         ) from None
     except (TypeError, polars.exceptions.PolarsError):
         column = None
     if column is None or not all(map(_same, values, column.to_list())):
         listed = ", ".join(sorted(kind.__name__ for kind in kinds))
         raise DataError(
-            f"{source}: column {name!r} holds values of several kinds ({listed}), or such values in objects or lists;"
+            f"{source}: column {name!r} holds values of several kinds ({listed}), or objects or lists that do;"
             " give one kind"
         )
     return column

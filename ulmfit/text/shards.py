@@ -81,7 +81,7 @@ def limited(texts: Iterable[str], source: str) -> Iterator[str]:
 def too_long(source: str, number: int, text: str, size: int, more: str = "") -> TooLong:
     """The error for a document that begins with `text` and has `size` bytes; `more` = "more than " if that is a bound."""
     return TooLong(
-        f"{source}, document {number} has {more}{size / 1e6:,.0f} MB; at most"
-        f" {LONGEST / 1e6:,.0f} MB can be one document. It begins {text[:60]!r}. Cut it"
-        " (--split-on line or blank-line does, in plain text), or take it out."
+        f"{source}, document {number} has {more}{size / 1e6:,.0f} MB; a document"
+        f" may have {LONGEST / 1e6:,.0f} MB at most. It begins {text[:60]!r}. Split it"
+        " (plain text: --split-on line or blank-line), or leave it out."
     )

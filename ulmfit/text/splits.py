@@ -18,7 +18,7 @@ from ulmfit.text.labels import SAID, kind_of, label_names, names_of
 
 LISTED = 5  # labels named in a message
 NEARLY_ALL = 0.9  # of the labels
-SWAPPED = "nearly all are so: are --text-column and --label-column swapped?"
+SWAPPED = "nearly all labels do: are --text-column and --label-column swapped?"
 
 
 def same(text: str) -> str:
@@ -55,7 +55,7 @@ def _rows_held(
 ) -> set[int]:
     """The rows to hold out; those of one key stay together. `labels`: by which each row is stratified."""
     if not 0 <= fraction < 1:
-        raise ValueError(f"a fraction to hold out lies in [0, 1), not {fraction}")
+        raise ValueError(f"the fraction to hold out must lie in [0, 1), not be {fraction}")
     groups: dict[Hashable, list[int]] = defaultdict(list)  # key → its rows
     for row, key in enumerate(keys):
         groups[key].append(row)
@@ -137,13 +137,13 @@ def divide(
         labelled, unlabelled = [d for d in labelled if d.label is not None], [*unlabelled, *missing]
     if valid and (shared := len(valid) - len(rest := without(valid, test))):
         say(
-            f"{shared} documents of the validation set occur in the test set: left out of validation"
+            f"{shared} documents of the validation set are also in the test set: left out of validation"
         )
         valid = rest
     train = list(labelled)
     for name, part in (("validation", valid or ()), ("test", test)):
         if overlap := len(train) - len(rest := without(train, part)):
-            say(f"{overlap} labelled documents occur in the {name} set: left out of training")
+            say(f"{overlap} labelled documents are also in the {name} set: left out of training")
             train = rest
     check_labels(train)  # only now: a label may have occurred in held texts alone
     for name, part in (("validation", valid or ()), ("test", test)):
@@ -163,7 +163,7 @@ def divide(
         before, texts = len(texts), without(texts, held)
         if before > len(texts):
             say(
-                f"{before - len(texts)} texts of the validation and test sets are kept out of the language model"
+                f"{before - len(texts)} texts of the validation and test sets are not used for the language model"
             )
     reader = "the language model" if config.finetune else "a new vocabulary"
     say(
@@ -188,7 +188,9 @@ def check_labels(documents: Sequence[Document]) -> None:
     kind = kind_of(labels)
     if kind == "number":
         if len(set(labels)) < 2:
-            raise ValueError(f"numbers to learn must differ; all {len(labels)} are {labels[0]:g}")
+            raise ValueError(
+                f"there is nothing to learn: all {len(labels)} numbers are {labels[0]:g}"
+            )
         return
     count = Counter(name for label in labels for name in names_of(label))
     if kind == "single" and len(count) < 2:
@@ -209,13 +211,12 @@ def _check_alike(train: Sequence[Document], part: Sequence[Document], name: str)
     """ValueError where a text of a part has no label, one of another kind than those of the training set, or an unknown one."""
     if missing := sum(d.label is None for d in part):
         raise ValueError(
-            f"{missing:,} of {len(part):,} documents of the {name} set have no label; give it labelled ones only"
+            f"{missing:,} of {len(part):,} documents of the {name} set have no label; label them, or leave them out"
         )
     kind = kind_of(d.label for d in train)
     if part and (its := kind_of(d.label for d in part)) != kind:
         raise ValueError(
-            f"a text of the training set has {SAID[kind]}, one of the {name} set {SAID[its]}; read both with the same"
-            " --label-kind"
+            f"the training set has {SAID[kind]} per text, the {name} set {SAID[its]}; read both with the same --label-kind"
         )
     if unknown := sorted(
         {*label_names(d.label for d in part)} - {*label_names(d.label for d in train)}

@@ -66,9 +66,9 @@ class Patterns:
         single = {name: content[name] for name in ("token_match", "url_match")}
         exceptions = {text: strings(tokens) for text, tokens in content["exceptions"].items()}
         if wrong := [text for text, tokens in exceptions.items() if "".join(tokens) != text]:
-            raise ValueError(f"exceptions whose tokens are another text: {wrong[:3]}")
+            raise ValueError(f"exceptions whose tokens do not make up their text: {wrong[:3]}")
         if not all(p is None or isinstance(p, str) for p in single.values()):
-            raise TypeError(f"no expressions: {single}")
+            raise TypeError(f"expected regular expressions, got {single}")
         for pattern in (*itertools.chain(*lists.values()), *filter(None, single.values())):
             try:
                 re.compile(pattern)

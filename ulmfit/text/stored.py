@@ -71,7 +71,7 @@ def _read(path: Path) -> tuple[Stored, dict[str, Any]]:
         raise ValueError(f"{path} is not an encoded corpus: {error}. Encode it again.") from error
     if offsets[-1] != len(ids):
         raise ValueError(
-            f"{path} is damaged: {offsets[-1]:,} ids expected, {len(ids):,} there. Delete it"
+            f"{path} is damaged: expected {offsets[-1]:,} ids, found {len(ids):,}. Delete it"
             " and encode again."
         )
     return Stored(ids, offsets, labels, names, fingerprint, tokenizer), content
@@ -85,8 +85,8 @@ def _in_turn(path: Path, shards: list[tuple[Stored, dict[str, Any]]]) -> Stored:
         same = same and content["seen"] == expected["seen"]
         if not same or shard.tokenizer != first.tokenizer:
             raise ValueError(
-                f"{path}/shard-{number} was made from other texts, with another vocabulary or for another number of"
-                " shards than shard-1. Delete it and encode it again with the same files."
+                f"{path}/shard-{number} does not match shard-1: its texts, its vocabulary or the number of shards"
+                " differ. Delete it and encode it again from the same files."
             )
     blocks = [np.append(0, np.cumsum(content["blocks"], dtype=np.int64)) for _, content in shards]
     parts, lengths = list[Ids](), list[NDArray[np.int64]]()

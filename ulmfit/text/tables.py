@@ -120,7 +120,7 @@ def open_table(path: str | Path, say: Say | None = None) -> Table:
     suffix = suffix_of(path)
     check_text(path)
     if suffix not in TABLES:
-        raise DataError(f"{path} is not a table; known are {', '.join(TABLES)}.")
+        raise DataError(f"{path} is not a table; expected a name that ends in {', '.join(TABLES)}.")
     content = read_bytes(path)
     if suffix != ".parquet":
         _check_lines(content, path)
@@ -198,7 +198,7 @@ def _check_size(expanded: int, size: int, name: str) -> None:
     if expanded > most_bytes(size):
         raise DataError(
             f"{name} has {size:,} bytes and would take about {expanded:,} of memory, more than {MOST_TIMES} times as much: are"
-            " most of its rows empty, or all the same? Give a part of them"
+            " most of its rows empty, or all the same? Give fewer of them"
         )
 
 
@@ -218,7 +218,7 @@ def _separated(text: str, suffix: str, source: str, say: Say) -> Table:
     separator = separator_of(text, suffix, source, say)
     rows, quotes = separated.read(text, separator)
     if not quotes:
-        say(f"{source}: quotes are read as part of the text; not all of them come in pairs")
+        say(f"{source}: quotes are read as part of the text, since not all of them are paired")
     if damaged := DAMAGED.search("".join(rows.header)):
         raise DataError(f"{source}: its header is not UTF-8: {byte_in_line(text, damaged)}.")
     return rows_table(rows, unique(rows.header, source, say), source)
@@ -251,12 +251,12 @@ def unique(header: list[str], source: str, say: Say) -> list[str]:
             number += 1
             new = f"{name}_{number}"
         if new != name:
-            renamed.append(f"{source}: another column {name!r} is called {new!r}")
+            renamed.append(f"{source}: another column named {name!r} is renamed to {new!r}")
         names[new], last[name] = None, number
     for line in renamed[:SHOWN]:
         say(line)
     if len(renamed) > SHOWN:
-        say(f"{source}: so are {len(renamed) - SHOWN:,} more, in the same way")
+        say(f"{source}: {len(renamed) - SHOWN:,} more columns are renamed in the same way")
     return list(names)
 
 
@@ -289,7 +289,7 @@ def _json_object(line: str) -> tuple[dict[str, Any], str]:
     except UnicodeEncodeError:
         return {}, 'half a character (an escape such as "\\ud83d")'
     except ValueError:
-        return {}, "no JSON"
+        return {}, "invalid JSON"
     except RecursionError:
         return {}, "JSON that is nested too deeply"
     return (row, "") if isinstance(row, dict) else ({}, 'no {"text": …}')

@@ -52,8 +52,8 @@ class TokenStream:
             ids, self._size = self._cut(), len(self._held)
         if self._size > MOST_HELD:
             raise ValueError(
-                f"more than {MOST_HELD:,} characters without a place where the text can be cut (words with spaces between"
-                " them that are not all the same): such a text can't be read in pieces; give it to predict as a whole"
+                f"more than {MOST_HELD:,} characters without a place to cut the text (spaces between words that are not"
+                " all the same): such a text can't be read in pieces; give it to predict as a whole"
             )
         return ids
 

@@ -41,8 +41,8 @@ class Tokenizer:
         if self.config.kind != ("words" if self.model is None else "sentencepiece"):
             there = "no" if self.model is None else "a"
             raise ValueError(
-                f"A tokenizer is of kind words, or of kind sentencepiece with a model; this one is of"
-                f" kind {self.config.kind} with {there} SentencePiece model. Build it from texts."
+                "A tokenizer of kind sentencepiece has a SentencePiece model, one of kind words has none; this one is"
+                f" of kind {self.config.kind} with {there} model. Build it from texts."
             )
         if self.vocab[: len(SPECIAL_TOKENS)] != SPECIAL_TOKENS:
             raise ValueError(
@@ -52,7 +52,7 @@ class Tokenizer:
         if len(set(self.vocab)) != len(self.vocab):
             twice = [word for word, n in Counter(self.vocab).items() if n > 1]
             raise ValueError(
-                f"A vocabulary has each word once; {len(twice)} occur again: {twice[:5]}."
+                f"A vocabulary holds each word once; {len(twice)} are repeated: {twice[:5]}."
             )
         if isinstance(self._splitter, Pieces) and self._splitter.vocab != self.vocab:
             raise ValueError(
@@ -76,13 +76,13 @@ class Tokenizer:
         if config.kind == "sentencepiece":
             if keep:
                 raise ValueError(
-                    "Pieces can't be added to: use a model's own tokenizer, or learn new ones (keep=())."
+                    "SentencePiece's pieces can't be added to: use a model's own tokenizer, or learn new pieces (keep=())."
                 )
             return cls(config, *train(track(texts, "reading", unit="documents"), config, say))
         patterns = patterns or spacy_patterns(config.lang)
         if patterns is None:
             say(
-                f"lang={config.lang}: spaCy splits this language by more than patterns, so these are not"
+                f"lang={config.lang}: spaCy splits this language by more than patterns, so its rules are not"
                 " saved with the model; another version of spaCy may split differently, and slowly"
             )
         words = Words(config.lang, config.rules, patterns)
@@ -236,7 +236,7 @@ def _checked(config: TokenizerConfig) -> TokenizerConfig:
     if config.rules not in get_args(Rules) or not isinstance(config.lang, str):
         raise ValueError(f"config: rules {config.rules!r:.40}, lang {config.lang!r:.40}")
     if not type(config.max_vocab) is type(config.min_freq) is int:
-        raise TypeError("config: max_vocab and min_freq are whole numbers")
+        raise TypeError("config: max_vocab and min_freq must be whole numbers")
     return config
 
 
@@ -272,6 +272,6 @@ def _as_json(content: dict[str, Any]) -> str:
 def _warn_if_spacy_differs(saved: str | None, path: str | Path) -> None:
     if saved and saved.split(".")[:2] != (now := metadata.version("spacy")).split(".")[:2]:
         warnings.warn(
-            f"{path} was made with spaCy {saved}, this is {now}: some texts may split differently.",
+            f"{path} was made with spaCy {saved}, and this is {now}: some texts may split differently.",
             stacklevel=3,
         )

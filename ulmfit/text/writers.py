@@ -28,7 +28,7 @@ def check_path(path: Path, source: str) -> None:
     if path.is_dir():
         raise DataError(f"{path} can't be written: it is a directory")
     if path.exists() and Path(source).exists() and path.samefile(source):
-        raise DataError(f"--out {path} is the file that is read; give another name")
+        raise DataError(f"--out {path} is the input file; give another name")
     parent = next(p for p in path.absolute().parents if p.exists())  # the missing ones will be made
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
         problem = "can't be written to" if parent.is_dir() else "is not a directory"
@@ -69,7 +69,7 @@ def _unfit(kind: "polars.DataType", suffix: str) -> str:
     if suffix in FLAT and kind.is_nested():
         return "lists or objects"
     if suffix in FLAT and kind == polars.Duration:
-        return "lengths of time"
+        return "durations"
     if suffix != ".parquet" and polars.Binary in kinds:
         return "bytes"
     if suffix == ".parquet" and any(isinstance(k, polars.Struct) and not k.fields for k in kinds):
@@ -159,7 +159,7 @@ def _same_columns(
         if names is not None and not may_differ and names != frame.columns:
             other = sorted({*frame.columns} ^ {*names})
             raise DataError(
-                f"columns such as {other[0]!r} are not in all parts of the table, which CSV and TSV can't say; give --out"
+                f"columns such as {other[0]!r} are not in all parts of the table, which CSV and TSV can't express; give --out"
                 " a name that ends in .jsonl or .parquet, or use --json"
             )
         yield frame, names is None

@@ -30,11 +30,11 @@ class Calibration:
 
     def __post_init__(self) -> None:
         if not 0 < self.temperature < math.inf:
-            raise ValueError(f"a temperature is above 0 and finite, not {self.temperature}")
+            raise ValueError(f"the temperature must be above 0 and finite, not {self.temperature}")
         if not isinstance(self.thresholds, dict) or not all(
             value is None or isinstance(value, float | int) for value in self.thresholds.values()
         ):
-            raise TypeError("thresholds are numbers by label")
+            raise TypeError("thresholds must be numbers by label")
 
     def sure(self, label: str, probability: float) -> bool:
         """Whether a prediction reaches its label's threshold."""
@@ -118,7 +118,7 @@ def precision_of(rule: str) -> float:
         precision = 0.0
     if name.strip() != "precision" or not 0 < precision < 1:
         raise ValueError(
-            f"--threshold-for needs precision=P with P between 0 and 1, such as precision=0.95, not {rule!r}"
+            f"--threshold-for expects precision=P with P between 0 and 1, such as precision=0.95, not {rule!r}"
         )
     return precision
 

@@ -45,7 +45,9 @@ def layer_rates(
         raise ValueError(f"trained is {trained}; give 1 (the top layer group) to {groups} (all)")
     if isinstance(lr, slice):
         if not lr.stop or lr.start == 0 or lr.step is not None:
-            raise ValueError(f"{lr} names no rates; give slice(low, high) or slice(high), above 0")
+            raise ValueError(
+                f"{lr} gives no learning rates; give slice(low, high) or slice(high), above 0"
+            )
         if lr.start is None:
             rates = [lr.stop / 10] * (groups - 1) + [lr.stop]
         else:
@@ -54,7 +56,9 @@ def layer_rates(
     else:
         rates = [lr] * groups if isinstance(lr, int | float) else list(lr)
     if len(rates) != groups:
-        raise ValueError(f"{len(rates)} learning rates for {groups} layer groups; give one of each")
+        raise ValueError(
+            f"{len(rates)} learning rates for {groups} layer groups; give one per group"
+        )
     return tuple(rate if i >= groups - trained else 0.0 for i, rate in enumerate(rates))
 
 
@@ -182,7 +186,7 @@ def documents_note(
     if isinstance(config, ClassifierConfig):
         steps = ceil((documents - 1) / batch_size)  # a last document that is alone joins the others
         factor = gentleness(config, steps)
-        note += f" (many steps an epoch: rates × {factor:.2f})" if factor < 1 else ""
+        note += f" (many steps per epoch: rates × {factor:.2f})" if factor < 1 else ""
     return note
 
 

@@ -71,7 +71,7 @@ class ResumePoint:
         for name, tensor in plain.items():
             if tensor.is_floating_point() and not tensor.isfinite().all():
                 raise DivergedError(
-                    f"{name} holds numbers that are not finite, so {self.path} is kept as it was; use a lower learning rate"
+                    f"{name} holds values that are not finite, so {self.path} is kept as it was; use a lower learning rate"
                 )
         about = {
             "identity": self.identity,
@@ -128,10 +128,10 @@ class ResumePoint:
                 damage = damage or str(error).split(";")[0]
                 continue
             if damage:
-                self._say(f"{damage}: going on from the state saved before it, {path.name}")
+                self._say(f"{damage}: continuing from the state saved before it, {path.name}")
             return content
         raise CheckpointError(
-            f"{damage}, and no state saved before it is whole; delete {self.path.parent} to start this stage again"
+            f"{damage}, and there is no undamaged earlier state; delete {self.path.parent} to start this stage again"
         )
 
 

@@ -109,12 +109,12 @@ class Watch:
     def _bad(self, what: str, where: str) -> None:
         self._left_out += 1
         if self.skips and self._left_out <= SKIPS:
-            self._say(f"{self._training}: {what} at {where}; this step is left out")
+            self._say(f"{self._training}: {what} at {where}; this step is skipped")
             return
-        row = f", as in {SKIPS} steps before it" if self._left_out > SKIPS else ""
+        row = f", as in the {SKIPS} steps before it" if self._left_out > SKIPS else ""
         raise DivergedError(
             f"{self._training}: {what} at {where}{row}; use a lower learning rate (`ulmfit find-lr` measures one)"
-            + ("" if row else ", or go on from the last saved state with --on-bad-loss skip")
+            + ("" if row else ", or continue from the last saved state with --on-bad-loss skip")
         )
 
     def _good(self, loss: float, where: str) -> None:
@@ -133,7 +133,7 @@ class Watch:
                 f"{WINDOW} steps); use a lower learning rate (`ulmfit find-lr` measures one)"
             )
             if not self.skips:
-                raise DivergedError(f"{message}, or --on-bad-loss skip to go on regardless")
+                raise DivergedError(f"{message}, or --on-bad-loss skip to continue regardless")
             self._say(message)
 
     def end_epoch(self, where: str) -> None:
@@ -143,7 +143,7 @@ class Watch:
         loss, lowest = self.smooth.value, self._lowest
         if lowest is not None and loss > WORSE * lowest:
             self._say(
-                f"{self._training}: the loss is {loss:.3g} after {where}, and was {lowest:.3g} after an earlier one: what was"
+                f"{self._training}: the loss is {loss:.3g} after {where}, and was {lowest:.3g} after an earlier epoch: what was"
                 " learned is being lost; use a lower learning rate (`ulmfit find-lr` measures one)"
             )
         self._lowest = loss if lowest is None else min(loss, lowest)
