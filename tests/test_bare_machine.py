@@ -78,7 +78,7 @@ def test_corpora_are_chained(corpora: Path, reviews: list[Document], tokenizer: 
     ]
     assert both.fingerprint != chained(parts[::-1]).fingerprint and both.labels is None
     other = Corpus.build(reviews[:3], Tokenizer(tokenizer.config, tokenizer.vocab[:-1]))
-    with pytest.raises(ValueError, match="several vocabularies"):
+    with pytest.raises(ValueError, match="different vocabularies"):
         chained([parts[0], other])
 
 

@@ -69,7 +69,7 @@ def test_shards_make_the_corpus_of_one_machine(capsys: Captured) -> None:
     run(f"tokenize {BOTH} --out whole")
     for number in (2, 3, 1):
         run(f"tokenize {BOTH} --out c --shard {number}/3")
-    assert "when all are: ulmfit tokenize --merge c" in capsys.readouterr().err
+    assert "when all are counted: ulmfit tokenize --merge c" in capsys.readouterr().err
     assert "not an encoded corpus" in error("pretrain-lm c --out run")
     run("tokenize --merge c")
     for number in (3, 1, 2):
