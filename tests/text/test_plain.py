@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from ulmfit.progress import silent
-from ulmfit.text import files
+from ulmfit.text import plain
 from ulmfit.text.document import Document
 from ulmfit.text.files import DataError
 from ulmfit.text.plain import plain_documents
@@ -50,15 +50,16 @@ def test_bad_lines_are_listed_or_skipped(tmp_path: Path, line: bytes, why: str) 
 
 
 def test_other_encodings_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="not Western European"):
+    with pytest.raises(DataError, match="not Western European") as refused:
         read(tmp_path / "a.txt", ("Очень хороший фильм\n" * 3).encode("cp1251"))
+    assert str(refused.value).count("a.txt") == 1
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 def test_a_line_that_is_too_long_is_not_read_to_its_end(
     encoding: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "LONGEST_LINE", 10)
+    monkeypatch.setattr(plain, "LONGEST_LINE", 10)
     text = "just fits\nfits, too!"
     assert len(list(read(tmp_path / "a.txt", text.encode(encoding)))) == 2
     reason = r"a\.txt: line 2 is longer than 10 characters; split it"

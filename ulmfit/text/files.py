@@ -22,7 +22,6 @@ NOT_TEXT = (".json", ".ods", ".zip", ".tar", ".tgz", ".pdf", ".docx", ".pkl", ".
 HEAD = 65_536  # bytes from which the encoding is detected
 DAMAGED = re.compile("[\udc80-\udcff]")  # how a byte that is not UTF-8 stands in decoded text
 NOT_UTF8 = "bytes that are not UTF-8"
-LONGEST_LINE = 2**28  # bytes, or characters; a line is held in memory
 FOREIGN = 0.25  # share of non-ASCII letters that no Western European text reaches
 
 
@@ -152,17 +151,11 @@ def _high(content: bytes) -> int:
     return len(content.translate(None, bytes(range(128))))
 
 
-def lines(file: io.BufferedIOBase, encoding: str) -> Iterator[bytes | str]:
-    """Lines of a stream: of UTF-8 as bytes, since single lines may be damaged; of other encodings as text. DataError: one
-    is longer than `LONGEST_LINE`; it is not read to its end."""
+def lines(file: io.BufferedIOBase, encoding: str, longest: int) -> Iterator[bytes | str]:
+    """Lines of a stream: of UTF-8 as bytes, since single lines may be damaged; of other encodings as text. A line of
+    more than `longest` bytes, or characters, is given as its first `longest` + 1."""
     as_bytes = encoding == "utf-8"
     text = file if as_bytes else io.TextIOWrapper(file, encoding, newline="\n")  # pyright: ignore[reportArgumentType]
-    number = 0
     with text as stream:
-        while line := stream.readline(LONGEST_LINE + 1):
-            number += 1
-            if len(line) > LONGEST_LINE:
-                raise DataError(
-                    f"line {number} is longer than {LONGEST_LINE:,} characters; split it."
-                )
+        while line := stream.readline(longest + 1):
             yield line

@@ -25,6 +25,7 @@ from ulmfit.text.shards import too_long
 
 SplitOn = Literal["title", "blank-line", "line", "file"]
 
+LONGEST_LINE = 2**28  # bytes, or characters; a line is held in memory
 LARGE = 50_000_000  # bytes from which a file is hardly meant as one document
 # WikiText's level-1 heading " = Title = "; " = = Section = = " is not one.
 _TITLE = re.compile(r"= (?!=)(?:.*[^=\s] )?=$")
@@ -108,7 +109,11 @@ def raw_lines(path: Path, say: Say) -> Iterator[tuple[int, str, bool]]:
         decode = _decoder(path, head[mark:], say)
         with open_bytes(path) as file:
             file.read(mark)
-            for number, line in enumerate(lines(file, encoding), 1):
+            for number, line in enumerate(lines(file, encoding, LONGEST_LINE), 1):
+                if len(line) > LONGEST_LINE:
+                    raise DataError(
+                        f"{path}: line {number} is longer than {LONGEST_LINE:,} characters; split it."
+                    )
                 if isinstance(line, str):
                     yield number, line, True
                 elif (text := decode(line, number)) is not None:
@@ -117,8 +122,6 @@ def raw_lines(path: Path, say: Say) -> Iterator[tuple[int, str, bool]]:
                     yield number, line.decode("utf-8", "surrogateescape"), False
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is damaged after line {number}: {error}.") from error
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from None
     except FAILURES as error:
         raise unreadable(path, error) from error
 

@@ -188,19 +188,3 @@ def documents_note(
         factor = gentleness(config, steps)
         note += f" (many steps per epoch: rates × {factor:.2f})" if factor < 1 else ""
     return note
-
-
-__all__ = [
-    "Phase",
-    "classifier_phases",
-    "discriminative",
-    "documents_note",
-    "dropout_factor",
-    "finetune_phases",
-    "gradual_unfreezing",
-    "layer_rates",
-    "long_enough",
-    "plan",
-    "pretrain_phases",
-    "quick_unfreezing",
-]
